@@ -1,0 +1,227 @@
+//! Names that can be typed: from the kubeconfig files, and from the cluster that the line so far is about.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use clap::{ArgMatches, Args, FromArgMatches};
+use clap_complete::engine::CompletionCandidate;
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use kube::Api;
+use kube::api::ListParams;
+
+use crate::args::KubeArgs;
+use crate::client::{self, Agent, Limits, Options};
+use crate::ui::Ui;
+
+/// A person waits behind a key press: rather no names than late ones.
+const PATIENCE: Duration = Duration::from_millis(2500);
+/// Nobody picks from more.
+const MOST: u32 = 1000;
+
+/// The connection flags of the line that is being typed.
+static TYPED: OnceLock<KubeArgs> = OnceLock::new();
+
+/// Keeps the connection flags for the completers, which are only given the word itself.
+pub(super) fn remember(words: &[OsString]) {
+    // Only the first call counts, and there is only one.
+    drop(TYPED.set(read_flags(words)));
+}
+
+/// The connection flags in an unfinished line. Everything else in it is passed over.
+fn read_flags(words: &[OsString]) -> KubeArgs {
+    let command = KubeArgs::augment_args(clap::Command::new("x").no_binary_name(true)).disable_help_flag(true);
+    let own: Vec<String> = command
+        .get_arguments()
+        .filter_map(|arg| arg.get_long().map(str::to_owned))
+        .collect();
+    let mut known: Vec<OsString> = Vec::new();
+    // The last word is the one that is being typed.
+    let mut words = words.iter().take(words.len().saturating_sub(1));
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy();
+        let name = text
+            .strip_prefix("--")
+            .map(|rest| rest.split('=').next().unwrap_or(rest));
+        let short = matches!(text.get(..2), Some("-n" | "-s"));
+        if !short && !name.is_some_and(|name| own.iter().any(|own| own == name)) {
+            continue;
+        }
+        let switch = matches!(name, Some("insecure-skip-tls-verify" | "disable-compression"));
+        let complete = text.contains('=') || switch || (short && text.len() > 2);
+        if complete {
+            known.push(word.clone());
+        } else if let Some(value) = words.next() {
+            known.extend([word.clone(), value.clone()]);
+        }
+    }
+    let matches: Option<ArgMatches> = command.ignore_errors(true).try_get_matches_from(known).ok();
+    matches
+        .and_then(|matches| KubeArgs::from_arg_matches(&matches).ok())
+        .unwrap_or_default()
+}
+
+/// Whether the word that is being typed is the value of a flag that takes a file.
+pub(super) fn wants_file(command: &clap::Command, args: &[OsString]) -> bool {
+    let [.., before, last] = args else { return false };
+    let (before, last) = (before.to_string_lossy(), last.to_string_lossy());
+    let name = match last.strip_prefix("--").and_then(|rest| rest.split_once('=')) {
+        Some((name, _)) => name.to_owned(),
+        None => before.strip_prefix("--").unwrap_or_default().to_owned(),
+    };
+    let path = |hint| {
+        matches!(
+            hint,
+            clap::ValueHint::FilePath | clap::ValueHint::DirPath | clap::ValueHint::AnyPath
+        )
+    };
+    command
+        .get_arguments()
+        .any(|arg| arg.get_long() == Some(name.as_str()) && path(arg.get_value_hint()))
+}
+
+/// Contexts of the kubeconfig files.
+pub fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
+    from_files(current, |names| names.contexts)
+}
+
+/// Clusters of the kubeconfig files.
+pub fn clusters(current: &OsStr) -> Vec<CompletionCandidate> {
+    from_files(current, |names| names.clusters)
+}
+
+/// Users of the kubeconfig files.
+pub fn users(current: &OsStr) -> Vec<CompletionCandidate> {
+    from_files(current, |names| names.users)
+}
+
+/// Nodes of the cluster. Who began with `node/` is offered that form.
+pub fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
+    let text = current.to_string_lossy().into_owned();
+    let prefix = ["node/", "nodes/", "no/"]
+        .into_iter()
+        .find(|prefix| text.starts_with(prefix))
+        .unwrap_or("");
+    let names = from_cluster(async |client| names_of(Api::<Node>::all(client)).await);
+    matching(names.into_iter().map(|name| format!("{prefix}{name}")), &text)
+}
+
+/// Namespaces of the cluster.
+pub fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
+    let names = from_cluster(async |client| names_of(Api::<Namespace>::all(client)).await);
+    matching(names, &current.to_string_lossy())
+}
+
+fn from_files(current: &OsStr, pick: impl Fn(client::Names) -> Vec<String>) -> Vec<CompletionCandidate> {
+    let explicit: Option<PathBuf> = TYPED.get().and_then(|args| args.kubeconfig.clone());
+    matching(
+        client::names(explicit).map(pick).unwrap_or_default(),
+        &current.to_string_lossy(),
+    )
+}
+
+fn matching(names: impl IntoIterator<Item = String>, current: &str) -> Vec<CompletionCandidate> {
+    names
+        .into_iter()
+        .filter(|name| name.starts_with(current))
+        .map(CompletionCandidate::new)
+        .collect()
+}
+
+async fn names_of<K>(api: Api<K>) -> kube::Result<Vec<String>>
+where
+    K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    // Answered from the server's cache, and without the objects themselves.
+    let list = api
+        .list_metadata(&ListParams::default().limit(MOST).match_any())
+        .await?;
+    Ok(list.items.into_iter().filter_map(|item| item.metadata.name).collect())
+}
+
+/// Asks the cluster. Whatever goes wrong, a shell must not see it: then there are no names.
+fn from_cluster(ask: impl AsyncFnOnce(kube::Client) -> kube::Result<Vec<String>>) -> Vec<String> {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return Vec::new();
+    };
+    let args = TYPED.get().cloned().unwrap_or_default();
+    let limits = Limits {
+        request: Some(PATIENCE),
+        idle: PATIENCE,
+    };
+    let found = runtime.block_on(async {
+        let agent = Agent {
+            name: "kubectl-upkeep-complete",
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let (silent, _) = Ui::captured();
+        let work = async {
+            let connection = client::connect_with(
+                &args,
+                &agent,
+                &silent,
+                Options {
+                    limits,
+                    interactive: false,
+                },
+            )
+            .await
+            .ok()?;
+            ask(connection.client).await.ok()
+        };
+        tokio::time::timeout(PATIENCE, work).await.ok().flatten()
+    });
+    // A name lookup that hangs in its thread is left behind.
+    runtime.shutdown_background();
+    found.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(words: &[&str]) -> KubeArgs {
+        read_flags(&words.iter().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn connection_flags_are_found_in_an_unfinished_line() {
+        let args = flags(&[
+            "node-1",
+            "--context",
+            "c",
+            "--force",
+            "--kubeconfig=k",
+            "-n",
+            "ns",
+            "--grace",
+            "5",
+            "-shttps://h",
+            "no",
+        ]);
+        assert_eq!(
+            (args.context.as_deref(), args.namespace.as_deref()),
+            (Some("c"), Some("ns"))
+        );
+        assert_eq!(
+            (args.kubeconfig, args.server.as_deref()),
+            (Some("k".into()), Some("https://h"))
+        );
+    }
+
+    #[test]
+    fn the_word_that_is_being_typed_does_not_count() {
+        assert_eq!(
+            flags(&["--context", "c", "--context", "d"]).context.as_deref(),
+            Some("c")
+        );
+        assert_eq!(flags(&["--request-timeout", "nonsense", ""]).context, None);
+        assert_eq!(
+            flags(&["--insecure-skip-tls-verify", "x", "--user", "u", ""])
+                .user
+                .as_deref(),
+            Some("u")
+        );
+    }
+}

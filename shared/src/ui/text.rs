@@ -1,0 +1,136 @@
+//! Text that comes from elsewhere must not control the terminal.
+
+use std::fmt::{self, Write};
+
+/// Makes text from the cluster safe to print inside a line: ESC becomes `^[` and CR `\r` as in kubectl, and every other
+/// character that moves something, hides something or changes the direction of writing becomes visible.
+pub fn escape(text: &str) -> String {
+    Escaped(text).to_string()
+}
+
+/// [`escape`] for use in a format string: `format!("{}", Escaped(name))`.
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| write_visible(f, c))
+    }
+}
+
+fn write_visible(out: &mut impl Write, c: char) -> fmt::Result {
+    match c {
+        '\x1b' => out.write_str("^["),
+        '\r' => out.write_str("\\r"),
+        '\n' => out.write_str("\\n"),
+        '\t' => out.write_str("\\t"),
+        // C0 and C1 controls (U+009B alone begins a sequence on some terminals), and the marks that reorder text.
+        c if c.is_control()
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}') =>
+        {
+            write!(out, "\\u{{{:x}}}", u32::from(c))
+        }
+        c => out.write_char(c),
+    }
+}
+
+/// The last net before the terminal: line breaks and tabs pass, and our own colours where there are any.
+pub(super) fn net(text: &str, colors: bool) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let color = if colors && c == '\x1b' { color_len(rest) } else { 0 };
+        if color > 0 {
+            safe.push_str(&rest[..color]);
+            rest = &rest[color..];
+            continue;
+        }
+        if matches!(c, '\n' | '\t') {
+            safe.push(c);
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write_visible(&mut safe, c);
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    safe
+}
+
+/// The length of the colour sequence at the start of `text`, 0 if there is none. Only the codes that [`super::Styles`] uses:
+/// others could hide text.
+fn color_len(text: &str) -> usize {
+    const OURS: [&str; 8] = ["0", "1", "2", "31", "32", "33", "36", "39"];
+    let Some(body) = text.strip_prefix("\x1b[") else {
+        return 0;
+    };
+    match body.find('m') {
+        Some(end) if body[..end].split(';').all(|code| OURS.contains(&code)) => 2 + end + 1,
+        _ => 0,
+    }
+}
+
+/// Cuts a line to so many characters and leaves its colours whole.
+pub(super) fn cut(line: &str, width: usize) -> String {
+    let mut shown = 0;
+    let mut short = String::new();
+    let mut rest = line;
+    let mut colored = false;
+    while let Some(c) = rest.chars().next() {
+        let color = color_len(rest);
+        if color > 0 {
+            short.push_str(&rest[..color]);
+            rest = &rest[color..];
+            colored = true;
+            continue;
+        }
+        if shown == width {
+            if colored {
+                short.push_str("\x1b[0m");
+            }
+            break;
+        }
+        short.push(c);
+        shown += 1;
+        rest = &rest[c.len_utf8()..];
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_controls_a_terminal_survives() {
+        let cases = [
+            ("plain-name", "plain-name"),
+            ("\x1b[31mred", "^[[31mred"),
+            ("a\rb\nc\td", "a\\rb\\nc\\td"),
+            ("bell\x07", "bell\\u{7}"),
+            ("c1\u{9b}2J", "c1\\u{9b}2J"),
+            ("\u{202e}gnp.exe", "\\u{202e}gnp.exe"),
+            ("größe 節点", "größe 節点"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(escape(text), expected);
+        }
+    }
+
+    #[test]
+    fn the_net_lets_only_our_colours_through() {
+        assert_eq!(net("\x1b[32mok\x1b[0m\n\tx", true), "\x1b[32mok\x1b[0m\n\tx");
+        assert_eq!(net("\x1b[33;1mok\x1b[0m", true), "\x1b[33;1mok\x1b[0m");
+        assert_eq!(net("\x1b[32mok", false), "^[[32mok");
+        assert_eq!(
+            net("\x1b[8mhidden\x1b[2Jgone\x1b]0;title\x07", true),
+            "^[[8mhidden^[[2Jgone^[]0;title\\u{7}"
+        );
+        assert_eq!(net("\x1b[", true), "^[[");
+    }
+
+    #[test]
+    fn lines_are_cut_between_colours() {
+        assert_eq!(cut("abcdef", 3), "abc");
+        assert_eq!(cut("\x1b[32mabcdef\x1b[0m", 3), "\x1b[32mabc\x1b[0m");
+        assert_eq!(cut("äöü", 3), "äöü");
+    }
+}
