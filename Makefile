@@ -1,0 +1,43 @@
+# The one entry point for people. `make help` lists what there is.
+
+CARGO  ?= cargo
+PREFIX ?= $(HOME)/.local
+BIN    := $(PREFIX)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build lint bench testbed install clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: testbed ## Show the main job on a throw-away control plane
+	@$(CARGO) build --locked -p kubectl-evacuate -p testsupport --bins
+	@$(CARGO) run --locked --quiet -p testsupport --bin demo
+
+test: testbed ## Run all tests, against real servers
+	$(CARGO) test --locked --workspace
+
+build: ## Build the plugins (target/release)
+	$(CARGO) build --locked --release -p kubectl-evacuate
+
+lint: ## Check format, lints and docs
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+bench: testbed build ## Measure beside kubectl drain, on the same servers
+	$(CARGO) run --locked --release -p testsupport --bin bench
+
+testbed: ## Build the real servers that tests and demo need, once
+	@command -v $(CARGO) >/dev/null || { echo "error: cargo was not found; install Rust: https://rustup.rs" >&2; exit 1; }
+	@tests/testbed/build.sh
+
+install: build ## Install into PREFIX/bin (~/.local/bin), with shell completion for kubectl
+	@mkdir -p "$(BIN)"
+	install -m 0755 target/release/kubectl-evacuate "$(BIN)/kubectl-evacuate"
+	@# kubectl asks a program of this name for completions; the plugin knows by its name what it is called for.
+	ln -sfn kubectl-evacuate "$(BIN)/kubectl_complete-evacuate"
+	@case ":$$PATH:" in *":$(BIN):"*) ;; *) echo "note: $(BIN) is not on PATH" >&2 ;; esac
+
+clean: ## Remove all that was built, the servers too
+	$(CARGO) clean
