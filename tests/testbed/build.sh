@@ -132,7 +132,7 @@ for program in "${programs[@]}"; do
 		touch "${target%/*}"
 		ln -sfn "$target" "$bin/$name"
 	elif found=$(installed "$name" "$wanted"); then
-		say "using $found"
+		[ "$(readlink "$bin/$name" || true)" = "$found" ] || say "using $found"
 		ln -sfn "$found" "$bin/$name"
 	else
 		missing+=("$name|$folder|$package|$flags|$target")

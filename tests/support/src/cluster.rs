@@ -285,6 +285,11 @@ impl Cluster {
             .clone()
     }
 
+    /// Lets a task run as long as the cluster.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime().spawn(task);
+    }
+
     pub(crate) fn authority(&self) -> &Authority {
         &self.authority
     }

@@ -29,6 +29,7 @@ mod binaries;
 mod certs;
 mod cluster;
 mod guardian;
+mod link;
 mod namespace;
 mod node;
 mod objects;
@@ -42,6 +43,7 @@ mod wait;
 
 pub use audit::{Audit, Mark, Request};
 pub use cluster::Cluster;
+pub use link::Link;
 pub use namespace::Ns;
 pub use node::Node;
 pub use options::Options;

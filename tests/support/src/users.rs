@@ -171,9 +171,14 @@ impl Cluster {
 
     /// Writes a kubeconfig for this cluster with one user.
     pub(crate) fn write_kubeconfig(&self, name: &str, credentials: &Value) -> anyhow::Result<PathBuf> {
+        self.write_kubeconfig_to(self.server(), name, credentials)
+    }
+
+    /// Writes a kubeconfig for this cluster at another address.
+    pub(crate) fn write_kubeconfig_to(&self, server: &str, name: &str, credentials: &Value) -> anyhow::Result<PathBuf> {
         write_kubeconfig(
             &self.dir().join(format!("{name}.kubeconfig")),
-            self.server(),
+            server,
             &self.ca_path(),
             name,
             credentials,

@@ -275,6 +275,43 @@ fn servers_can_be_killed_stopped_and_restarted() {
 }
 
 #[test]
+fn link_can_be_cut_stalled_and_slowed() {
+    let cluster = Cluster::shared();
+    let link = cluster.link();
+    let get = || {
+        let started = Instant::now();
+        let output = Command::new(cluster.kubectl())
+            .env_clear()
+            .envs(cluster.env())
+            .args(["get", "namespace", "default", "--request-timeout=3s", "--kubeconfig"])
+            .arg(link.kubeconfig())
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), error, started.elapsed())
+    };
+    assert!(get().0);
+    link.cut();
+    let (_, error, _) = get();
+    assert!(error.contains("was refused"), "{error}");
+    link.heal();
+    link.stall();
+    let (worked, _, took) = get();
+    assert!(!worked && took >= Duration::from_secs(3), "{took:?}");
+    link.delay(Duration::from_millis(400));
+    let (worked, error, took) = get();
+    assert!(
+        worked && took >= Duration::from_millis(800),
+        "TLS and HTTP: two replies at least, {took:?}, {error}"
+    );
+    link.heal();
+    assert!(get().0);
+    wait_for("kubectl's connections to end", SOON, || {
+        (link.connections() == 0).then_some(())
+    });
+}
+
+#[test]
 fn a_small_cluster_has_no_controllers() {
     let cluster = Cluster::start(Options {
         controller_manager: false,
