@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::node::{ALIVE, Node, silent_status};
+use crate::node::{Node, condition};
 use crate::shape::{Shape, merge};
 use crate::wait::{DEFAULT_TIMEOUT, wait_for};
 
@@ -37,64 +37,6 @@ impl Cluster {
             }
         }
         panic!("too many namespaces like {name}")
-    }
-
-    /// Makes a node and waits until it is Ready; a dead one is Unknown and has the taints of an unreachable node.
-    pub fn node(&self, node: &Node) {
-        self.create(node.object());
-        if node.alive {
-            self.wait_node(&node.name, "True");
-        } else {
-            self.patch_status("v1/Node", "", &node.name, silent_status());
-            self.wait_tainted(&node.name);
-        }
-    }
-
-    /// The node's kubelet stops, as by a power cut: Ready gets Unknown, and its pods stay as they are.
-    pub fn kill_node(&self, name: &str) {
-        self.patch("v1/Node", "", name, json!({"metadata": {"labels": {ALIVE: null}}}));
-        // What the node lifecycle controller does after its grace period.
-        self.patch_status("v1/Node", "", name, silent_status());
-        self.wait_tainted(name);
-    }
-
-    /// The node's kubelet comes back.
-    pub fn revive_node(&self, name: &str) {
-        self.patch("v1/Node", "", name, json!({"metadata": {"labels": {ALIVE: "true"}}}));
-        self.wait_node(name, "True");
-    }
-
-    fn wait_node(&self, name: &str, ready: &str) {
-        wait_for(format!("node {name} to be Ready={ready}"), DEFAULT_TIMEOUT, || {
-            let node = self.get("v1/Node", "", name)?;
-            // The taint of a new node goes a moment after it is Ready; until then nothing is scheduled there.
-            let tainted = node["spec"]["taints"].as_array().is_some_and(|taints| {
-                taints.iter().any(|t| {
-                    t["key"].as_str().is_some_and(|k| {
-                        k.starts_with("node.kubernetes.io/not-ready") || k.starts_with("node.kubernetes.io/unreachable")
-                    })
-                })
-            });
-            (condition(&node, "Ready") == Some(ready) && !tainted).then_some(())
-        });
-    }
-
-    fn wait_tainted(&self, name: &str) {
-        if !self.options().controller_manager {
-            return;
-        }
-        wait_for(
-            format!("node {name} to be tainted as unreachable"),
-            DEFAULT_TIMEOUT,
-            || {
-                let node = self.get("v1/Node", "", name)?;
-                let taints = node["spec"]["taints"].as_array()?;
-                taints
-                    .iter()
-                    .find(|t| t["key"] == "node.kubernetes.io/unreachable" && t["effect"] == "NoExecute")
-                    .map(drop)
-            },
-        );
     }
 }
 
@@ -297,13 +239,4 @@ impl<'a> Ns<'a> {
     pub fn scale(&self, kind: &str, name: &str, replicas: u32) {
         self.cluster.scale(kind, &self.name, name, replicas);
     }
-}
-
-/// The status of one condition of an object.
-fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v str> {
-    object["status"]["conditions"]
-        .as_array()?
-        .iter()
-        .find(|c| c["type"] == kind)?["status"]
-        .as_str()
 }
