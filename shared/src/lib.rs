@@ -10,9 +10,24 @@ pub mod output;
 pub mod report;
 pub mod ui;
 
+use std::future::Future;
 use std::process::ExitCode;
 
 pub use error::{Error, Exit, Result};
+
+/// Runs the work of a plugin to its end on one thread and turns the outcome into an exit code, see [`finish`].
+///
+/// Threads that still wait for something (a name that is looked up, an answer from the user) are left behind: they must not
+/// hold up the end of a run that was interrupted.
+pub fn run(ui: &ui::Ui, work: impl Future<Output = Result<Exit>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(ui, Err(Error::failed("cannot start").caused_by(error))),
+    };
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    finish(ui, result)
+}
 
 /// The last thing `main` does: prints an error, if there is one, and turns the outcome into an exit code.
 ///
@@ -20,6 +35,10 @@ pub use error::{Error, Exit, Result};
 pub fn finish(ui: &ui::Ui, result: Result<Exit>) -> ExitCode {
     if ui.stdout_is_gone() {
         return Exit::Done.into();
+    }
+    if let (Ok(Exit::Done), Some(error)) = (&result, ui.stdout_error()) {
+        ui.error(&error);
+        return error.exit().into();
     }
     match result {
         Ok(exit) => exit.into(),

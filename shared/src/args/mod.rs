@@ -16,70 +16,70 @@ use crate::complete;
 #[derive(clap::Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Cluster options")]
 pub struct KubeArgs {
-    /// Path to the kubeconfig file to use
+    /// Read this kubeconfig file and no other
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub kubeconfig: Option<PathBuf>,
 
-    /// The name of the kubeconfig context to use
+    /// Use this context of the kubeconfig instead of the current one
     #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::contexts))]
     pub context: Option<String>,
 
-    /// If present, the namespace scope for this request
+    /// Namespace, instead of that of the context
     #[arg(long, short = 'n', value_name = "NAME", add = ArgValueCompleter::new(complete::namespaces))]
     pub namespace: Option<String>,
 
-    /// The name of the kubeconfig cluster to use
+    /// Use this cluster of the kubeconfig instead of that of the context
     #[arg(long, value_name = "NAME", hide_short_help = true, add = ArgValueCompleter::new(complete::clusters))]
     pub cluster: Option<String>,
 
-    /// The name of the kubeconfig user to use
+    /// Use this user of the kubeconfig instead of that of the context
     #[arg(long, value_name = "NAME", hide_short_help = true, add = ArgValueCompleter::new(complete::users))]
     pub user: Option<String>,
 
-    /// The address and port of the Kubernetes API server
+    /// Address of the API server, instead of that of the cluster
     #[arg(long, short = 's', value_name = "URL", hide_short_help = true)]
     pub server: Option<String>,
 
-    /// Bearer token for authentication to the API server
+    /// Log in with this bearer token
     #[arg(long, value_name = "TOKEN", hide_short_help = true)]
     pub token: Option<Secret>,
 
-    /// Username to impersonate; a user or a service account in a namespace
+    /// Act as this user or service account (impersonation)
     #[arg(long = "as", value_name = "USER", hide_short_help = true)]
     pub impersonate: Option<String>,
 
-    /// UID to impersonate
+    /// Act with this UID
     #[arg(long = "as-uid", value_name = "UID", hide_short_help = true)]
     pub impersonate_uid: Option<String>,
 
-    /// Group to impersonate; can be repeated
+    /// Act as a member of this group; can be repeated
     #[arg(long = "as-group", value_name = "GROUP", hide_short_help = true)]
     pub impersonate_groups: Vec<String>,
 
-    /// Extra information to impersonate, as KEY=VALUE; can be repeated
+    /// Act with this extra attribute; can be repeated
     #[arg(long = "as-user-extra", value_name = "KEY=VALUE", hide_short_help = true, value_parser = parse_extra)]
     pub impersonate_extra: Vec<(String, String)>,
 
-    /// Path to a cert file for the certificate authority
+    /// Trust only servers with a certificate of this authority (PEM)
     #[arg(long, value_name = "FILE", hide_short_help = true, value_hint = clap::ValueHint::FilePath)]
     pub certificate_authority: Option<PathBuf>,
 
-    /// Path to a client certificate file for TLS
+    /// Log in with this client certificate (PEM)
     #[arg(long, value_name = "FILE", hide_short_help = true, value_hint = clap::ValueHint::FilePath)]
     pub client_certificate: Option<PathBuf>,
 
-    /// Path to a client key file for TLS
+    /// Key of the client certificate (PEM)
     #[arg(long, value_name = "FILE", hide_short_help = true, value_hint = clap::ValueHint::FilePath)]
     pub client_key: Option<PathBuf>,
 
-    /// Do not check the server's certificate; makes the connection insecure
+    /// Accept any certificate of the server; anybody in between can read and change everything
     #[arg(
         long, value_name = "BOOL", hide_short_help = true, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_parser = parse_bool
     )]
     pub insecure_skip_tls_verify: Option<bool>,
 
-    /// Server name for certificate validation; the hostname of the server if not given
+    /// Name that the server's certificate must have, instead of the host's
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub tls_server_name: Option<String>,
 
@@ -98,7 +98,7 @@ pub struct KubeArgs {
     )]
     pub disable_compression: Option<bool>,
 
-    /// Number for the log level verbosity: 6 shows requests, 8 what the libraries say
+    /// Log to stderr: 6 shows requests, 8 what the libraries say
     #[arg(
         long = "v",
         short = 'v',

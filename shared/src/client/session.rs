@@ -18,6 +18,7 @@ use tower::BoxError;
 use super::bounds::{Bound, BoundedBody};
 use super::choice::Choice;
 use super::credentials::{Credentials, Current, Identity};
+use super::proxy::hide_password;
 use super::warnings::Warnings;
 use super::{Limits, Options};
 use crate::error::{self, Error};
@@ -120,7 +121,7 @@ impl Session {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 tracing::debug!("{line} failed in {took} milliseconds: {}", error::describe(&error));
-                return Err(error.into());
+                return Err(self.blame(error));
             }
             Err(no_answer) => {
                 tracing::debug!("{line} {no_answer}");
@@ -133,6 +134,18 @@ impl Session {
             return Err(error.into());
         }
         Ok(response.map(|body| bound.body(body)))
+    }
+
+    /// Adds the proxy to what went wrong, where there is one.
+    fn blame(&self, source: kube::Error) -> BoxError {
+        match &self.config.proxy_url {
+            Some(proxy) => error::ViaProxy {
+                proxy: hide_password(proxy),
+                source,
+            }
+            .into(),
+            None => source.into(),
+        }
     }
 
     /// A good answer that no API server gives: a login page, or the way to one.

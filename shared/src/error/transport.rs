@@ -48,6 +48,27 @@ impl std::fmt::Display for NoAnswer {
 
 impl StdError for NoAnswer {}
 
+/// The way to the server leads through a proxy, which may be the one to blame. Wraps what went wrong.
+#[derive(Debug)]
+pub(crate) struct ViaProxy {
+    /// The address of the proxy, without user and password.
+    pub proxy: String,
+    /// What went wrong.
+    pub source: kube::Error,
+}
+
+impl std::fmt::Display for ViaProxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "through the proxy {}", self.proxy)
+    }
+}
+
+impl StdError for ViaProxy {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.source)
+    }
+}
+
 /// What was found at the bottom of the chain.
 enum Cause {
     /// An error of ours, passed through kube: finished words.
@@ -63,8 +84,25 @@ enum Cause {
 }
 
 pub(super) fn explain(error: &kube::Error, server: &str) -> Error {
-    let unable = |why: &str| Error::verbatim(Exit::Failed, format!("Unable to connect to the server: {why}"));
-    match find(error) {
+    let cause = find(error);
+    if let Some(ViaProxy { proxy, .. }) = chain(error).find_map(|link| link.downcast_ref()) {
+        return match cause {
+            // Only the proxy itself was connected to.
+            Cause::Refused => unable(&format!("the proxy {proxy} refused the connection")),
+            Cause::NoSuchHost => unable(&format!("the proxy {proxy}: no such host")),
+            Cause::Ours(error) => error,
+            other => say(other, server).hint(format!("the way to the server leads through the proxy {proxy}")),
+        };
+    }
+    say(cause, server)
+}
+
+fn unable(why: &str) -> Error {
+    Error::verbatim(Exit::Failed, format!("Unable to connect to the server: {why}"))
+}
+
+fn say(cause: Cause, server: &str) -> Error {
+    match cause {
         Cause::Ours(error) => error,
         Cause::Refused => {
             let host = host_and_port(server);
@@ -109,18 +147,16 @@ fn find(error: &kube::Error) -> Cause {
     if let kube::Error::SerdeError(why) = error {
         return Cause::Garbage(why.to_string());
     }
-    let mut current: Option<&(dyn StdError + 'static)> = Some(error);
     let mut last = String::new();
-    while let Some(this) = current {
-        if let Some(cause) = known(this) {
+    for link in chain(error) {
+        if let Some(cause) = known(link) {
             return cause;
         }
         // Each wrapper repeats what it wraps; the innermost text is the shortest and the most exact.
-        let text = this.to_string();
+        let text = link.to_string();
         if !text.is_empty() {
             last = one_line(&text);
         }
-        current = inside(this);
     }
     Cause::Other(last)
 }
@@ -161,6 +197,11 @@ fn known(this: &(dyn StdError + 'static)) -> Option<Cause> {
         return Some(Cause::Closed);
     }
     None
+}
+
+/// The error and all that is wrapped in it, the outermost first.
+fn chain(error: &kube::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(Some(error as &(dyn StdError + 'static)), |link| inside(*link))
 }
 
 /// `io::Error::source` steps over the error that it carries, which is the one that is looked for.

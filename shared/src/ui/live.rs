@@ -34,6 +34,10 @@ impl Live {
             let lines = block
                 .lines()
                 .map(|line| text::cut(&text::net(line, true), self.width.saturating_sub(1)));
+            // After `clear` it begins anew.
+            if bar.is_finished() {
+                bar.reset();
+            }
             bar.set_message(lines.collect::<Vec<_>>().join("\n"));
             bar.tick();
         }

@@ -19,7 +19,7 @@ use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use sink::{Out, Sinks};
+use sink::{Out, Sinks, WriteFault};
 
 /// The printer. Clones share everything.
 #[derive(Clone)]
@@ -190,7 +190,15 @@ impl Ui {
 
     /// Whether the reader of stdout has gone away.
     pub fn stdout_is_gone(&self) -> bool {
-        self.inner.sinks.is_gone()
+        self.inner.sinks.fault() == Some(&WriteFault::ReaderGone)
+    }
+
+    /// Why results could not be written to stdout, where that is a fault: a full disk, not a reader that went away.
+    pub fn stdout_error(&self) -> Option<Error> {
+        match self.inner.sinks.fault() {
+            Some(WriteFault::Other(why)) => Some(Error::failed("cannot write to standard output").caused_by(why)),
+            _ => None,
+        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Where printed lines go: to the real streams, or into memory for tests.
 
-use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{ErrorKind, Write};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
@@ -15,11 +14,20 @@ pub(super) enum Out {
     Talk,
 }
 
+/// Why stdout takes no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum WriteFault {
+    /// The program behind the pipe has ended.
+    ReaderGone,
+    /// A full disk, for example.
+    Other(String),
+}
+
 #[derive(Clone)]
 pub(super) struct Sinks {
     /// The redrawn area of the terminal; every line is printed above it.
     area: MultiProgress,
-    gone: Arc<AtomicBool>,
+    failed: Arc<OnceLock<WriteFault>>,
     memory: Option<Arc<Mutex<[String; 2]>>>,
 }
 
@@ -27,7 +35,7 @@ impl Sinks {
     pub(super) fn real() -> Self {
         Self {
             area: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
-            gone: Arc::default(),
+            failed: Arc::default(),
             memory: None,
         }
     }
@@ -36,7 +44,7 @@ impl Sinks {
         let area = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         Self {
             area,
-            gone: Arc::default(),
+            failed: Arc::default(),
             memory: Some(Arc::default()),
         }
     }
@@ -54,8 +62,8 @@ impl Sinks {
         self.area.clone()
     }
 
-    pub(super) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+    pub(super) fn fault(&self) -> Option<&WriteFault> {
+        self.failed.get()
     }
 
     pub(super) fn kept(&self, out: Out) -> String {
@@ -73,11 +81,16 @@ impl Sinks {
         self.area.suspend(|| match out {
             // A closed stderr is nobody's fault and nobody could be told.
             Out::Talk => drop(std::io::stderr().lock().write_all(text.as_bytes())),
-            Out::Data if self.is_gone() => {}
+            Out::Data if self.fault().is_some() => {}
             Out::Data => {
                 let mut stdout = std::io::stdout().lock();
-                if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
-                    self.gone.store(true, Ordering::Relaxed);
+                if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+                    let fault = match error.kind() {
+                        ErrorKind::BrokenPipe => WriteFault::ReaderGone,
+                        _ => WriteFault::Other(error.to_string()),
+                    };
+                    // Only the first one counts.
+                    drop(self.failed.set(fault));
                 }
             }
         });

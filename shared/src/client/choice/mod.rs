@@ -1,18 +1,21 @@
 //! Which context, cluster and user it is, with the flags laid over them. The rules are those of client-go's
 //! `DirectClientConfig`; the words are kubectl's.
 
-use std::path::PathBuf;
+mod pod;
+#[cfg(test)]
+mod tests;
+
+pub(super) use pod::{Pod, fall_back};
 
 use kube::config::{AuthInfo, Cluster, Context, Kubeconfig};
 use secrecy::SecretString;
 
-use super::kubeconfig::reason;
 use crate::args::KubeArgs;
-use crate::error::{DEFAULT_SERVER, Error, Result};
+use crate::error::{Error, Result};
 
 /// What a connection is made from.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Choice {
+pub(in crate::client) struct Choice {
     pub context: Option<String>,
     pub cluster: Cluster,
     pub user: AuthInfo,
@@ -21,7 +24,7 @@ pub(super) struct Choice {
 }
 
 /// Picks from the kubeconfig and lays the flags over it. Reads no files.
-pub(super) fn choose(config: &Kubeconfig, args: &KubeArgs) -> Result<Choice> {
+pub(in crate::client) fn choose(config: &Kubeconfig, args: &KubeArgs) -> Result<Choice> {
     let context_name = given(&args.context).or_else(|| given(&config.current_context));
     let context = match &context_name {
         Some(name) => find_context(config, name)?,
@@ -202,63 +205,4 @@ fn validate(choice: &Choice) -> Result<()> {
 /// An empty string means not given, in flags as in files.
 fn given(text: &Option<String>) -> Option<String> {
     text.clone().filter(|text| !text.is_empty())
-}
-
-/// The pod that this runs in, as Kubernetes tells it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Pod {
-    /// `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
-    pub service: Option<(String, String)>,
-    /// `POD_NAMESPACE`, which goes before the file.
-    pub namespace: Option<String>,
-    /// Where the service account is mounted.
-    pub account: PathBuf,
-}
-
-impl Pod {
-    pub(super) fn from_env() -> Self {
-        let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Self {
-            service: var("KUBERNETES_SERVICE_HOST").zip(var("KUBERNETES_SERVICE_PORT")),
-            namespace: var("POD_NAMESPACE"),
-            account: PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount"),
-        }
-    }
-}
-
-/// Without a server in kubeconfig or flags: the API server of the pod around us, else kubectl's default address.
-pub(super) fn fall_back(mut choice: Choice, args: &KubeArgs, pod: &Pod) -> Result<Choice> {
-    if given(&choice.cluster.server).is_some() {
-        return Ok(choice);
-    }
-    let token_file = pod.account.join("token");
-    let Some((host, port)) = pod.service.as_ref().filter(|_| token_file.is_file()) else {
-        choice.cluster.server = Some(DEFAULT_SERVER.to_owned());
-        return Ok(choice);
-    };
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.clone()
-    };
-    choice.cluster.server = Some(format!("https://{host}:{port}"));
-    if args.certificate_authority.is_none() && choice.cluster.insecure_skip_tls_verify != Some(true) {
-        choice.cluster.certificate_authority = Some(pod.account.join("ca.crt").to_string_lossy().into_owned());
-    }
-    if choice.user.token.is_none() {
-        choice.user.token_file = Some(token_file.to_string_lossy().into_owned());
-    }
-    if choice.namespace.is_none() {
-        choice.namespace = match &pod.namespace {
-            Some(name) => Some(name.clone()),
-            None => match std::fs::read_to_string(pod.account.join("namespace")) {
-                Ok(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-                Err(error) => {
-                    return Err(Error::failed("cannot read the namespace of this pod").caused_by(reason(&error)));
-                }
-            },
-        };
-    }
-    Ok(choice)
 }

@@ -1,0 +1,126 @@
+//! Nothing waits for ever.
+
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::WatchParams;
+use testsupport::Cluster;
+use upkeep::client::{self, Agent, Limits, Options};
+use upkeep::error;
+use upkeep::ui::Ui;
+
+use crate::bench::{Relay, apiserver, flags, probe, server_that_says};
+
+fn within(limit: Duration, args: &[&str], expected: &str) {
+    let ran = probe(args);
+    assert!(ran.took < limit, "{ran:?}");
+    assert_eq!(ran.stderr.lines().next(), Some(expected), "{ran:?}");
+    assert_eq!(ran.code, 1);
+}
+
+#[test]
+fn a_server_that_never_answers() {
+    let server = format!("http://{}", server_that_says(None));
+    within(
+        Duration::from_secs(4),
+        &["-s", &server, "--request-timeout", "1s"],
+        "Unable to connect to the server: no answer within 1s (GET /api/v1/nodes)",
+    );
+}
+
+#[test]
+fn an_answer_that_stops_in_the_middle() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{\"items\":";
+    let server = format!("http://{}", server_that_says(Some(half.to_owned())));
+    within(
+        Duration::from_secs(4),
+        &["-s", &server, "--request-timeout", "1"],
+        "Unable to connect to the server: the answer was not complete within 1s (GET /api/v1/nodes)",
+    );
+}
+
+#[test]
+fn a_connection_that_is_never_made() {
+    // TLS begins and nobody goes on with it.
+    let server = format!("https://{}", server_that_says(None));
+    within(
+        Duration::from_secs(4),
+        &["-s", &server, "--request-timeout", "1s"],
+        "Unable to connect to the server: no answer within 1s (GET /api/v1/nodes)",
+    );
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_watch_on_a_dead_connection_ends() {
+    let relay = Relay::to(apiserver());
+    let mut args = flags(Cluster::shared().kubeconfig());
+    args.server = Some(format!("https://{}", relay.address));
+    let limits = Limits {
+        request: Some(Duration::from_secs(5)),
+        idle: Duration::from_secs(2),
+    };
+    let agent = Agent {
+        name: "kubectl-test",
+        version: "0.1.0",
+    };
+    let options = Options {
+        limits,
+        interactive: false,
+    };
+    let connection = client::connect_with(&args, &agent, &Ui::captured().0, options)
+        .await
+        .unwrap();
+    let api = Api::<Namespace>::all(connection.client.clone());
+    let events = api.watch(&WatchParams::default().timeout(60), "0").await.unwrap();
+    let mut events = std::pin::pin!(events);
+    assert!(events.try_next().await.unwrap().is_some(), "the watch began");
+    relay.freeze();
+    let started = Instant::now();
+    let end = loop {
+        match events.try_next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the watch ended as if all was well"),
+            Err(error) => break error,
+        }
+    };
+    let took = started.elapsed();
+    assert!(
+        took > Duration::from_millis(1500) && took < Duration::from_secs(4),
+        "{took:?}"
+    );
+    assert_eq!(
+        error::describe(&end),
+        "nothing heard for 2s, the connection is taken for dead (GET /api/v1/namespaces)"
+    );
+    assert!(error::is_transient(&end));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_quiet_watch_is_ended_by_the_server_before_the_limit() {
+    let mut args = flags(Cluster::shared().kubeconfig());
+    args.request_timeout = Some(Duration::from_secs(1));
+    let limits = Limits {
+        idle: Duration::from_secs(5),
+        ..Limits::from_args(&args)
+    };
+    let agent = Agent {
+        name: "kubectl-test",
+        version: "0.1.0",
+    };
+    let options = Options {
+        limits,
+        interactive: false,
+    };
+    let connection = client::connect_with(&args, &agent, &Ui::captured().0, options)
+        .await
+        .unwrap();
+    let api = Api::<Namespace>::all(connection.client.clone());
+    let params = WatchParams::default().timeout(3).fields("metadata.name=nobody");
+    let started = Instant::now();
+    let events: Vec<_> = api.watch(&params, "0").await.unwrap().try_collect().await.unwrap();
+    // Longer than the request timeout, which is not for watches.
+    assert!(started.elapsed() > Duration::from_secs(2), "{:?}", started.elapsed());
+    drop(events);
+}
