@@ -79,7 +79,9 @@ async fn a_watch_on_a_dead_connection_ends() {
     relay.freeze();
     let started = Instant::now();
     let end = loop {
-        match events.try_next().await {
+        // Without a limit this would wait for ever.
+        let next = tokio::time::timeout(Duration::from_secs(20), events.try_next());
+        match next.await.expect("the dead connection is noticed") {
             Ok(Some(_)) => {}
             Ok(None) => panic!("the watch ended as if all was well"),
             Err(error) => break error,

@@ -94,4 +94,13 @@ mod tests {
         assert_eq!(parse_request_timeout("0"), Ok(Duration::ZERO));
         assert!(parse_request_timeout("x").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read(hours in 0u64..2000, minutes in 0u64..60, millis in 0u64..60_000, noise in ".*") {
+            let text = format!("{hours}h{minutes}m{}.{:03}s", millis / 1000, millis % 1000);
+            proptest::prop_assert_eq!(parse_duration(&text), Ok(Duration::from_millis((hours * 60 + minutes) * 60_000 + millis)));
+            drop(parse_duration(&noise));
+        }
+    }
 }

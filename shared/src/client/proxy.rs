@@ -225,4 +225,12 @@ mod tests {
         assert!(!parse("http://user:s3cret@a b").unwrap_err().contains("s3cret"));
         assert_eq!(parse("socks5h://h:1080").unwrap().to_string(), "socks5://h:1080/");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_list_stops_the_reader(list in "[*.:,/\\[\\]a0-9 ]{0,30}|.*") {
+            direct(&list, "https://[fd00::1]:6443");
+            direct(&list, "https://example.com");
+        }
+    }
 }

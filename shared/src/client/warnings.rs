@@ -121,4 +121,12 @@ mod tests {
             "Warning: v1 Endpoints is deprecated\nWarning: \\u{9b}2J\n"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_stops_the_reader(header in "(299 - |\"|\\\\|,| |a){0,20}", other in ".*") {
+            parse(&header);
+            parse(&other);
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 mod api;
 mod exit;
+mod tls;
 mod transport;
 
 pub(crate) use api::{DEFAULT_SERVER, not_kubernetes};

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::api::{DEFAULT_SERVER, not_kubernetes, one_line};
+use super::tls::tls_words;
 use super::{Error, Exit};
 
 /// What was waited for when the time was over.
@@ -210,50 +211,6 @@ fn inside<'a>(this: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 
         Some(carried) => Some(carried),
         None => this.source(),
     }
-}
-
-/// rustls names certificate faults by the names of its enum variants; these are the words of Go's x509, which people know.
-fn tls_words(error: &rustls::Error) -> String {
-    use rustls::CertificateError as Bad;
-    let rustls::Error::InvalidCertificate(bad) = error else {
-        return match error {
-            rustls::Error::InvalidMessage(_) => "first record does not look like a TLS handshake".to_owned(),
-            rustls::Error::AlertReceived(alert) => {
-                format!("the server ended the handshake: {}", words(&format!("{alert:?}")))
-            }
-            other => one_line(&other.to_string()),
-        };
-    };
-    let why = match bad {
-        Bad::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
-        Bad::Expired | Bad::ExpiredContext { .. } => "certificate has expired".to_owned(),
-        Bad::NotValidYet | Bad::NotValidYetContext { .. } => "certificate is not yet valid".to_owned(),
-        Bad::NotValidForName => "certificate is not valid for the name of the server".to_owned(),
-        Bad::NotValidForNameContext { expected, presented } => {
-            format!(
-                "certificate is valid for {}, not {}",
-                presented.join(", "),
-                expected.to_str()
-            )
-        }
-        Bad::Revoked => "certificate has been revoked".to_owned(),
-        Bad::BadSignature => "certificate has a bad signature".to_owned(),
-        Bad::Other(other) => one_line(&other.to_string()),
-        other => words(&format!("{other:?}")),
-    };
-    format!("failed to verify certificate: x509: {why}")
-}
-
-/// `BadCertificate` becomes `bad certificate`.
-fn words(name: &str) -> String {
-    let mut text = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !text.is_empty() {
-            text.push(' ');
-        }
-        text.extend(c.to_lowercase());
-    }
-    text
 }
 
 fn host_and_port(server: &str) -> &str {

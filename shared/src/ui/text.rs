@@ -133,4 +133,16 @@ mod tests {
         assert_eq!(cut("\x1b[32mabcdef\x1b[0m", 3), "\x1b[32mabc\x1b[0m");
         assert_eq!(cut("äöü", 3), "äöü");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_gets_a_control_character_through(text in "\\PC*|.*|[\\x00-\\x9f]*") {
+            let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+            proptest::prop_assert!(escape(&text).chars().all(|c| !c.is_control()));
+            proptest::prop_assert!(net(&text, false).chars().all(harmless));
+            let without_colours = net(&text, true).replace('\x1b', "");
+            proptest::prop_assert!(without_colours.chars().all(harmless));
+            proptest::prop_assert!(cut(&text, 10).len() <= text.len() + "\x1b[0m".len());
+        }
+    }
 }

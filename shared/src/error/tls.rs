@@ -1,0 +1,75 @@
+//! What is wrong with a certificate or a handshake, in words.
+
+use super::api::one_line;
+
+/// rustls names certificate faults by the names of its enum variants; these are the words of Go's x509, which people know.
+pub(super) fn tls_words(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Bad;
+    let rustls::Error::InvalidCertificate(bad) = error else {
+        return match error {
+            rustls::Error::InvalidMessage(_) => "first record does not look like a TLS handshake".to_owned(),
+            rustls::Error::AlertReceived(alert) => {
+                format!("the server ended the handshake: {}", words(&format!("{alert:?}")))
+            }
+            other => one_line(&other.to_string()),
+        };
+    };
+    let why = match bad {
+        Bad::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
+        Bad::Expired | Bad::ExpiredContext { .. } => "certificate has expired".to_owned(),
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => "certificate is not yet valid".to_owned(),
+        Bad::NotValidForName => "certificate is not valid for the name of the server".to_owned(),
+        Bad::NotValidForNameContext { expected, presented } => {
+            format!(
+                "certificate is valid for {}, not {}",
+                presented.join(", "),
+                expected.to_str()
+            )
+        }
+        Bad::Revoked => "certificate has been revoked".to_owned(),
+        Bad::BadSignature => "certificate has a bad signature".to_owned(),
+        Bad::Other(other) => one_line(&other.to_string()),
+        other => words(&format!("{other:?}")),
+    };
+    format!("failed to verify certificate: x509: {why}")
+}
+
+/// `BadCertificate` becomes `bad certificate`.
+fn words(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !text.is_empty() {
+            text.push(' ');
+        }
+        text.extend(c.to_lowercase());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{AlertDescription, CertificateError, Error};
+
+    #[test]
+    fn faults_are_said_in_words() {
+        let bad = |fault| tls_words(&Error::InvalidCertificate(fault));
+        let cases = [
+            (
+                bad(CertificateError::Expired),
+                "failed to verify certificate: x509: certificate has expired",
+            ),
+            (
+                bad(CertificateError::BadEncoding),
+                "failed to verify certificate: x509: bad encoding",
+            ),
+            (
+                tls_words(&Error::AlertReceived(AlertDescription::HandshakeFailure)),
+                "the server ended the handshake: handshake failure",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text, expected);
+        }
+    }
+}
