@@ -104,4 +104,20 @@ impl<T> Seen<T> {
             Self::Unknown { .. } => None,
         }
     }
+
+    /// Verb, resource and reason, where it is not known.
+    pub fn unknown(&self) -> Option<(&'static str, &str, &str)> {
+        match self {
+            Self::Known(_) => None,
+            Self::Unknown { verb, resource, reason } => Some((verb, resource, reason)),
+        }
+    }
+
+    /// The same with the known value changed.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Seen<U> {
+        match self {
+            Self::Known(value) => Seen::Known(change(value)),
+            Self::Unknown { verb, resource, reason } => Seen::Unknown { verb, resource, reason },
+        }
+    }
 }

@@ -1,0 +1,293 @@
+//! The command line: every flag of `kubectl drain` with its spelling and meaning, and those that go further.
+
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
+use upkeep::{
+    Error, Result,
+    args::{KubeArgs, parse_duration},
+    complete,
+    output::Format,
+};
+
+use crate::engine::OnBlocked;
+
+const EXAMPLES: &str = "\
+Examples:
+  # Empty a node: check everything, cordon it, evict its pods as fast as their budgets allow
+  kubectl evacuate node1
+
+  # Show what would happen, and change nothing
+  kubectl evacuate node1 --dry-run=client
+
+  # Two racks' worth of nodes, four at a time, within half an hour altogether
+  kubectl evacuate -l rack=b --parallel=4 --timeout=30m
+
+  # Also move pods that nothing will re-create, and give up the data of emptyDir volumes
+  kubectl evacuate node1 --force --delete-emptydir-data
+
+  # Pods that a budget has held back for ten minutes are deleted all the same
+  kubectl evacuate node1 --on-blocked=delete-after=10m
+
+Exit codes:
+  0 done   1 failed   2 usage   3 refused, nothing was changed   4 ended, the rest is listed
+  5 ended by --timeout   130 interrupted   143 terminated";
+
+/// Empty a node safely and fast.
+///
+/// Everything that can be checked is checked first: pods without a controller, local data, disruption budgets, room
+/// elsewhere, rights. A refused check changes nothing. Then the node is cordoned and its pods are evicted at the same
+/// time, as many as their budgets allow. Static pods and those of DaemonSets stay.
+#[derive(Parser, Debug)]
+#[command(
+    name = "kubectl-evacuate",
+    bin_name = "kubectl evacuate",
+    version,
+    after_help = EXAMPLES,
+    override_usage = "kubectl evacuate NODE... [flags]\n       kubectl evacuate -l SELECTOR [flags]"
+)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Cli {
+    /// Nodes to empty
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
+    pub nodes: Vec<String>,
+
+    /// Label selector of the nodes to empty, instead of names
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    pub selector: Option<String>,
+
+    /// Only pods with these labels; others stay and are not looked at
+    #[arg(long, value_name = "SELECTOR")]
+    pub pod_selector: Option<String>,
+
+    /// What is on or off.
+    #[command(flatten)]
+    pub switches: Switches,
+
+    /// Seconds that each pod gets to stop; negative: the pod's own; 0: at once, without waiting for the kubelet
+    #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
+    pub grace_period: i64,
+
+    /// Time for all nodes together, after which the run ends and lists what remains; 0 is no limit
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub timeout: Duration,
+
+    /// Do not wait for pods whose deletion timestamp is more than this many seconds in the past; 0 waits
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub skip_wait_for_delete_timeout: i64,
+
+    /// Objects per page of a list; 0 is everything at once
+    #[arg(long, value_name = "N", default_value_t = 500, hide_short_help = true)]
+    pub chunk_size: u32,
+
+    /// Show what would happen: "client" asks the server nothing but lists, "server" also asks it about each pod
+    #[arg(
+        long,
+        value_name = "none|client|server",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "none",
+        default_missing_value = "unchanged",
+        hide_default_value = true
+    )]
+    pub dry_run: DryRun,
+
+    /// Pods that a budget holds back: "wait" for ever, "fail" at once, "delete-after=DURATION" without asking it.
+    /// Without this flag: wait for a budget that can recover, refuse one that never can
+    #[arg(long, value_name = "POLICY", value_parser = parse_on_blocked)]
+    pub on_blocked: Option<OnBlocked>,
+
+    /// "priority": pods of lower priority go first and are gone before the next, system-critical ones last
+    #[arg(long, value_name = "none|priority", default_value = "none", hide_default_value = true)]
+    pub order: Order,
+
+    /// After a node is empty, wait this long for the replacements of its pods to be Ready
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub wait_replacements: Option<Duration>,
+
+    /// How many nodes are emptied at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub parallel: u16,
+
+    /// How many evictions are asked for at the same time
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256), hide_short_help = true)]
+    pub concurrency: u16,
+
+    /// Output format
+    #[arg(long, short = 'o', value_name = "json|yaml|wide|name")]
+    pub output: Option<Format>,
+
+    /// The flags of every kubectl command.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+}
+
+/// On or off; `--flag` and `--flag=true|false` as kubectl takes them.
+#[derive(clap::Args, Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Switches {
+    /// Also move pods that declare no controller, or whose DaemonSet is gone: nothing re-creates them
+    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
+    pub force: bool,
+
+    /// Also move pods that use emptyDir volumes; their data are lost
+    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
+    pub delete_emptydir_data: bool,
+
+    /// Accepted for the sake of scripts: pods of DaemonSets are always left alone
+    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "true",
+        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
+    pub ignore_daemonsets: bool,
+
+    /// Delete instead of evict: no budget is asked
+    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
+    pub disable_eviction: bool,
+
+    /// After a node is empty, wait until the volumes of its pods are detached
+    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "true",
+        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
+    pub wait_detach: bool,
+
+    /// Uncordon what this run has cordoned when it ends without having emptied it
+    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
+    pub uncordon_on_abort: bool,
+
+    /// Answer yes to every question
+    #[arg(long, short = 'y', value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
+    pub yes: bool,
+}
+
+/// `--dry-run`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DryRun {
+    /// Do it.
+    None,
+    /// Show what would happen.
+    Client,
+    /// Also ask the server about each pod.
+    Server,
+    /// `--dry-run` without a value: kubectl takes it for `client`, with a warning.
+    #[value(hide = true)]
+    Unchanged,
+}
+
+/// `--order`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// All at once.
+    None,
+    /// By priority.
+    Priority,
+}
+
+impl Cli {
+    /// Checks what clap cannot, and strips `node/`.
+    ///
+    /// # Errors
+    /// A command line that does not make sense.
+    pub fn node_names(&self) -> Result<Vec<String>> {
+        let hint = "see 'kubectl evacuate --help' for usage";
+        if self.nodes.is_empty() && self.selector.is_none() {
+            return Err(Error::usage("name the nodes to empty, or select them with -l SELECTOR").hint(hint));
+        }
+        if !self.nodes.is_empty() && self.selector.as_ref().is_some_and(|s| !s.is_empty()) {
+            return Err(Error::usage("cannot specify both a node name and a --selector option").hint(hint));
+        }
+        let mut names = Vec::<String>::new();
+        for typed in &self.nodes {
+            let name = match typed.split_once('/') {
+                None => typed.as_str(),
+                Some(("node" | "nodes" | "no", name)) => name,
+                Some((other, _)) => {
+                    return Err(Error::usage(format!("expected resource of type node, got {other:?}")).hint(hint));
+                }
+            };
+            if name.is_empty() || name.contains('/') {
+                return Err(Error::usage(format!("{typed:?} is not the name of a node")).hint(hint));
+            }
+            if !names.iter().any(|n| n == name) {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// What Go's flag package takes for a boolean.
+fn parse_bool(text: &str) -> std::result::Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".into()),
+    }
+}
+
+fn parse_on_blocked(text: &str) -> std::result::Result<OnBlocked, String> {
+    match text.split_once('=') {
+        None if text == "wait" => Ok(OnBlocked::Wait),
+        None if text == "fail" => Ok(OnBlocked::Fail),
+        Some(("delete-after", duration)) => {
+            let patience = parse_duration(duration)?;
+            Ok(OnBlocked::DeleteAfter(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX)))
+        }
+        _ => Err("expected wait, fail or delete-after=DURATION".into()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Cli {
+        Cli::try_parse_from(std::iter::once("kubectl-evacuate").chain(args.iter().copied())).unwrap()
+    }
+
+    #[test]
+    fn the_definition_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn switches_are_typed_as_in_kubectl() {
+        let cli = parse(&["n", "--force", "--delete-emptydir-data=true", "--wait-detach=false", "--grace-period", "-1"]);
+        assert!(cli.switches.force && cli.switches.delete_emptydir_data && !cli.switches.wait_detach);
+        assert!(!cli.switches.disable_eviction && cli.switches.ignore_daemonsets);
+        assert_eq!(cli.grace_period, -1);
+        assert_eq!(cli.nodes, ["n"]);
+    }
+
+    #[test]
+    fn dry_run_takes_its_value_only_with_an_equals_sign() {
+        assert_eq!(parse(&["n", "--dry-run=server"]).dry_run, DryRun::Server);
+        assert_eq!(parse(&["--dry-run", "n"]).dry_run, DryRun::Unchanged);
+        assert_eq!(parse(&["n"]).dry_run, DryRun::None);
+    }
+
+    #[test]
+    fn nodes_may_be_written_as_kubectl_prints_them() {
+        assert_eq!(parse(&["node/a", "b", "no/a"]).node_names().unwrap(), ["a", "b"]);
+        for bad in ["pod/a", "node/", "node/a/b"] {
+            assert_eq!(parse(&[bad]).node_names().unwrap_err().exit(), upkeep::Exit::Usage, "{bad}");
+        }
+        assert!(parse(&[]).node_names().is_err());
+        assert!(parse(&["a", "-l", "x=y"]).node_names().is_err());
+    }
+
+    #[test]
+    fn what_to_do_with_blocked_pods() {
+        assert_eq!(parse_on_blocked("wait").unwrap(), OnBlocked::Wait);
+        assert_eq!(parse_on_blocked("delete-after=1m30s").unwrap(), OnBlocked::DeleteAfter(90_000));
+        for bad in ["", "delete-after", "delete-after=x", "waits"] {
+            assert!(parse_on_blocked(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Drives the engine: commands become requests, answers and watches become events. It decides nothing.
+//!
+//! Everything runs on one thread; requests and watches are tasks that report into one channel.
+
+pub mod claim;
+pub mod moves;
+mod reply;
+mod signals;
+mod watch;
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
+use kube::api::{Api, ListParams};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
+use upkeep::{
+    Exit,
+    client::Connection,
+    lock::{self, Claim, Identity},
+};
+
+use self::{claim::Taken, moves::Moves};
+use crate::{
+    engine::{
+        State,
+        event::{At, Change, Command, Event, Note, Outcome, Reply, What},
+    },
+    facts::Pod,
+    gather::Lists,
+};
+
+/// How often the live view is drawn again while nothing happens.
+const REDRAW: Duration = Duration::from_millis(500);
+
+/// What the driver needs besides the state.
+pub struct Driver<'a> {
+    /// The cluster.
+    pub connection: &'a Connection,
+    /// How pods are asked to go.
+    pub moves: Moves,
+    /// `--pod-selector`.
+    pub pod_selector: Option<String>,
+    /// `--chunk-size`.
+    pub chunk: u32,
+    /// Whether budgets can be watched.
+    pub watch_budgets: bool,
+}
+
+/// Who wants to see what happens.
+pub trait Watcher {
+    /// Something happened.
+    fn note(&mut self, note: &Note);
+    /// The state has changed, or some time has passed.
+    fn redraw(&mut self, state: &State);
+}
+
+type Claims = Rc<RefCell<BTreeMap<String, Claim>>>;
+
+/// A run in progress.
+struct Run<'a> {
+    driver: &'a Driver<'a>,
+    me: Identity,
+    claims: Claims,
+    to: mpsc::UnboundedSender<What>,
+    watches: BTreeMap<String, JoinHandle<()>>,
+    tasks: JoinSet<()>,
+    began: Instant,
+    base: At,
+}
+
+/// How a run ended.
+pub struct Ended {
+    /// As the engine sees it.
+    pub outcome: Outcome,
+    /// The signal that ended it, as an exit code.
+    pub signal: Option<Exit>,
+}
+
+/// The run's clock: it starts at the wall clock's time and never jumps.
+fn now(base: At, began: Instant) -> At {
+    base.saturating_add(i64::try_from(began.elapsed().as_millis()).unwrap_or(At::MAX))
+}
+
+impl Driver<'_> {
+    /// Runs the state machine to its end. `began` is when the run's time began to count.
+    pub async fn drive(&self, state: &mut State, began: Instant, base: At, watcher: &mut dyn Watcher) -> Ended {
+        let local = tokio::task::LocalSet::new();
+        local.run_until(self.run(state, began, base, watcher)).await
+    }
+
+    async fn run(&self, state: &mut State, began: Instant, base: At, watcher: &mut dyn Watcher) -> Ended {
+        let (to, mut from) = mpsc::unbounded_channel();
+        let mut run = Run {
+            driver: self,
+            me: Identity::current(),
+            claims: Claims::default(),
+            to,
+            watches: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            began,
+            base,
+        };
+        let mut signals = signals::Signals::new();
+        let mut signal = None;
+        let mut heartbeat = tokio::time::interval(lock::HEARTBEAT);
+        let mut redraw = tokio::time::interval(REDRAW);
+        let mut commands = state.start();
+        loop {
+            run.carry_out(commands, watcher);
+            watcher.redraw(state);
+            if let Some(outcome) = state.outcome() {
+                run.close().await;
+                return Ended { outcome, signal };
+            }
+            let wake = state.wake().map(|at| began + Duration::from_millis(u64::try_from(at - base).unwrap_or(0)));
+            let what = tokio::select! {
+                biased;
+                exit = signals.next() => {
+                    if signal.replace(exit).is_some() {
+                        // The second one: leave at once.
+                        return Ended { outcome: Outcome::Interrupted, signal };
+                    }
+                    What::Interrupt
+                }
+                () = sleep_until(wake) => What::Tick,
+                what = from.recv() => what.unwrap_or(What::Tick),
+                _ = heartbeat.tick() => { run.renew_claims(); commands = Vec::new(); continue }
+                _ = redraw.tick() => { commands = Vec::new(); continue }
+            };
+            commands = state.step(Event { at: now(base, began), what });
+            // What has arrived meanwhile is taken in before anything is drawn or sent twice.
+            while state.outcome().is_none() {
+                let Ok(what) = from.try_recv() else { break };
+                run.carry_out(std::mem::take(&mut commands), watcher);
+                commands = state.step(Event { at: now(base, began), what });
+            }
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Run<'_> {
+    fn carry_out(&mut self, commands: Vec<Command>, watcher: &mut dyn Watcher) {
+        for command in commands {
+            match command {
+                Command::Tell(note) => watcher.note(&note),
+                Command::Finish(_) => {}
+                command => self.begin(command),
+            }
+        }
+    }
+
+    fn nodes(&self) -> Api<core::Node> {
+        Api::all(self.driver.connection.client.clone())
+    }
+
+    /// Starts one request or watch as a task of its own.
+    fn begin(&mut self, command: Command) {
+        let client = self.driver.connection.client.clone();
+        let moves = self.driver.moves;
+        let to = self.to.clone();
+        let answer = move |call, reply| drop(to.send(What::Reply { call, reply }));
+        match command {
+            Command::Cordon { call, node } => {
+                let (nodes, me, claims, to) = (self.nodes(), self.me.clone(), self.claims.clone(), self.to.clone());
+                self.tasks.spawn_local(async move {
+                    let Taken { reply, claim, replaced } = claim::take(&nodes, &node, &me).await;
+                    if let Some(claim) = claim {
+                        claims.borrow_mut().insert(node.clone(), claim);
+                    }
+                    if let Some(holder) = replaced {
+                        drop(to.send(What::LockReplaced { node, holder }));
+                    }
+                    answer(call, reply);
+                });
+            }
+            Command::Uncordon { call, node } => {
+                let (nodes, claims) = (self.nodes(), self.claims.clone());
+                self.tasks.spawn_local(async move {
+                    let claim = claims.borrow_mut().remove(&node);
+                    let reply = match claim {
+                        Some(claim) => reply::read(claim::release(&nodes, &node, &claim, true).await),
+                        None => Reply::Rejected("this run does not hold it".into()),
+                    };
+                    answer(call, reply);
+                });
+            }
+            Command::Watch { node } => self.watch(node),
+            Command::Unwatch { node } => {
+                for name in [format!("pods {node}"), format!("node {node}"), format!("attachments {node}")] {
+                    if let Some(task) = self.watches.remove(&name) {
+                        task.abort();
+                    }
+                }
+            }
+            Command::List { call, node } => {
+                let lists = Lists::new(self.driver.connection, self.driver.chunk);
+                let mut params = ListParams::default().fields(&format!("spec.nodeName={node}"));
+                params.label_selector.clone_from(&self.driver.pod_selector);
+                let to = self.to.clone();
+                self.tasks.spawn_local(async move {
+                    match lists.all::<core::Pod, Pod>(params).await {
+                        Ok(pods) => {
+                            drop(to.send(What::Pods { node, change: Change::Listed(pods), call: Some(call) }));
+                        }
+                        Err(error) => answer(call, reply::read::<()>(Err(error))),
+                    }
+                });
+            }
+            Command::Evict { call, pod } => {
+                self.tasks.spawn_local(async move {
+                    answer(call, reply::read(moves.evict(&client, &pod, false).await));
+                });
+            }
+            Command::Delete { call, pod, grace } => {
+                self.tasks.spawn_local(async move {
+                    answer(call, reply::read(moves.delete(&client, &pod, grace, false).await));
+                });
+            }
+            Command::Inspect { namespace, budget } => {
+                let to = self.to.clone();
+                let chunk = self.driver.chunk;
+                self.tasks.spawn_local(async move {
+                    let api: Api<core::Pod> = Api::namespaced(client, &namespace);
+                    let fetch = async |params: ListParams| api.list(&params).await;
+                    let pods = crate::gather::pages::<_, Pod>(fetch, ListParams::default(), chunk).await.ok();
+                    drop(to.send(What::BudgetPods { budget, pods }));
+                });
+            }
+            Command::WatchAttachments { node } => {
+                let task = watch::attachments(Api::all(client), node.clone(), self.to.clone());
+                self.watches.insert(format!("attachments {node}"), tokio::task::spawn_local(task));
+            }
+            Command::WatchElsewhere { namespaces } => {
+                for namespace in namespaces {
+                    let task = watch::elsewhere(Api::namespaced(client.clone(), &namespace), self.to.clone());
+                    self.watches.insert(format!("elsewhere {namespace}"), tokio::task::spawn_local(task));
+                }
+            }
+            Command::Tell(_) | Command::Finish(_) => {}
+        }
+    }
+
+    fn watch(&mut self, node: String) {
+        let client = self.driver.connection.client.clone();
+        if self.driver.watch_budgets && !self.watches.contains_key("budgets") {
+            let task = watch::budgets(Api::all(client.clone()), self.to.clone());
+            self.watches.insert("budgets".into(), tokio::task::spawn_local(task));
+        }
+        let task = watch::node(self.nodes(), node.clone(), self.to.clone());
+        self.watches.insert(format!("node {node}"), tokio::task::spawn_local(task));
+        let selector = self.driver.pod_selector.clone();
+        let task = watch::pods(Api::all(client), node.clone(), selector, self.to.clone());
+        self.watches.insert(format!("pods {node}"), tokio::task::spawn_local(task));
+    }
+
+    /// Says that this run is alive.
+    fn renew_claims(&mut self) {
+        let held: Vec<(String, Claim)> = self.claims.borrow().iter().map(|(n, c)| (n.clone(), c.clone())).collect();
+        for (name, claim) in held {
+            if now(self.base, self.began) - claim.heartbeat.as_millisecond() < 1_000 {
+                continue;
+            }
+            let (nodes, me, claims, to) = (self.nodes(), self.me.clone(), self.claims.clone(), self.to.clone());
+            self.tasks.spawn_local(async move {
+                match claim::renew(&nodes, &name, &claim, &me).await {
+                    Ok(renewed) => {
+                        if let Some(held) = claims.borrow_mut().get_mut(&name) {
+                            *held = renewed;
+                        }
+                    }
+                    Err(Some(holder)) => {
+                        claims.borrow_mut().remove(&name);
+                        drop(to.send(What::LockLost { node: name, holder }));
+                    }
+                    Err(None) => {}
+                }
+            });
+        }
+    }
+
+    /// Ends everything that is still under way and gives the nodes back.
+    async fn close(&mut self) {
+        self.watches.values().for_each(JoinHandle::abort);
+        self.tasks.abort_all();
+        let held: Vec<(String, Claim)> = std::mem::take(&mut *self.claims.borrow_mut()).into_iter().collect();
+        let nodes = self.nodes();
+        let releases = held.iter().map(|(name, claim)| claim::release(&nodes, name, claim, false));
+        // What is not given back now becomes stale by itself.
+        let _ = tokio::time::timeout(Duration::from_secs(3), futures::future::join_all(releases)).await;
+    }
+}
+
+/// The time at which a run begins, on the wall clock.
+pub fn base() -> At {
+    Timestamp::now().as_millisecond()
+}

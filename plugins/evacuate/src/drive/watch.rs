@@ -1,0 +1,200 @@
+//! Lists and watches, turned into news for the engine. One watch instead of a request per pod and second.
+
+use std::{collections::BTreeMap, fmt::Debug, pin::pin, time::Duration};
+
+use futures::StreamExt as _;
+use k8s_openapi::api::{core::v1 as core, policy::v1::PodDisruptionBudget, storage::v1::VolumeAttachment};
+use kube::{
+    Api, Resource,
+    runtime::{
+        WatchStreamExt as _,
+        utils::Backoff,
+        watcher::{self, Error, Event, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    engine::event::{Change, What},
+    facts::{Node, Pod},
+};
+
+/// Seconds after which the server ends a watch by itself; the client takes longer silence for a dead connection.
+const SERVER_TIMEOUT: u32 = 60;
+
+/// Where news goes.
+pub type Sender = tokio::sync::mpsc::UnboundedSender<What>;
+
+/// Delays between failed tries to watch: from a quarter of a second to four.
+struct Pace(Duration);
+
+const QUICKEST: Duration = Duration::from_millis(250);
+const SLOWEST: Duration = Duration::from_secs(4);
+
+impl Iterator for Pace {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let now = self.0;
+        self.0 = (now * 2).min(SLOWEST);
+        Some(now)
+    }
+}
+
+impl Backoff for Pace {
+    fn reset(&mut self) {
+        self.0 = QUICKEST;
+    }
+}
+
+/// Follows a list and its watch until the receiver is gone or the right to do so is missing; then returns the server's
+/// words.
+async fn follow<K, T>(api: Api<K>, config: watcher::Config, mut tell: impl FnMut(Change<T>) -> bool) -> Option<String>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    T: From<K>,
+{
+    let config = config.timeout(SERVER_TIMEOUT).page_size(500);
+    let mut news = pin!(watcher(api, config).backoff(Pace(QUICKEST)));
+    let mut list = Vec::new();
+    let mut denials = 0;
+    while let Some(event) = news.next().await {
+        let change = match event {
+            Ok(Event::Init) => {
+                list.clear();
+                continue;
+            }
+            Ok(Event::InitApply(object)) => {
+                list.push(T::from(object));
+                continue;
+            }
+            Ok(Event::InitDone) => Change::Listed(std::mem::take(&mut list)),
+            Ok(Event::Apply(object)) => Change::Applied(T::from(object)),
+            Ok(Event::Delete(object)) => Change::Gone(T::from(object)),
+            Err(error) => {
+                // One Forbidden may be a control plane that is just coming up.
+                match denied(&error) {
+                    Some(text) if denials >= 1 => return Some(text),
+                    Some(_) => denials += 1,
+                    None => {}
+                }
+                continue;
+            }
+        };
+        denials = 0;
+        if !tell(change) {
+            return None;
+        }
+    }
+    None
+}
+
+fn denied(error: &Error) -> Option<String> {
+    match error {
+        Error::InitialListFailed(kube::Error::Api(status))
+        | Error::WatchStartFailed(kube::Error::Api(status))
+        | Error::WatchFailed(kube::Error::Api(status))
+            if status.code == 403 =>
+        {
+            Some(status.message.clone())
+        }
+        Error::WatchError(status) if status.code == 403 => Some(status.message.clone()),
+        _ => None,
+    }
+}
+
+/// The pods of one node.
+pub async fn pods(api: Api<core::Pod>, node: String, selector: Option<String>, to: Sender) {
+    let mut config = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
+    if let Some(selector) = &selector {
+        config = config.labels(selector);
+    }
+    let name = node.clone();
+    let sent = to.clone();
+    let tell = move |change| sent.send(What::Pods { node: name.clone(), change, call: None }).is_ok();
+    if follow::<core::Pod, Pod>(api, config, tell).await.is_some() {
+        // Without the watch, lists in an interval must do.
+        let _ = to.send(What::WatchUnavailable { node });
+    }
+}
+
+/// All budgets.
+pub async fn budgets(api: Api<PodDisruptionBudget>, to: Sender) {
+    follow(api, watcher::Config::default(), move |change| to.send(What::Budgets(change)).is_ok()).await;
+}
+
+/// One node: somebody may uncordon or delete it.
+pub async fn node(api: Api<core::Node>, name: String, to: Sender) {
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let tell = move |change: Change<Node>| {
+        let what = match change {
+            Change::Listed(nodes) if nodes.is_empty() => {
+                let node = core::Node {
+                    metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                        name: Some(name.clone()),
+                        ..Default::default()
+                    },
+                    ..Default::default()
+                };
+                What::Node(Change::Gone(node.into()))
+            }
+            change => What::Node(change),
+        };
+        to.send(what).is_ok()
+    };
+    follow(api, config, tell).await;
+}
+
+/// Pods of one namespace, wherever they run. The engine holds all namespaces as one set, so a list is told one by one.
+pub async fn elsewhere(api: Api<core::Pod>, to: Sender) {
+    let mut known = BTreeMap::<String, Pod>::new();
+    let tell = move |change: Change<Pod>| {
+        let changes: Vec<Change<Pod>> = match change {
+            Change::Listed(pods) => {
+                let fresh: BTreeMap<String, Pod> = pods.into_iter().map(|p| (p.uid.clone(), p)).collect();
+                let old = std::mem::replace(&mut known, fresh);
+                let gone = old.into_iter().filter(|(uid, _)| !known.contains_key(uid)).map(|(_, p)| Change::Gone(p));
+                gone.chain(known.values().cloned().map(Change::Applied)).collect()
+            }
+            change => vec![change],
+        };
+        changes.into_iter().all(|change| to.send(What::Elsewhere(change)).is_ok())
+    };
+    follow(api, watcher::Config::default(), tell).await;
+}
+
+/// Volumes that are attached to one node.
+pub async fn attachments(api: Api<VolumeAttachment>, node: String, to: Sender) {
+    let mut attached = BTreeMap::<String, Attachment>::new();
+    let name = node.clone();
+    let sent = to.clone();
+    let tell = move |change: Change<Attachment>| {
+        match change {
+            Change::Listed(all) => attached = all.into_iter().map(|a| (a.name.clone(), a)).collect(),
+            Change::Applied(one) => drop(attached.insert(one.name.clone(), one)),
+            Change::Gone(one) => drop(attached.remove(&one.name)),
+        }
+        let volumes = attached.values().filter(|a| a.node == name).filter_map(|a| a.volume.clone()).collect();
+        sent.send(What::Attachments { node: name.clone(), volumes: Some(volumes) }).is_ok()
+    };
+    if follow(api, watcher::Config::default(), tell).await.is_some() {
+        let _ = to.send(What::Attachments { node, volumes: None });
+    }
+}
+
+/// A VolumeAttachment: which volume is (or is being) attached where.
+struct Attachment {
+    name: String,
+    node: String,
+    volume: Option<String>,
+}
+
+impl From<VolumeAttachment> for Attachment {
+    fn from(object: VolumeAttachment) -> Self {
+        Self {
+            name: object.metadata.name.unwrap_or_default(),
+            node: object.spec.node_name,
+            volume: object.spec.source.persistent_volume_name,
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! What the engine hears and what it asks for. The driver translates both; it decides nothing.
+
+use upkeep::report::ObjRef;
+
+use crate::facts::{Budget, Node, Owner, Pod, Uid};
+
+/// Milliseconds since the Unix epoch, on a clock that never jumps: the start of the run plus what has elapsed since.
+pub type At = i64;
+
+/// One thing that happened, and when.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// When.
+    pub at: At,
+    /// What happened.
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// Time has passed: something may be due.
+    Tick,
+    /// News about pods that are (or were) bound to this node.
+    Pods {
+        /// Name of the node that is watched.
+        node: String,
+        /// The news.
+        change: Change<Pod>,
+        /// The call that asked, where this list is the answer to a [`Command::List`].
+        call: Option<Call>,
+    },
+    /// The pods of this node cannot be watched: lists in an interval must do.
+    WatchUnavailable {
+        /// Name of the node.
+        node: String,
+    },
+    /// News about budgets of the whole cluster.
+    Budgets(Change<Budget>),
+    /// News about one of our nodes.
+    Node(Change<Node>),
+    /// The VolumeAttachments of a node that are still there, by name of the volume. `None`: they cannot be read.
+    Attachments {
+        /// Name of the node.
+        node: String,
+        /// Names of the attached PersistentVolumes.
+        volumes: Option<Vec<String>>,
+    },
+    /// Pods anywhere that belong to owners whose pods were moved.
+    Elsewhere(Change<Pod>),
+    /// Answer to a command that carries a call number.
+    Reply {
+        /// The number that the command carried.
+        call: Call,
+        /// The answer.
+        reply: Reply,
+    },
+    /// All pods that a budget matches, freshly listed, in answer to [`Command::Inspect`]. `None`: they cannot be read.
+    BudgetPods {
+        /// UID of the budget.
+        budget: Uid,
+        /// The pods.
+        pods: Option<Vec<Pod>>,
+    },
+    /// Another run has taken the node over.
+    LockLost {
+        /// Name of the node.
+        node: String,
+        /// Who holds it now.
+        holder: String,
+    },
+    /// The claim of a run that has died was replaced by ours.
+    LockReplaced {
+        /// Name of the node.
+        node: String,
+        /// Who held it.
+        holder: String,
+    },
+    /// A person or the system wants the run to end.
+    Interrupt,
+}
+
+/// News from a list or watch.
+#[derive(Debug, Clone)]
+pub enum Change<T> {
+    /// A complete and consistent list; what is not in it is gone.
+    Listed(Vec<T>),
+    /// Added or modified.
+    Applied(T),
+    /// Deleted.
+    Gone(T),
+}
+
+/// Number of a call; replies carry it back.
+pub type Call = u64;
+
+/// What a server answered, as far as the engine cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// 2xx.
+    Accepted,
+    /// 404: the object is gone.
+    NotFound,
+    /// 409: the name now belongs to another object (or another writer came first).
+    Conflict(String),
+    /// 429 with the cause DisruptionBudget.
+    OverBudget {
+        /// The server's words about the budget.
+        message: String,
+        /// Seconds of Retry-After, where the server named any.
+        retry_after: Option<u64>,
+    },
+    /// 429 without such a cause: the API server sheds load.
+    Throttled {
+        /// Seconds of Retry-After, where the server named any.
+        retry_after: Option<u64>,
+    },
+    /// 500 because more than one budget matches.
+    Overlap(String),
+    /// 403 with the cause NamespaceTerminating.
+    NamespaceTerminating,
+    /// 504: the server gave up on conflicting writes of the budget; nothing was evicted.
+    Contended(String),
+    /// An admission webhook or policy said no.
+    Denied(String),
+    /// 403 by authorization.
+    Forbidden(String),
+    /// Another answer that trying again will not change.
+    Rejected(String),
+    /// A 5xx that may pass.
+    Unavailable(String),
+    /// No answer: whether the request took effect is not known.
+    Lost(String),
+}
+
+/// What the driver is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Mark the node unschedulable and claim it for this run.
+    Cordon {
+        /// Number of the call.
+        call: Call,
+        /// Name of the node.
+        node: String,
+    },
+    /// Take back the own cordon, if it is still ours.
+    Uncordon {
+        /// Number of the call.
+        call: Call,
+        /// Name of the node.
+        node: String,
+    },
+    /// Begin to watch the pods of a node; the first news is a complete consistent list.
+    Watch {
+        /// Name of the node.
+        node: String,
+    },
+    /// End that watch.
+    Unwatch {
+        /// Name of the node.
+        node: String,
+    },
+    /// Ask for a fresh consistent list of a node's pods. The answer is [`What::Pods`]; a reply comes only on failure.
+    List {
+        /// Number of the call.
+        call: Call,
+        /// Name of the node.
+        node: String,
+    },
+    /// Evict one pod through the eviction subresource, with its UID as a precondition.
+    Evict {
+        /// Number of the call.
+        call: Call,
+        /// The pod.
+        pod: ObjRef,
+    },
+    /// Delete one pod, with its UID as a precondition: budgets are not asked.
+    Delete {
+        /// Number of the call.
+        call: Call,
+        /// The pod.
+        pod: ObjRef,
+        /// Seconds of grace where the deadline leaves less than the pod's own.
+        grace: Option<i64>,
+    },
+    /// List the pods that a budget matches.
+    Inspect {
+        /// Namespace of the budget.
+        namespace: String,
+        /// UID of the budget.
+        budget: Uid,
+    },
+    /// Begin to report the VolumeAttachments of a node.
+    WatchAttachments {
+        /// Name of the node.
+        node: String,
+    },
+    /// Begin to report pods of these namespaces.
+    WatchElsewhere {
+        /// The namespaces.
+        namespaces: Vec<String>,
+    },
+    /// Something a person may want to know.
+    Tell(Note),
+    /// The run is over; nothing is asked for after this.
+    Finish(Outcome),
+}
+
+/// Progress, as data; render turns it into kubectl's lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The node is now unschedulable.
+    Cordoned {
+        /// Name of the node.
+        node: String,
+        /// It was so before.
+        already: bool,
+    },
+    /// The own cordon was taken back.
+    Uncordoned {
+        /// Name of the node.
+        node: String,
+    },
+    /// An eviction or deletion is about to be asked for.
+    Going {
+        /// The pod.
+        pod: ObjRef,
+        /// Through the eviction API, or by deletion.
+        verb: Verb,
+    },
+    /// The pod is gone.
+    Gone {
+        /// The pod.
+        pod: ObjRef,
+        /// How it went.
+        verb: Verb,
+    },
+    /// The pod is past its deletion for longer than the caller wants to wait.
+    Skipped {
+        /// The pod.
+        pod: ObjRef,
+    },
+    /// A budget (or the server, in its words) lets nothing through for now.
+    Blocked {
+        /// The budget, where it is known.
+        budget: Option<ObjRef>,
+        /// One of the pods that wait.
+        pod: ObjRef,
+        /// The sentence.
+        text: String,
+    },
+    /// Something that delays a pod and is tried again.
+    Trouble {
+        /// The pod.
+        pod: ObjRef,
+        /// The sentence.
+        text: String,
+    },
+    /// The work is delayed or endangered as a whole.
+    Warning(String),
+    /// A pod can not be moved by this run.
+    Failed {
+        /// The pod.
+        pod: ObjRef,
+        /// Why.
+        text: String,
+    },
+    /// The node is empty.
+    Drained {
+        /// Name of the node.
+        node: String,
+    },
+    /// The node could not be emptied.
+    NotDrained {
+        /// Name of the node.
+        node: String,
+        /// Why.
+        text: String,
+    },
+}
+
+/// How a pod is asked to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// Through the eviction subresource: budgets are asked.
+    Evict,
+    /// By deletion: budgets are not asked.
+    Delete,
+}
+
+/// How the run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every node is empty.
+    Done,
+    /// Something remains; it is listed.
+    Incomplete,
+    /// A safety rule said no after the cordon, which was taken back.
+    Refused,
+    /// A node could not be cordoned or read; nothing was evicted.
+    Failed,
+    /// The time was up.
+    Deadline,
+    /// A person or the system ended it.
+    Interrupted,
+}
+
+/// A pod that has left its node.
+#[derive(Debug, Clone)]
+pub struct Departed {
+    /// The pod.
+    pub pod: ObjRef,
+    /// The node that it left.
+    pub node: String,
+    /// Its controller.
+    pub owner: Option<Owner>,
+    /// Nothing of it was running any more: nothing replaces it.
+    pub finished: bool,
+    /// How it was asked to go; `None` where it went by itself.
+    pub verb: Option<Verb>,
+    /// When it was gone.
+    pub at: At,
+}

@@ -1,0 +1,171 @@
+//! The pods of the nodes that are being emptied, each with where it stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::event::{At, Call, Departed, Verb};
+use crate::facts::{Pod, Uid};
+
+/// Namespace, name, UID: sorts as a person would list them, and never confuses two pods of one name.
+pub type Key = (String, String, Uid);
+
+/// The key of a pod.
+pub fn key(pod: &Pod) -> Key {
+    (pod.namespace.clone(), pod.name.clone(), pod.uid.clone())
+}
+
+/// Where a pod stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is not ours to move: a DaemonSet's, static, or skipped on purpose.
+    Left,
+    /// It came back because it tolerates the cordon; moving it again would never end.
+    Returned,
+    /// It is to go, and nothing has been asked for yet.
+    Planned,
+    /// It is to go; the next try is not before this time.
+    Waiting {
+        /// Earliest time of the next try.
+        until: At,
+    },
+    /// A request is on its way.
+    InFlight {
+        /// Number of the call.
+        call: Call,
+    },
+    /// A request got no answer: only a fresh list can tell what came of it.
+    Unknown,
+    /// It was accepted, or the pod is terminating anyway.
+    Terminating {
+        /// Since when we know.
+        since: At,
+    },
+    /// This run cannot move it.
+    Held {
+        /// Why, as a sentence.
+        why: String,
+    },
+}
+
+impl Standing {
+    /// Whether the node is not empty as long as this pod is there and something can still come of it.
+    pub fn pending(&self) -> bool {
+        !matches!(self, Self::Left | Self::Returned | Self::Held { .. })
+    }
+
+    /// Whether the next step is to ask for its departure.
+    pub fn sendable(&self, now: At) -> bool {
+        match self {
+            Self::Planned => true,
+            Self::Waiting { until } => *until <= now,
+            _ => false,
+        }
+    }
+}
+
+/// What keeps a pod from being sent, for people and for `--on-blocked`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// Since when.
+    pub since: At,
+    /// UID of the budget, where it is one.
+    pub budget: Option<Uid>,
+    /// The sentence.
+    pub text: String,
+}
+
+/// One pod.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// As last seen.
+    pub pod: Pod,
+    /// The node that it is to leave.
+    pub node: String,
+    /// Where it stands.
+    pub standing: Standing,
+    /// When it was first seen, as a count of lists asked for: a list asked for earlier cannot prove it gone.
+    pub epoch: u64,
+    /// How it was last asked to go.
+    pub verb: Option<Verb>,
+    /// Whether a request was ever accepted.
+    pub accepted: bool,
+    /// Failed tries since the last progress.
+    pub tries: u32,
+    /// What holds it up.
+    pub blocked: Option<Blocked>,
+    /// What was last said about it.
+    pub told: Option<String>,
+}
+
+/// All pods that are on our nodes, and all that were.
+#[derive(Debug, Default)]
+pub struct Pods {
+    /// Those that are there.
+    pub entries: BTreeMap<Key, Entry>,
+    /// Those that have gone, in order.
+    pub departed: Vec<Departed>,
+    gone: BTreeSet<Uid>,
+    /// Owners whose pods this run moved, by node: pods of theirs that appear there again have come back.
+    moved: BTreeSet<(String, Uid)>,
+}
+
+impl Pods {
+    /// Whether the pod was seen to go. Late news of a watch must not bring it back.
+    pub fn has_gone(&self, uid: &str) -> bool {
+        self.gone.contains(uid)
+    }
+
+    /// A consistent list shows a pod that was thought to be gone.
+    pub fn revive(&mut self, uid: &str) {
+        self.gone.remove(uid);
+        self.departed.retain(|d| d.pod.uid != uid);
+    }
+
+    /// The pod is gone. Returns its entry, where it was one of ours.
+    pub fn depart(&mut self, key: &Key, at: At) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        self.gone.insert(key.2.clone());
+        let moved = entry.accepted || entry.standing.pending();
+        if moved {
+            self.departed.push(Departed {
+                pod: entry.pod.reference(),
+                node: entry.node.clone(),
+                owner: entry.pod.owner.clone(),
+                finished: entry.pod.finished(),
+                verb: entry.verb.filter(|_| entry.accepted),
+                at,
+            });
+        }
+        Some(entry)
+    }
+
+    /// Remembers that a pod of this owner was moved away from this node.
+    pub fn note_moved(&mut self, entry_key: &Key) {
+        if let Some(entry) = self.entries.get(entry_key) {
+            if let Some(owner) = &entry.pod.owner {
+                self.moved.insert((entry.node.clone(), owner.uid.clone()));
+            }
+        }
+    }
+
+    /// Whether a pod that has just appeared on a node is one that was moved away and came back because it tolerates the
+    /// cordon.
+    pub fn came_back(&self, node: &str, pod: &Pod) -> bool {
+        let owner = pod.owner.as_ref();
+        owner.is_some_and(|o| self.moved.contains(&(node.to_owned(), o.uid.clone()))) && pod.tolerates_cordon()
+    }
+
+    /// The pods of one node.
+    pub fn of<'a>(&'a self, node: &'a str) -> impl Iterator<Item = (&'a Key, &'a Entry)> {
+        self.entries.iter().filter(move |(_, e)| e.node == node)
+    }
+
+    /// Whether anything on the node is still to come.
+    pub fn pending(&self, node: &str) -> bool {
+        self.of(node).any(|(_, e)| e.standing.pending())
+    }
+
+    /// The lowest priority that is still on the node: with `--order=priority` nothing above it is sent.
+    pub fn lowest_priority(&self, node: &str) -> Option<i32> {
+        self.of(node).filter(|(_, e)| e.standing.pending()).map(|(_, e)| e.pod.priority).min()
+    }
+}

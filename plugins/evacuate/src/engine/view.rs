@@ -1,0 +1,161 @@
+//! What the state looks like from outside: the rows of the live table and of the final report.
+
+use upkeep::report::ObjRef;
+
+use super::{
+    State,
+    event::{At, Departed, Verb},
+    nodes::Phase,
+    pods::{Entry, Standing},
+};
+
+/// One pod that is not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodRow {
+    /// The pod.
+    pub pod: ObjRef,
+    /// Its node.
+    pub node: String,
+    /// One word.
+    pub state: &'static str,
+    /// Why it is not further.
+    pub reason: String,
+    /// Since when it is in this state, where that is known.
+    pub since: Option<At>,
+    /// Whether this run has given up on it.
+    pub held: bool,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Name.
+    pub name: String,
+    /// One word.
+    pub state: &'static str,
+    /// Pods that have gone.
+    pub gone: usize,
+    /// Pods that are still to go.
+    pub left: usize,
+    /// Why it was given up.
+    pub why: Option<String>,
+    /// Volumes that are still attached.
+    pub attached: Vec<String>,
+    /// This run has cordoned it (and it still is).
+    pub cordoned_by_us: bool,
+    /// It is unschedulable because of this run or was so before.
+    pub cordoned: bool,
+    /// When work on it began.
+    pub began: Option<At>,
+    /// When it was empty, or given up.
+    pub ended: Option<At>,
+}
+
+impl State {
+    /// The nodes, in order.
+    pub fn node_rows(&self) -> Vec<NodeRow> {
+        let rows = self.nodes.iter().map(|node| {
+            let name = &node.target.name;
+            let blocked = node.phase == Phase::Draining
+                && self.pods.of(name).filter(|(_, e)| e.standing.pending()).all(|(_, e)| e.blocked.is_some());
+            NodeRow {
+                name: name.clone(),
+                state: match &node.phase {
+                    Phase::Cordoning { .. } => "Cordoning",
+                    Phase::Queued => "Queued",
+                    Phase::Listing => "Listing",
+                    Phase::Draining if blocked => "Blocked",
+                    Phase::Draining => "Draining",
+                    Phase::Confirming => "Confirming",
+                    Phase::Detaching => "Detaching",
+                    Phase::Replacing { .. } => "Replacing",
+                    Phase::Done => "Drained",
+                    Phase::Ended { .. } => "NotDrained",
+                },
+                gone: self.pods.departed.iter().filter(|d| d.node == *name).count(),
+                left: self.pods.of(name).filter(|(_, e)| is_left(e)).count(),
+                why: match &node.phase {
+                    Phase::Ended { why, .. } => Some(why.clone()),
+                    _ => None,
+                },
+                attached: node.attached.iter().cloned().collect(),
+                cordoned_by_us: node.cordoned_by_us,
+                cordoned: node.cordoned_by_us || node.target.cordoned,
+                began: node.began,
+                ended: node.ended,
+            }
+        });
+        rows.collect()
+    }
+
+    /// The pods that are not done, in the order of namespaces and names.
+    pub fn pod_rows(&self) -> Vec<PodRow> {
+        self.pods.entries.values().filter(|e| is_left(e)).map(|e| self.row(e)).collect()
+    }
+
+    /// The pods that have gone, in order.
+    pub fn departed(&self) -> &[Departed] {
+        &self.pods.departed
+    }
+
+    /// When the run began.
+    pub fn started(&self) -> At {
+        self.started
+    }
+
+    /// The run's clock.
+    pub fn now(&self) -> At {
+        self.now
+    }
+
+    fn row(&self, entry: &Entry) -> PodRow {
+        let blocked = entry.blocked.as_ref();
+        let told = || entry.told.clone().unwrap_or_default();
+        let (state, reason, since) = match &entry.standing {
+            Standing::Planned if blocked.is_some() => {
+                ("Blocked", blocked.map(|b| b.text.clone()).unwrap_or_default(), blocked.map(|b| b.since))
+            }
+            Standing::Planned => ("Pending", String::new(), None),
+            Standing::Waiting { .. } => match blocked {
+                Some(b) => ("Blocked", b.text.clone(), Some(b.since)),
+                None => ("Retrying", told(), None),
+            },
+            Standing::InFlight { .. } => match entry.verb {
+                Some(Verb::Delete) => ("Deleting", String::new(), None),
+                _ => ("Evicting", String::new(), None),
+            },
+            Standing::Unknown => ("Checking", "the request got no answer".into(), None),
+            Standing::Terminating { since } => ("Terminating", self.termination(entry), Some(*since)),
+            Standing::Held { why } => ("Failed", why.clone(), None),
+            Standing::Returned => ("Returned", "it tolerates the cordon".into(), None),
+            Standing::Left => ("Left", String::new(), None),
+        };
+        PodRow {
+            pod: entry.pod.reference(),
+            node: entry.node.clone(),
+            state,
+            reason,
+            since,
+            held: matches!(entry.standing, Standing::Held { .. }),
+        }
+    }
+
+    /// What a terminating pod waits for: its grace period, a finalizer, or a kubelet that does not confirm.
+    fn termination(&self, entry: &Entry) -> String {
+        let Some(deletion) = entry.pod.deletion else {
+            return entry.told.clone().unwrap_or_default();
+        };
+        let overdue = (self.now - deletion.as_millisecond()) / 1_000;
+        if overdue < 0 {
+            return format!("{}s of its grace period left", -overdue);
+        }
+        if !entry.pod.finalizers.is_empty() {
+            return format!("finalizer {}", entry.pod.finalizers.join(", "));
+        }
+        if overdue > 2 { format!("{overdue}s over its grace period: the kubelet has not confirmed") } else { String::new() }
+    }
+}
+
+fn is_left(entry: &Entry) -> bool {
+    entry.standing.pending() || matches!(entry.standing, Standing::Held { .. })
+}

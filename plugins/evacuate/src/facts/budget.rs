@@ -1,0 +1,131 @@
+//! A PodDisruptionBudget, as far as the rules look at it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::policy::v1 as api,
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+    jiff::Timestamp,
+};
+use kube::core::{Selector, SelectorExt};
+use upkeep::report::ObjRef;
+
+use super::{Pod, Uid};
+
+/// Reason of the condition `DisruptionAllowed=False` when the disruption controller cannot count the budget's pods
+/// (pods without a controller, or one without a scale subresource).
+pub const SYNC_FAILED: &str = "SyncFailed";
+
+/// `spec.unhealthyPodEvictionPolicy` (KEP-3017).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unhealthy {
+    /// Unready pods may go only while the budget is healthy. The default.
+    IfHealthyBudget,
+    /// Unready pods may always go.
+    AlwaysAllow,
+}
+
+/// How the budget is stated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Threshold {
+    /// `minAvailable`, as written.
+    MinAvailable(String),
+    /// `maxUnavailable`, as written.
+    MaxUnavailable(String),
+}
+
+/// One budget.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    /// Namespace of the budget and of the pods that it may match.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: Uid,
+    selector: Option<Selector>,
+    /// What it asks for.
+    pub threshold: Threshold,
+    /// What it says about pods that are not Ready.
+    pub unhealthy: Unhealthy,
+    /// Whether the disruption controller has seen the present spec. Until then the server answers every eviction with
+    /// 429 and Retry-After 10.
+    pub observed: bool,
+    /// `status.disruptionsAllowed`.
+    pub allowed: i32,
+    /// `status.currentHealthy`.
+    pub current: i32,
+    /// `status.desiredHealthy`.
+    pub desired: i32,
+    /// `status.expectedPods`: counts Terminating pods too.
+    pub expected: i32,
+    /// `status.disruptedPods`: accepted evictions that the controller has not yet seen take effect.
+    pub disrupted: BTreeMap<String, Timestamp>,
+    /// Message of a failed sync, where the controller cannot count the pods.
+    pub sync_failed: Option<String>,
+}
+
+impl Budget {
+    /// The budget's reference, for findings.
+    pub fn reference(&self) -> ObjRef {
+        ObjRef::namespaced("poddisruptionbudget.policy", &self.namespace, &self.name, &self.uid)
+    }
+
+    /// Whether the server would look at this budget when the pod is evicted. An empty selector matches every pod of the
+    /// namespace, a missing one none (policy/v1).
+    pub fn matches(&self, pod: &Pod) -> bool {
+        self.namespace == pod.namespace && self.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
+    }
+
+    /// `minAvailable 2` or `maxUnavailable 0`, as the owner wrote it.
+    pub fn stated(&self) -> String {
+        match &self.threshold {
+            Threshold::MinAvailable(v) => format!("minAvailable {v}"),
+            Threshold::MaxUnavailable(v) => format!("maxUnavailable {v}"),
+        }
+    }
+}
+
+/// A selector with an operator that this build does not know matches nothing here; the server's word decides then.
+fn read_selector(selector: Option<LabelSelector>) -> Option<Selector> {
+    selector.and_then(|s| Selector::try_from(s).ok())
+}
+
+fn written(value: IntOrString) -> String {
+    match value {
+        IntOrString::Int(n) => n.to_string(),
+        IntOrString::String(s) => s,
+    }
+}
+
+impl From<api::PodDisruptionBudget> for Budget {
+    fn from(budget: api::PodDisruptionBudget) -> Self {
+        let meta = budget.metadata;
+        let spec = budget.spec.unwrap_or_default();
+        let status = budget.status.unwrap_or_default();
+        let failed = status.conditions.iter().flatten().find(|c| {
+            c.type_ == "DisruptionAllowed" && c.status == "False" && c.reason == SYNC_FAILED
+        });
+        Self {
+            namespace: meta.namespace.unwrap_or_default(),
+            name: meta.name.unwrap_or_default(),
+            uid: meta.uid.unwrap_or_default(),
+            selector: read_selector(spec.selector),
+            threshold: match (spec.max_unavailable, spec.min_available) {
+                (Some(max), _) => Threshold::MaxUnavailable(written(max)),
+                (None, min) => Threshold::MinAvailable(min.map_or_else(|| "1".into(), written)),
+            },
+            unhealthy: match spec.unhealthy_pod_eviction_policy.as_deref() {
+                Some("AlwaysAllow") => Unhealthy::AlwaysAllow,
+                _ => Unhealthy::IfHealthyBudget,
+            },
+            observed: status.observed_generation >= meta.generation,
+            allowed: status.disruptions_allowed,
+            current: status.current_healthy,
+            desired: status.desired_healthy,
+            expected: status.expected_pods,
+            disrupted: status.disrupted_pods.into_iter().flatten().map(|(name, at)| (name, at.0)).collect(),
+            sync_failed: failed.map(|c| c.message.clone()),
+        }
+    }
+}

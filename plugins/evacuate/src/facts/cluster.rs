@@ -1,0 +1,92 @@
+//! Everything that was read before the first decision.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{api::core::v1 as api, jiff::Timestamp};
+use upkeep::report::{ObjRef, Seen};
+
+use super::{Budget, Node, Pod, Uid};
+
+/// An object of which only the metadata was read.
+#[derive(Debug, Clone)]
+pub struct Meta {
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.annotations`, without the large ones.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// An admission webhook that hears evictions.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// The configuration that it stands in.
+    pub configuration: ObjRef,
+    /// Its name within the configuration.
+    pub name: String,
+    /// It may change the request, for example into a dry run.
+    pub mutating: bool,
+    /// When it does not answer, the eviction is refused.
+    pub fails_closed: bool,
+    /// Namespace and name of the service that it is behind; `None` for a URL.
+    pub service: Option<(String, String)>,
+    /// Nodes on which ready endpoints of that service run.
+    pub backends: Seen<Vec<String>>,
+}
+
+/// A PersistentVolume.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    /// `metadata.name`.
+    pub name: String,
+    /// `spec.nodeAffinity.required`.
+    pub node_affinity: Option<api::NodeSelector>,
+    /// `metadata.labels`: older volumes carry their zone there.
+    pub labels: BTreeMap<String, String>,
+    /// `spec.accessModes`.
+    pub access_modes: Vec<String>,
+    /// A local or hostPath volume: its data stay on the node.
+    pub local: bool,
+}
+
+/// Claims and volumes.
+#[derive(Debug, Clone, Default)]
+pub struct Volumes {
+    /// Name of the bound volume (empty while unbound), by namespace and name of the claim.
+    pub claims: BTreeMap<(String, String), String>,
+    /// Volumes by name.
+    pub volumes: BTreeMap<String, Volume>,
+}
+
+/// Everything that was read, at the same time.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// When.
+    pub now: Timestamp,
+    /// The nodes to be emptied, in the order in which they were named.
+    pub targets: Vec<Node>,
+    /// All nodes.
+    pub nodes: Seen<Vec<Node>>,
+    /// All pods.
+    pub pods: Vec<Pod>,
+    /// With `--pod-selector`: UIDs of the pods on the targets that match.
+    pub selected: Option<BTreeSet<Uid>>,
+    /// All budgets.
+    pub budgets: Seen<Vec<Budget>>,
+    /// All DaemonSets of apps/v1.
+    pub daemon_sets: Seen<Vec<Meta>>,
+    /// UIDs of controllers by kind, for the kinds that were listed (ReplicaSet, StatefulSet, Job,
+    /// ReplicationController).
+    pub controllers: BTreeMap<&'static str, Seen<BTreeSet<Uid>>>,
+    /// Admission webhooks that hear evictions.
+    pub webhooks: Seen<Vec<Webhook>>,
+    /// Claims and volumes; read only where a pod that goes has claims.
+    pub volumes: Seen<Volumes>,
+    /// Names of nodes that a NodeMaintenance object names, with the name of that object.
+    pub maintenances: Vec<(String, String)>,
+    /// Holder of a remediation Lease, by node.
+    pub leases: Vec<(String, String)>,
+}

@@ -1,0 +1,18 @@
+//! What was read from the cluster, as plain data: the only thing that decide sees.
+//!
+//! API types are converted here once, so that the rules work on the few fields they need, and 5,000 pods stay small.
+
+mod budget;
+mod cluster;
+mod node;
+mod pod;
+mod quantity;
+
+pub use budget::{Budget, Threshold, Unhealthy};
+pub use cluster::{Facts, Meta, Volume, Volumes, Webhook};
+pub use node::{Node, Ready};
+pub use pod::{Claim, Owner, Phase, Pod, Scheduling, UNSCHEDULABLE_TAINT};
+pub use quantity::{Milli, Resources};
+
+/// `metadata.uid`: what an object is keyed by wherever it has one.
+pub type Uid = String;

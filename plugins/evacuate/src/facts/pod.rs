@@ -1,0 +1,330 @@
+//! A pod, as far as the rules look at it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{api::core::v1 as api, jiff::Timestamp};
+use upkeep::report::ObjRef;
+
+use super::{Resources, Uid};
+
+/// Marks a static pod's image in the API; the kubelet owns it, the API cannot stop it.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// The controller of a pod (the ownerReference with `controller: true`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    /// `apiVersion` of the reference, `apps/v1`.
+    pub api_version: String,
+    /// `kind` of the reference.
+    pub kind: String,
+    /// `name` of the reference.
+    pub name: String,
+    /// `uid` of the reference.
+    pub uid: Uid,
+}
+
+impl Owner {
+    /// Whether it is exactly a DaemonSet of apps/v1; DaemonSets of other groups are controllers like any other
+    /// (kubectl's drain compares the same way).
+    pub fn is_daemon_set(&self) -> bool {
+        self.api_version == "apps/v1" && self.kind == "DaemonSet"
+    }
+}
+
+/// `status.phase`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Not all containers have been started.
+    Pending,
+    /// Running, or unknown to this build.
+    Running,
+    /// All containers ended well.
+    Succeeded,
+    /// At least one container failed and will not be restarted.
+    Failed,
+}
+
+/// A volume that comes from a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Name of the PersistentVolumeClaim, generated for an ephemeral volume.
+    pub name: String,
+}
+
+/// What a scheduler would look at to place the pod again.
+#[derive(Debug, Clone, Default)]
+pub struct Scheduling {
+    /// What the pod takes from a node: the larger of its init phase and its steady state, plus overhead.
+    pub requests: Resources,
+    /// `spec.nodeSelector`.
+    pub node_selector: BTreeMap<String, String>,
+    /// `spec.affinity`.
+    pub affinity: Option<Box<api::Affinity>>,
+    /// `spec.topologySpreadConstraints`.
+    pub spread: Vec<api::TopologySpreadConstraint>,
+    /// Host ports: protocol, host address, port.
+    pub host_ports: Vec<(String, String, i32)>,
+    /// `spec.schedulerName` where it is not the default scheduler.
+    pub other_scheduler: Option<String>,
+    /// Whether scheduling gates or dynamic resource claims keep us from knowing where it fits.
+    pub opaque: Option<&'static str>,
+}
+
+/// One pod.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `spec.nodeName`; empty while unscheduled.
+    pub node: String,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`, without the large ones that no rule reads.
+    pub annotations: BTreeMap<String, String>,
+    /// The controller, where there is one.
+    pub owner: Option<Owner>,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<Timestamp>,
+    /// `metadata.deletionTimestamp`: the time of the request plus the grace period.
+    pub deletion: Option<Timestamp>,
+    /// `metadata.finalizers`.
+    pub finalizers: Vec<String>,
+    /// `status.phase`.
+    pub phase: Phase,
+    /// The Ready condition.
+    pub ready: bool,
+    /// Seconds of `spec.terminationGracePeriodSeconds`.
+    pub grace: i64,
+    /// `spec.priority`.
+    pub priority: i32,
+    /// Whether it is the API image of a static pod.
+    pub mirror: bool,
+    /// Has any emptyDir, on disk or in memory.
+    pub empty_dir: bool,
+    /// Has a hostPath volume.
+    pub host_path: bool,
+    /// Volumes from claims.
+    pub claims: Vec<Claim>,
+    /// `spec.tolerations`.
+    pub tolerations: Vec<api::Toleration>,
+    /// What a scheduler needs to know.
+    pub scheduling: Scheduling,
+}
+
+impl Pod {
+    /// `namespace/name`, as kubectl prints pods.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// The pod's reference, for findings.
+    pub fn reference(&self) -> ObjRef {
+        ObjRef::namespaced("pod", &self.namespace, &self.name, &self.uid)
+    }
+
+    /// Succeeded or Failed: nothing runs any more.
+    pub fn finished(&self) -> bool {
+        matches!(self.phase, Phase::Succeeded | Phase::Failed)
+    }
+
+    /// Whether the server evicts it without asking any budget: nothing of it serves anybody
+    /// (`canIgnorePDB` in the eviction registry).
+    pub fn ignores_budgets(&self) -> bool {
+        self.finished() || self.phase == Phase::Pending || self.deletion.is_some()
+    }
+
+    /// Whether the scheduler could put it back on a cordoned node.
+    pub fn tolerates_cordon(&self) -> bool {
+        self.tolerations.iter().any(|t| {
+            let operator = t.operator.as_deref().unwrap_or("Equal");
+            let effect = t.effect.as_deref().unwrap_or("");
+            let key = t.key.as_deref().unwrap_or("");
+            let value = t.value.as_deref().unwrap_or("");
+            (effect.is_empty() || effect == "NoSchedule")
+                && match operator {
+                    "Exists" => key.is_empty() || key == UNSCHEDULABLE_TAINT,
+                    _ => key == UNSCHEDULABLE_TAINT && value.is_empty(),
+                }
+        })
+    }
+}
+
+/// The taint that stands for a cordon.
+pub const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
+
+/// Annotations that hold whole objects; no rule reads them, and they are most of a pod's size.
+const LARGE: [&str; 2] = ["kubectl.kubernetes.io/last-applied-configuration", "kubernetes.io/config.seen"];
+
+impl From<api::Pod> for Pod {
+    fn from(pod: api::Pod) -> Self {
+        let meta = pod.metadata;
+        let mut spec = pod.spec.unwrap_or_default();
+        let status = pod.status.unwrap_or_default();
+        let mut annotations = meta.annotations.unwrap_or_default();
+        annotations.retain(|key, _| !LARGE.contains(&key.as_str()));
+        let name = meta.name.unwrap_or_default();
+        let volumes = spec.volumes.take().unwrap_or_default();
+        let tolerations = spec.tolerations.take().unwrap_or_default();
+        Self {
+            namespace: meta.namespace.unwrap_or_default(),
+            uid: meta.uid.unwrap_or_default(),
+            node: spec.node_name.take().unwrap_or_default(),
+            labels: meta.labels.unwrap_or_default(),
+            mirror: annotations.contains_key(MIRROR),
+            annotations,
+            owner: meta.owner_references.into_iter().flatten().find(|o| o.controller == Some(true)).map(|o| Owner {
+                api_version: o.api_version,
+                kind: o.kind,
+                name: o.name,
+                uid: o.uid,
+            }),
+            created: meta.creation_timestamp.map(|t| t.0),
+            deletion: meta.deletion_timestamp.map(|t| t.0),
+            finalizers: meta.finalizers.unwrap_or_default(),
+            phase: match status.phase.as_deref() {
+                Some("Pending") => Phase::Pending,
+                Some("Succeeded") => Phase::Succeeded,
+                Some("Failed") => Phase::Failed,
+                _ => Phase::Running,
+            },
+            ready: status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True"),
+            grace: spec.termination_grace_period_seconds.unwrap_or(30),
+            priority: spec.priority.unwrap_or(0),
+            empty_dir: volumes.iter().any(|v| v.empty_dir.is_some()),
+            host_path: volumes.iter().any(|v| v.host_path.is_some()),
+            claims: volumes.iter().filter_map(|v| claim(&name, v)).collect(),
+            tolerations,
+            scheduling: scheduling(spec),
+            name,
+        }
+    }
+}
+
+/// An ephemeral volume's claim is called pod-volume.
+fn claim(pod: &str, volume: &api::Volume) -> Option<Claim> {
+    if let Some(source) = &volume.persistent_volume_claim {
+        return Some(Claim { name: source.claim_name.clone() });
+    }
+    volume.ephemeral.as_ref().map(|_| Claim { name: format!("{pod}-{}", volume.name) })
+}
+
+fn scheduling(spec: api::PodSpec) -> Scheduling {
+    Scheduling {
+        requests: requests(&spec),
+        host_ports: host_ports(&spec),
+        opaque: if spec.resource_claims.is_some_and(|c| !c.is_empty()) {
+            Some("it uses dynamic resource claims")
+        } else if spec.scheduling_gates.is_some_and(|g| !g.is_empty()) {
+            Some("it has scheduling gates")
+        } else {
+            None
+        },
+        node_selector: spec.node_selector.unwrap_or_default(),
+        affinity: spec.affinity.map(Box::new),
+        spread: spec.topology_spread_constraints.unwrap_or_default(),
+        other_scheduler: spec.scheduler_name.filter(|s| s != "default-scheduler"),
+    }
+}
+
+/// What the scheduler counts: init containers run one after another beside the sidecars started before them; then all
+/// containers and sidecars run together. Pod-level resources replace both sums where they are named; overhead is added
+/// (`PodRequests` in component-helpers).
+fn requests(spec: &api::PodSpec) -> Resources {
+    let of = |c: &api::Container| Resources::read(c.resources.as_ref().and_then(|r| r.requests.as_ref()));
+    let mut steady = Resources::default();
+    for container in &spec.containers {
+        steady.add(&of(container));
+    }
+    let mut sidecars = Resources::default();
+    let mut init_peak = Resources::default();
+    for container in spec.init_containers.iter().flatten() {
+        let own = of(container);
+        if container.restart_policy.as_deref() == Some("Always") {
+            sidecars.add(&own);
+            init_peak.max(&sidecars);
+        } else {
+            let mut beside = sidecars.clone();
+            beside.add(&own);
+            init_peak.max(&beside);
+        }
+    }
+    steady.add(&sidecars);
+    steady.max(&init_peak);
+    if let Some(pod_level) = &spec.resources {
+        steady.overlay(&Resources::read(pod_level.requests.as_ref()));
+    }
+    steady.add(&Resources::read(spec.overhead.as_ref()));
+    steady.0.insert("pods".into(), 1_000);
+    steady
+}
+
+fn host_ports(spec: &api::PodSpec) -> Vec<(String, String, i32)> {
+    let on_host = spec.host_network.unwrap_or(false);
+    let ports = spec.containers.iter().flat_map(|c| c.ports.iter().flatten());
+    ports
+        .filter_map(|p| {
+            let port = p.host_port.or(on_host.then_some(p.container_port)).filter(|port| *port > 0)?;
+            let protocol = p.protocol.clone().unwrap_or_else(|| "TCP".into());
+            let address = p.host_ip.clone().filter(|a| !a.is_empty()).unwrap_or_else(|| "0.0.0.0".into());
+            Some((protocol, address, port))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn pod(json: serde_json::Value) -> Pod {
+        serde_json::from_value::<api::Pod>(json).unwrap().into()
+    }
+
+    #[test]
+    fn requests_are_the_larger_of_init_and_steady_state() {
+        let cpu = |c: &str| serde_json::json!({"requests": {"cpu": c}});
+        let table = [
+            // (init containers, containers, pod level, overhead, milli-cores)
+            (vec![], vec!["1", "500m"], None, None, 1_500),
+            (vec![("2", false)], vec!["1"], None, None, 2_000),
+            (vec![("200m", true), ("2", false)], vec!["1"], None, None, 2_200),
+            (vec![("2", false), ("200m", true)], vec!["1"], None, None, 2_000),
+            (vec![("200m", true)], vec!["1"], None, Some("50m"), 1_250),
+            (vec![], vec!["1"], Some("3"), Some("50m"), 3_050),
+        ];
+        for (init, containers, level, overhead, expected) in table {
+            let init: Vec<_> = init
+                .iter()
+                .map(|(c, side)| serde_json::json!({"name": "i", "resources": cpu(c), "restartPolicy": side.then_some("Always")}))
+                .collect();
+            let containers: Vec<_> =
+                containers.iter().map(|c| serde_json::json!({"name": "c", "resources": cpu(c)})).collect();
+            let pod = pod(serde_json::json!({"spec": {
+                "containers": containers, "initContainers": init,
+                "resources": level.map(cpu), "overhead": overhead.map(|o| serde_json::json!({"cpu": o})),
+            }}));
+            assert_eq!(pod.scheduling.requests.get("cpu"), expected);
+            assert_eq!(pod.scheduling.requests.get("pods"), 1_000);
+        }
+    }
+
+    #[test]
+    fn tolerations_that_let_a_pod_back_onto_a_cordoned_node() {
+        let table = [
+            (serde_json::json!({"operator": "Exists"}), true),
+            (serde_json::json!({"operator": "Exists", "effect": "NoExecute"}), false),
+            (serde_json::json!({"key": UNSCHEDULABLE_TAINT, "operator": "Exists", "effect": "NoSchedule"}), true),
+            (serde_json::json!({"key": UNSCHEDULABLE_TAINT}), true),
+            (serde_json::json!({"key": "other", "operator": "Exists"}), false),
+        ];
+        for (toleration, expected) in table {
+            let text = toleration.to_string();
+            let pod = pod(serde_json::json!({"spec": {"containers": [], "tolerations": [toleration]}}));
+            assert_eq!(pod.tolerates_cordon(), expected, "{text}");
+        }
+    }
+}

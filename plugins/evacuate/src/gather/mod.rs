@@ -1,0 +1,156 @@
+//! Reads the cluster into [`Facts`], all lists at the same time. Takes no decision.
+//!
+//! What must be readable for the work to make sense fails here; what is only nice to have becomes `Seen::Unknown` and is
+//! named to the caller.
+
+pub mod access;
+mod lists;
+mod second;
+mod webhooks;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::{join3, join_all, try_join3};
+use k8s_openapi::{
+    api::{
+        apps::v1::{DaemonSet, ReplicaSet, StatefulSet},
+        batch::v1::Job,
+        core::v1 as core,
+        policy::v1::PodDisruptionBudget,
+    },
+    jiff::Timestamp,
+};
+use kube::api::{Api, ListParams};
+use upkeep::{
+    Error, Result,
+    client::Connection,
+    report::{Finding, Seen, Severity},
+};
+
+pub use self::lists::{Lists, pages};
+use crate::facts::{Budget, Facts, Meta, Node, Pod, Uid};
+
+/// What is to be read.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Names of the nodes, where they were named.
+    pub names: Vec<String>,
+    /// Selector of the nodes, where they were not.
+    pub selector: Option<String>,
+    /// `--pod-selector`.
+    pub pod_selector: Option<String>,
+    /// `--chunk-size`.
+    pub chunk: u32,
+}
+
+/// Reads everything that preflight looks at.
+///
+/// # Errors
+/// A node that does not exist, a selector that is not one, no answer, or no right to read nodes and pods.
+pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
+    let lists = Lists::new(connection, wanted.chunk);
+    let all = ListParams::default;
+    let pods = async { lists.all::<core::Pod, Pod>(all()).await.map_err(|e| connection.explain(&e)) };
+    let budgets =
+        async { lists.seen(lists.all::<PodDisruptionBudget, Budget>(all()).await, "poddisruptionbudgets.policy") };
+    let needed = try_join3(targets(connection, &lists, wanted), pods, budgets);
+    let useful = join3(owners(&lists), lists.all_nodes(), webhooks::webhooks(&lists));
+    let (needed, (owners, nodes, hooks)) = futures::future::join(needed, useful).await;
+    let (targets, pods, budgets) = needed?;
+    let (daemon_sets, controllers) = owners?;
+    let mut facts = Facts {
+        now: Timestamp::now(),
+        selected: None,
+        nodes: nodes?,
+        budgets,
+        daemon_sets,
+        controllers,
+        webhooks: hooks?,
+        volumes: Seen::Known(crate::facts::Volumes::default()),
+        maintenances: Vec::new(),
+        leases: Vec::new(),
+        targets,
+        pods,
+    };
+    facts.selected = selected(&lists, wanted, &facts.targets).await?;
+    second::complete(connection, &lists, &mut facts).await?;
+    Ok(facts)
+}
+
+/// The nodes to be emptied: by name in the order of the command line, or by selector.
+async fn targets(connection: &Connection, lists: &Lists, wanted: &Wanted) -> Result<Vec<Node>> {
+    let api: Api<core::Node> = Api::all(connection.client.clone());
+    if let Some(selector) = &wanted.selector {
+        let params = ListParams::default().labels(selector);
+        return lists.all::<core::Node, Node>(params).await.map_err(|e| connection.explain(&e));
+    }
+    let found = join_all(wanted.names.iter().map(|name| api.get(name))).await;
+    let (found, missing): (Vec<_>, Vec<_>) = found.into_iter().partition(std::result::Result::is_ok);
+    let mut missing = missing.into_iter().filter_map(std::result::Result::err).map(|e| connection.explain(&e));
+    if let Some(first) = missing.next() {
+        return Err(missing.fold(first, |error, more| error.caused_by(more.headline())));
+    }
+    Ok(found.into_iter().flatten().map(Node::from).collect())
+}
+
+type Owners = (Seen<Vec<Meta>>, BTreeMap<&'static str, Seen<BTreeSet<Uid>>>);
+
+/// Controllers come from lists of metadata, never from a request per pod.
+async fn owners(lists: &Lists) -> Result<Owners> {
+    let (daemon_sets, replica_sets, stateful_sets, jobs, controllers) = futures::join!(
+        lists.metadata::<DaemonSet, Meta>("daemonsets.apps"),
+        lists.metadata::<ReplicaSet, Uid>("replicasets.apps"),
+        lists.metadata::<StatefulSet, Uid>("statefulsets.apps"),
+        lists.metadata::<Job, Uid>("jobs.batch"),
+        lists.metadata::<core::ReplicationController, Uid>("replicationcontrollers"),
+    );
+    let kinds = [
+        ("ReplicaSet", replica_sets?),
+        ("StatefulSet", stateful_sets?),
+        ("Job", jobs?),
+        ("ReplicationController", controllers?),
+    ];
+    let sets = kinds.into_iter().map(|(kind, seen)| (kind, seen.map(|uids: Vec<Uid>| uids.into_iter().collect())));
+    Ok((daemon_sets?, sets.collect()))
+}
+
+/// With `--pod-selector` the server says which pods match, so that the selector means what it means to kubectl.
+async fn selected(lists: &Lists, wanted: &Wanted, targets: &[Node]) -> Result<Option<BTreeSet<Uid>>> {
+    let Some(selector) = wanted.pod_selector.as_deref().filter(|s| !s.is_empty()) else { return Ok(None) };
+    let mut uids = BTreeSet::new();
+    for node in targets {
+        let params = ListParams::default().labels(selector).fields(&format!("spec.nodeName={}", node.name));
+        let pods = lists.all_metadata::<core::Pod, Uid>(params).await.map_err(|e| match &e {
+            kube::Error::Api(status) if status.code == 400 => {
+                Error::usage("--pod-selector=<pod_selector> must be a valid label selector").caused_by(&status.message)
+            }
+            other => lists.explain(other),
+        })?;
+        uids.extend(pods);
+    }
+    Ok(Some(uids))
+}
+
+/// What could not be read, as findings: each with what is now not checked.
+pub fn gaps(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut note = |seen: Option<(&'static str, &str, &str)>, consequence: &str| {
+        let Some((verb, resource, reason)) = seen else { return };
+        findings.push(Finding {
+            id: "cannot-read",
+            severity: Severity::Warning,
+            subjects: Vec::new(),
+            evidence: format!("cannot {verb} {resource}, so {consequence}: {reason}"),
+            hint: None,
+        });
+    };
+    note(facts.nodes.unknown(), "it is not known whether the pods fit elsewhere");
+    note(facts.budgets.unknown(), "budgets are known only from the server's answers");
+    note(facts.daemon_sets.unknown(), "every DaemonSet is taken to exist");
+    note(facts.webhooks.unknown(), "webhooks on evictions are not checked");
+    note(facts.volumes.unknown(), "volumes are not looked at and not waited for");
+    for seen in facts.controllers.values() {
+        note(seen.unknown(), "their pods are taken to come back");
+    }
+    findings
+}

@@ -1,0 +1,25 @@
+//! `kubectl evacuate`: empties nodes safely and fast.
+
+mod cli;
+mod drive;
+mod dry_run;
+mod engine;
+mod facts;
+mod gather;
+mod preflight;
+mod render;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+fn main() -> ExitCode {
+    if let Some(code) = upkeep::complete::intercept(cli::Cli::command()) {
+        return code;
+    }
+    let cli = cli::Cli::parse();
+    let ui = upkeep::ui::Ui::from_env();
+    let result = run::run(&cli, &ui);
+    upkeep::finish(&ui, result)
+}

@@ -1,0 +1,14 @@
+//! What will happen, decided before anything does.
+
+pub mod budgets;
+pub mod capacity;
+pub mod critical;
+pub mod filters;
+pub mod marks;
+pub mod owners;
+pub mod pdb;
+pub mod preview;
+pub mod tenants;
+pub mod webhooks;
+#[cfg(test)]
+pub mod testkit;

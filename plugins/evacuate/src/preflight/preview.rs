@@ -1,0 +1,193 @@
+//! Puts the rules together: what a person sees beforehand, and what the engine starts from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use upkeep::report::{Finding, ObjRef, Seen, Severity};
+
+use super::{
+    budgets::{self, BudgetPlan, When},
+    capacity::{self, Fit},
+    critical, filters,
+    filters::{Judgement, Rules},
+    marks, owners, tenants, webhooks,
+};
+use crate::{
+    engine::{OnBlocked, Plan, Target, event::Verb},
+    facts::{Facts, Pod},
+};
+
+/// What was asked for, as far as preflight looks at it.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Which pods go.
+    pub rules: Rules,
+    /// Through the eviction API, or by deletion.
+    pub verb: Verb,
+    /// What to do with pods whose budget lets nothing through.
+    pub on_blocked: OnBlocked,
+}
+
+/// One pod on a node that is to be emptied.
+#[derive(Debug, Clone)]
+pub struct PodPlan {
+    /// The pod.
+    pub pod: ObjRef,
+    /// Its node.
+    pub node: String,
+    /// Whether it goes, and why.
+    pub judgement: Judgement,
+    /// When budgets let it go.
+    pub when: When,
+    /// The budget that has a say.
+    pub budget: Option<ObjRef>,
+    /// Whether there is room for its successor.
+    pub fit: Option<Fit>,
+    /// Seconds that it may take to stop.
+    pub grace: i64,
+}
+
+/// What will happen.
+#[derive(Debug, Default)]
+pub struct Preview {
+    /// The nodes, in order.
+    pub nodes: Vec<String>,
+    /// Every pod that was looked at, in the order of namespaces and names.
+    pub pods: Vec<PodPlan>,
+    /// Budgets that have a say.
+    pub budgets: Vec<BudgetPlan>,
+    /// What a person should know, the gravest first.
+    pub findings: Vec<Finding>,
+}
+
+impl Preview {
+    /// Findings that forbid to start.
+    pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|f| f.severity == Severity::Refusal)
+    }
+
+    /// Pods that go.
+    pub fn going(&self) -> impl Iterator<Item = &PodPlan> {
+        self.pods.iter().filter(|p| p.judgement.goes)
+    }
+}
+
+/// Decides everything that can be decided before the first change.
+pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
+    let nodes: Vec<String> = facts.targets.iter().map(|n| n.name.clone()).collect();
+    let mut pods: Vec<&Pod> = looked_at(facts, &nodes).collect();
+    pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    let judged: Vec<(&Pod, Judgement)> =
+        pods.into_iter().map(|pod| (pod, filters::judge(pod, &asked.rules, facts.now))).collect();
+    let planned: Vec<&Pod> = judged.iter().filter(|(_, j)| j.goes).map(|(p, _)| *p).collect();
+
+    let mut findings = grouped(&judged);
+    let consent = match (&facts.budgets, asked.verb) {
+        (Seen::Known(all), Verb::Evict) => budgets::consent(all, &facts.pods, &planned, asked.on_blocked),
+        _ => budgets::Consent::default(),
+    };
+    findings.extend(consent.findings);
+    let mut fits = capacity::place(facts, &planned);
+    findings.extend(no_room(&planned, &fits));
+    findings.extend(tenants::other_owners(facts));
+    findings.extend(webhooks::eviction_webhooks(facts, &planned));
+    findings.extend(critical::critical(facts, &planned));
+    findings.extend(owners::orphans(facts, &planned));
+    findings.extend(marks::opt_outs(&planned, &facts.targets));
+    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+
+    let plans = judged.into_iter().map(|(pod, judgement)| {
+        let (when, budget) = consent.pods.get(&pod.uid).cloned().unwrap_or((When::Now, None));
+        PodPlan {
+            pod: pod.reference(),
+            node: pod.node.clone(),
+            judgement,
+            when,
+            budget,
+            fit: fits.remove(&pod.uid),
+            grace: pod.grace,
+        }
+    });
+    let pods = plans.collect();
+    Preview { nodes, pods, budgets: consent.budgets, findings }
+}
+
+/// Pods on the nodes, less those that `--pod-selector` leaves out.
+fn looked_at<'a>(facts: &'a Facts, nodes: &'a [String]) -> impl Iterator<Item = &'a Pod> {
+    let on_targets = facts.pods.iter().filter(|p| nodes.contains(&p.node));
+    on_targets.filter(|p| facts.selected.as_ref().is_none_or(|selected| selected.contains(&p.uid)))
+}
+
+/// The reasons of the filters, one finding per reason with all its pods.
+fn grouped(judged: &[(&Pod, Judgement)]) -> Vec<Finding> {
+    let mut groups = BTreeMap::<filters::Reason, Vec<ObjRef>>::new();
+    for (pod, judgement) in judged {
+        for reason in &judgement.reasons {
+            groups.entry(*reason).or_default().push(pod.reference());
+        }
+    }
+    let findings = groups.into_iter().map(|(reason, subjects)| Finding {
+        id: reason.id,
+        severity: reason.severity,
+        subjects,
+        evidence: match reason.severity {
+            Severity::Refusal => format!("cannot delete {}", reason.text),
+            _ => reason.text.to_owned(),
+        },
+        hint: None,
+    });
+    findings.collect()
+}
+
+/// Pods that are proven to have no place to go, one finding per reason.
+fn no_room(planned: &[&Pod], fits: &BTreeMap<String, Fit>) -> Vec<Finding> {
+    let mut groups = BTreeMap::<String, Vec<ObjRef>>::new();
+    for pod in planned {
+        if let Some(fit @ Fit::Impossible { .. }) = fits.get(&pod.uid) {
+            groups.entry(fit.text()).or_default().push(pod.reference());
+        }
+    }
+    let findings = groups.into_iter().map(|(text, subjects)| Finding {
+        id: "no-room",
+        severity: Severity::Warning,
+        evidence: format!(
+            "no other node can take the {} of {}: {text}",
+            if subjects.len() == 1 { "successor" } else { "successors" },
+            if subjects.len() == 1 { "this pod" } else { "these pods" },
+        ),
+        subjects,
+        hint: Some("what replaces it stays Pending until there is room".into()),
+    });
+    findings.collect()
+}
+
+/// What the engine starts from.
+pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
+    let volumes_of = |pod: &Pod| -> Vec<String> {
+        let known = facts.volumes.known();
+        let names = pod.claims.iter().filter_map(|claim| {
+            known?.claims.get(&(pod.namespace.clone(), claim.name.clone())).filter(|v| !v.is_empty()).cloned()
+        });
+        names.collect()
+    };
+    let targets = facts.targets.iter().map(|node| {
+        let on_node = || facts.pods.iter().filter(|p| p.node == node.name);
+        Target {
+            name: node.name.clone(),
+            cordoned: node.unschedulable,
+            judged: on_node().map(|p| p.uid.clone()).collect(),
+            volumes: on_node().map(|p| (p.uid.clone(), volumes_of(p))).filter(|(_, v)| !v.is_empty()).collect(),
+        }
+    });
+    let baseline = facts.budgets.known().into_iter().flatten().map(|budget| {
+        let living = facts.pods.iter().filter(|p| p.deletion.is_none() && !p.finished() && budget.matches(p));
+        (budget.uid.clone(), living.count())
+    });
+    let namespaces: BTreeSet<String> = preview.going().filter_map(|p| p.pod.namespace.clone()).collect();
+    Plan {
+        targets: targets.collect(),
+        budgets: facts.budgets.known().cloned(),
+        baseline: baseline.collect(),
+        before: facts.pods.iter().map(|p| p.uid.clone()).collect(),
+        namespaces: namespaces.into_iter().collect(),
+    }
+}

@@ -1,0 +1,92 @@
+//! The preview: every pod with what will happen to it, then what a person should know.
+
+use upkeep::{
+    output::table,
+    report::{Finding, Severity},
+    ui::{Styles, Ui, escape, human_duration, plural},
+};
+
+use super::{sentence, short};
+use crate::preflight::{
+    budgets::When,
+    preview::{PodPlan, Preview},
+};
+
+/// Prints the whole preview to stderr.
+pub fn show(ui: &Ui, preview: &Preview) {
+    let styles = ui.styles();
+    for node in &preview.nodes {
+        let here: Vec<&PodPlan> = preview.pods.iter().filter(|p| &p.node == node).collect();
+        let going = here.iter().filter(|p| p.judgement.goes).count();
+        let staying = here.len() - going;
+        ui.status(&format!(
+            "{}: {} {}, {staying} {}",
+            styles.bold(&escape(&format!("node/{node}"))),
+            plural(going, "pod"),
+            if going == 1 { "goes" } else { "go" },
+            if staying == 1 { "stays" } else { "stay" },
+        ));
+        if !here.is_empty() {
+            let rows = here.into_iter().map(|pod| row(pod, styles)).collect();
+            ui.status(&table(&["NAMESPACE", "POD", "ACTION", "BUDGET", "GRACE", "ROOM"], rows));
+        }
+    }
+    for budget in &preview.budgets {
+        ui.status(&format!(
+            "{}: {}, allows {} now, needs {} healthy pods and has {}; {} of this plan {} its consent",
+            styles.bold(&escape(&format!("budget/{}", short(&budget.budget)))),
+            escape(&budget.stated),
+            budget.allowed.max(0),
+            budget.has_needs.1,
+            budget.has_needs.0,
+            plural(budget.outlook.needed, "pod"),
+            if budget.outlook.needed == 1 { "needs" } else { "need" },
+        ));
+    }
+    findings(ui, &preview.findings, Severity::Info);
+}
+
+fn row(plan: &PodPlan, styles: &Styles) -> Vec<String> {
+    let action = if plan.judgement.refused().is_some() {
+        styles.bad("refused")
+    } else if !plan.judgement.goes {
+        styles.dim("stays")
+    } else {
+        match plan.when {
+            When::Now => "evict".to_owned(),
+            When::Later => "evict later".to_owned(),
+            When::Blocked => styles.warn("blocked"),
+        }
+    };
+    let goes = plan.judgement.goes;
+    vec![
+        escape(plan.pod.namespace.as_deref().unwrap_or_default()),
+        escape(&plan.pod.name),
+        action,
+        plan.budget.as_ref().map_or_else(String::new, |b| escape(&b.name)),
+        if goes {
+            human_duration(std::time::Duration::from_secs(u64::try_from(plan.grace).unwrap_or(0)))
+        } else {
+            String::new()
+        },
+        plan.fit.as_ref().filter(|_| goes).map(|f| f.text()).unwrap_or_default(),
+    ]
+}
+
+/// Prints findings to stderr, from the given severity up, each with its hint.
+pub fn findings(ui: &Ui, findings: &[Finding], from: Severity) {
+    let styles = ui.styles();
+    for finding in findings.iter().filter(|f| f.severity >= from) {
+        let text = escape(&sentence(finding));
+        match finding.severity {
+            Severity::Refusal => ui.status(&format!("{} {text}", styles.bad("Refused:"))),
+            Severity::Warning => ui.warning(&text),
+            // kubectl calls this one a warning.
+            Severity::Info if finding.id == "daemonset" => ui.warning(&text),
+            Severity::Info => ui.status(&format!("{} {text}", styles.dim("Note:"))),
+        }
+        if let Some(hint) = &finding.hint {
+            ui.status(&format!("  {} {}", styles.accent("hint:"), escape(hint)));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The final report: what moved where, how long it took, what remains.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use upkeep::{
+    output::table,
+    ui::{Ui, escape, plural},
+};
+
+use super::{moves::Move, short};
+use crate::engine::{State, event::Outcome};
+
+/// Prints the report to stderr, and with `wide` every single move to stdout.
+pub fn show(ui: &Ui, state: &State, outcome: Outcome, moves: &[Move<'_>], wide: bool) {
+    let styles = ui.styles();
+    if wide && !moves.is_empty() {
+        ui.data(&table(&["NAMESPACE", "POD", "FROM", "TO", "SUCCESSOR", "READY"], moves.iter().map(row).collect()));
+    }
+    for node in state.node_rows() {
+        let took = match (node.began, node.ended) {
+            (Some(began), ended) => format!(" in {}", seconds(ended.unwrap_or(state.now()) - began)),
+            (None, _) => String::new(),
+        };
+        let word = match node.state {
+            "Drained" => styles.good("drained"),
+            "Queued" | "Cordoning" => styles.warn("not begun"),
+            _ => styles.warn("not drained"),
+        };
+        let name = styles.bold(&escape(&node.name));
+        let moved: Vec<&Move<'_>> = moves.iter().filter(|m| m.departed.node == node.name).collect();
+        let mut line = format!("{name}: {word}{took}; {} gone{}", plural(moved.len(), "pod"), destinations(&moved));
+        if node.left > 0 {
+            line += &format!("; {} left", plural(node.left, "pod"));
+        }
+        if !node.attached.is_empty() && node.state != "Drained" {
+            line += &format!("; volumes still attached: {}", escape(&node.attached.join(", ")));
+        }
+        ui.status(&line);
+        if outcome != Outcome::Done && node.cordoned && node.state != "Drained" {
+            let by = if node.cordoned_by_us { "stays cordoned" } else { "was cordoned before and stays so" };
+            ui.status(&format!(
+                "  {} it {by}; run again to go on, or 'kubectl uncordon {}' to put it back",
+                styles.accent("hint:"),
+                escape(&node.name)
+            ));
+        }
+    }
+    let left = state.pod_rows();
+    if !left.is_empty() && outcome != Outcome::Done {
+        const SHOWN: usize = 40;
+        let more = left.len().saturating_sub(SHOWN);
+        let rows = left.into_iter().take(SHOWN).map(|r| {
+            vec![escape(&r.node), escape(&short(&r.pod)), r.state.to_owned(), escape(&r.reason)]
+        });
+        ui.status(&table(&["NODE", "POD LEFT", "STATE", "REASON"], rows.collect()));
+        if more > 0 {
+            ui.status(&format!("... and {more} more"));
+        }
+    }
+    match outcome {
+        Outcome::Deadline => ui.status(&format!("{} the time of --timeout is up", styles.bad("error:"))),
+        Outcome::Interrupted => ui.status(&format!("{} interrupted", styles.bad("error:"))),
+        _ => {}
+    }
+}
+
+fn row(one: &Move<'_>) -> Vec<String> {
+    let (name, node, ready) = one.successor.clone().unwrap_or_default();
+    vec![
+        escape(one.departed.pod.namespace.as_deref().unwrap_or_default()),
+        escape(&one.departed.pod.name),
+        escape(&one.departed.node),
+        if one.successor.is_some() && node.is_empty() { "<pending>".to_owned() } else { escape(&node) },
+        escape(&name),
+        if one.successor.is_some() { ready.to_string() } else { String::new() },
+    ]
+}
+
+/// `: 3 to n2, 1 to n3, 1 Pending, 2 not replaced`.
+fn destinations(moves: &[&Move<'_>]) -> String {
+    let mut to = BTreeMap::<String, usize>::new();
+    let (mut pending, mut none) = (0, 0);
+    for one in moves {
+        match &one.successor {
+            Some((_, node, _)) if node.is_empty() => pending += 1,
+            Some((_, node, _)) => *to.entry(escape(node)).or_default() += 1,
+            None => none += 1,
+        }
+    }
+    let mut to: Vec<(String, usize)> = to.into_iter().collect();
+    to.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let others: usize = to.iter().skip(5).map(|(_, count)| count).sum();
+    let mut parts: Vec<String> = to.iter().take(5).map(|(node, count)| format!("{count} to {node}")).collect();
+    if others > 0 {
+        parts.push(format!("{others} to other nodes"));
+    }
+    if pending > 0 {
+        parts.push(format!("{pending} Pending"));
+    }
+    if none > 0 {
+        parts.push(format!("{none} not replaced"));
+    }
+    if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) }
+}
+
+/// Short times with a tenth of a second, longer ones as kubectl shows ages.
+pub fn seconds(milliseconds: i64) -> String {
+    let duration = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
+    if duration < Duration::from_secs(60) {
+        format!("{:.1}s", duration.as_secs_f64())
+    } else {
+        upkeep::ui::human_duration(duration)
+    }
+}

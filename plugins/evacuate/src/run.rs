@@ -1,0 +1,288 @@
+//! One run from beginning to end: gather, decide, confirm, act, verify.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1 as core;
+use kube::api::ListParams;
+use upkeep::{
+    Error, Exit, Result,
+    client::{Agent, Connection, connect, log_to_stderr},
+    output::{self, Format},
+    report::{Finding, Seen, Severity},
+    ui::Ui,
+};
+
+use crate::{
+    cli::{Cli, DryRun, Order},
+    drive::{self, Driver, Watcher, moves::Moves},
+    dry_run,
+    engine::{
+        OnBlocked, Settings, State,
+        event::{At, Outcome, Verb},
+    },
+    facts::{Facts, Pod, Uid},
+    gather::{self, Lists, Wanted, access},
+    preflight::{
+        self,
+        filters::{Allowed, Rules},
+        preview::{Asked, Preview},
+    },
+    render::{self, document, lines::Lines, live::View},
+};
+
+const AGENT: Agent = Agent { name: "kubectl-evacuate", version: env!("CARGO_PKG_VERSION") };
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever ends it before it has begun; what happens later is reported and becomes the exit code.
+pub fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
+    log_to_stderr(cli.kube.verbosity);
+    let names = cli.node_names()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Error::failed("cannot start").caused_by(e))?;
+    let result = runtime.block_on(evacuate(cli, ui, names));
+    // A credential plugin that hangs must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
+    let began = Instant::now();
+    let base = drive::base();
+    if cli.dry_run == DryRun::Unchanged {
+        ui.warning("--dry-run without a value is deprecated and means --dry-run=client");
+    }
+    let connection = connect(&cli.kube, &AGENT, ui).await?;
+    let wanted = Wanted {
+        names,
+        selector: cli.selector.clone().filter(|_| cli.nodes.is_empty()),
+        pod_selector: cli.pod_selector.clone().filter(|s| !s.is_empty()),
+        chunk: cli.chunk_size,
+    };
+    let (facts, support) = gathered(cli, ui, &connection, &wanted, began).await?;
+    if facts.targets.is_empty() {
+        ui.status("No resources found");
+        return Ok(Exit::Done);
+    }
+    let verb = match support {
+        access::Eviction::Served(_) if !cli.switches.disable_eviction => Verb::Evict,
+        _ => Verb::Delete,
+    };
+    let asked = Asked {
+        rules: Rules {
+            allowed: Allowed {
+                force: cli.switches.force,
+                delete_empty_dir: cli.switches.delete_emptydir_data,
+                skip_deleted_after: cli.skip_wait_for_delete_timeout,
+            },
+            daemon_sets: facts.daemon_sets.clone().map(|sets| sets.into_iter().map(|s| s.uid).collect::<BTreeSet<Uid>>()),
+        },
+        verb,
+        on_blocked: cli.on_blocked.unwrap_or(OnBlocked::Patient),
+    };
+    let mut preview = preflight::preview::preview(&facts, &asked);
+    preview.findings.extend(gather::gaps(&facts));
+    preview.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    rights(&connection, &preview, &asked).await?;
+
+    let moves = Moves { grace: Some(cli.grace_period).filter(|g| *g >= 0), support };
+    let form = cli.output.unwrap_or_default();
+    if cli.dry_run != DryRun::None {
+        return dry_run::show(cli, ui, &connection, &facts, &preview, moves, verb).await;
+    }
+    if let Some(refused) = refusal(ui, &preview, form)? {
+        return Err(refused);
+    }
+    render::preview::findings(ui, &important(&preview.findings), Severity::Info);
+    confirm(cli, ui, &preview)?;
+
+    let settings = settings(cli, asked, base);
+    let mut state = State::new(preflight::preview::plan(&facts, &preview), settings, base);
+    let before: BTreeSet<String> = facts.pods.iter().map(|p| p.uid.clone()).collect();
+    let watch_budgets = matches!(facts.budgets, Seen::Known(_)) && verb == Verb::Evict;
+    // Only the engine's own view is needed from here on.
+    drop(facts);
+    let driver = Driver {
+        connection: &connection,
+        moves,
+        pod_selector: wanted.pod_selector.clone(),
+        chunk: cli.chunk_size,
+        watch_budgets,
+    };
+    let mut watcher: Box<dyn Watcher + '_> = if ui.is_stderr_tty() && ui.is_stdout_tty() && form == Format::Table {
+        Box::new(View::new(ui))
+    } else {
+        let quiet = form.is_document() || form == Format::Name;
+        Box::new(Lines { ui, skip_after: cli.skip_wait_for_delete_timeout, quiet })
+    };
+    let ended = driver.drive(&mut state, began, base, watcher.as_mut()).await;
+    drop(watcher);
+
+    let exit = ended.signal.unwrap_or_else(|| exit_of(ended.outcome));
+    let after = if ended.signal.is_some() { Vec::new() } else { successors(&connection, &state, cli.chunk_size).await };
+    let moved = render::moves::moves(state.departed(), &before, &after);
+    match form {
+        Format::Json | Format::Yaml => {
+            ui.document(&output::document(form, &document::of_run(&preview, &state, ended.outcome, exit, &moved))?);
+        }
+        Format::Name => {
+            for node in state.node_rows().iter().filter(|n| n.state == "Drained") {
+                ui.data(&format!("node/{}", node.name));
+            }
+        }
+        Format::Table | Format::Wide => render::report::show(ui, &state, ended.outcome, &moved, form == Format::Wide),
+    }
+    Ok(exit)
+}
+
+/// Reads the cluster, and says so where that takes longer than a second.
+async fn gathered(
+    cli: &Cli,
+    ui: &Ui,
+    connection: &Connection,
+    wanted: &Wanted,
+    began: Instant,
+) -> Result<(Facts, access::Eviction)> {
+    let reading = futures::future::try_join(gather::gather(connection, wanted), access::eviction_support(connection));
+    let mut reading = std::pin::pin!(reading);
+    let patience = Duration::from_secs(1);
+    let limit = Some(cli.timeout).filter(|t| !t.is_zero());
+    let limited = async {
+        if let Ok(done) = tokio::time::timeout(patience, &mut reading).await {
+            return done;
+        }
+        let live = ui.live();
+        live.set(&format!("reading the cluster at {}", connection.server));
+        let done = reading.await;
+        live.clear();
+        done
+    };
+    match limit {
+        None => limited.await,
+        Some(limit) => {
+            let left = limit.saturating_sub(began.elapsed());
+            tokio::time::timeout(left, limited).await.map_err(|_| {
+                Error::new(Exit::Deadline, "the time of --timeout was up before the cluster had been read; nothing was changed")
+            })?
+        }
+    }
+}
+
+/// The rights that the plan needs; whatever is only nice to have has degraded already.
+async fn rights(connection: &Connection, preview: &Preview, asked: &Asked) -> Result<()> {
+    let mut rights = vec![access::PATCH_NODES];
+    let namespaces: BTreeSet<String> = preview.going().filter_map(|p| p.pod.namespace.clone()).collect();
+    if !namespaces.is_empty() {
+        if asked.verb == Verb::Evict {
+            rights.push(access::EVICT_PODS);
+        }
+        if asked.verb == Verb::Delete || matches!(asked.on_blocked, OnBlocked::DeleteAfter(_)) {
+            rights.push(access::DELETE_PODS);
+        }
+    }
+    access::require(connection, &rights, &preview.nodes, &namespaces).await
+}
+
+/// The error of a refused preflight, if it is refused. With `-o json` the document says the same.
+pub fn refusal(ui: &Ui, preview: &Preview, form: Format) -> Result<Option<Error>> {
+    let refusals: Vec<&Finding> = preview.refusals().collect();
+    if refusals.is_empty() {
+        return Ok(None);
+    }
+    if form.is_document() {
+        let text = output::document(form, &document::of_preview(preview, "none", "refused", Exit::Refused))?;
+        ui.document(&text);
+    }
+    let nodes = preview.nodes.join(", ");
+    let mut error = Error::refused(format!("refused to evacuate {nodes}; nothing was changed"));
+    for finding in &refusals {
+        error = error.caused_by(render::sentence(finding));
+    }
+    let mut hints: Vec<&str> = refusals.iter().filter_map(|f| f.hint.as_deref()).collect();
+    hints.dedup();
+    for hint in hints {
+        error = error.hint(hint);
+    }
+    Ok(Some(error))
+}
+
+/// What is worth a line before the work begins: warnings, and the pods that stay.
+fn important(findings: &[Finding]) -> Vec<Finding> {
+    findings.iter().filter(|f| f.severity >= Severity::Warning || f.id == "daemonset").cloned().collect()
+}
+
+/// What goes further than kubectl's drain is asked for.
+fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
+    let Some(OnBlocked::DeleteAfter(_)) = cli.on_blocked else { return Ok(()) };
+    if cli.switches.yes || preview.going().next().is_none() {
+        return Ok(());
+    }
+    let question = format!(
+        "Pods of {} that their budgets hold back will be deleted without asking the budgets. Do you want to continue?",
+        preview.nodes.join(", ")
+    );
+    if !ui.is_stdin_tty() {
+        return Err(Error::refused("--on-blocked=delete-after needs a confirmation; nothing was changed")
+            .hint("add --yes where nobody can be asked"));
+    }
+    if ui.confirm(&question)? { Ok(()) } else { Err(Error::refused("evacuation is cancelled; nothing was changed")) }
+}
+
+fn settings(cli: &Cli, asked: Asked, base: At) -> Settings {
+    let milliseconds = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    Settings {
+        rules: asked.rules,
+        verb: asked.verb,
+        grace: Some(cli.grace_period).filter(|g| *g >= 0),
+        deadline: Some(cli.timeout).filter(|t| !t.is_zero()).map(|t| base.saturating_add(milliseconds(t))),
+        on_blocked: asked.on_blocked,
+        by_priority: cli.order == Order::Priority,
+        parallel: usize::from(cli.parallel),
+        in_flight: usize::from(cli.concurrency),
+        wait_detach: cli.switches.wait_detach,
+        wait_replacements: cli.wait_replacements.filter(|d| !d.is_zero()).map(milliseconds),
+        uncordon_on_abort: cli.switches.uncordon_on_abort,
+        seed: u64::from(std::process::id()) ^ u64::try_from(base).unwrap_or(1),
+    }
+}
+
+fn exit_of(outcome: Outcome) -> Exit {
+    match outcome {
+        Outcome::Done => Exit::Done,
+        Outcome::Incomplete => Exit::Incomplete,
+        Outcome::Refused => Exit::Refused,
+        Outcome::Failed => Exit::Failed,
+        Outcome::Deadline => Exit::Deadline,
+        Outcome::Interrupted => Exit::Interrupted,
+    }
+}
+
+/// The pods of the namespaces that pods have left, to tell what took their place. Only for the report: where it cannot
+/// be read, successors are simply not named.
+async fn successors(connection: &Connection, state: &State, chunk: u32) -> Vec<Pod> {
+    const FEW: usize = 8;
+    let namespaces: BTreeSet<&str> = state.departed().iter().filter_map(|d| d.pod.namespace.as_deref()).collect();
+    if namespaces.is_empty() {
+        return Vec::new();
+    }
+    let limit = Duration::from_secs(10);
+    let reading = async {
+        if namespaces.len() > FEW {
+            let lists = Lists::new(connection, chunk);
+            return lists.all::<core::Pod, Pod>(ListParams::default()).await.unwrap_or_default();
+        }
+        let each = namespaces.iter().map(|namespace| {
+            let api = kube::Api::<core::Pod>::namespaced(connection.client.clone(), namespace);
+            async move {
+                let fetch = async |params: ListParams| api.list(&params).await;
+                gather::pages::<_, Pod>(fetch, ListParams::default(), chunk).await.unwrap_or_default()
+            }
+        });
+        futures::future::join_all(each).await.into_iter().flatten().collect()
+    };
+    tokio::time::timeout(limit, reading).await.unwrap_or_default()
+}

@@ -1,0 +1,19 @@
+//! `kubectl evacuate` as a user runs it, against a real control plane. Names begin with the row of the conformance list
+//! (`docs/conformance/evacuate.md`).
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "evacuate/kit.rs"]
+mod kit;
+
+#[path = "evacuate/bad_input.rs"]
+mod bad_input;
+#[path = "evacuate/better.rs"]
+mod better;
+#[path = "evacuate/drain.rs"]
+mod drain;
+#[path = "evacuate/faults.rs"]
+mod faults;
+#[path = "evacuate/library.rs"]
+mod library;
+#[path = "evacuate/peers.rs"]
+mod peers;
