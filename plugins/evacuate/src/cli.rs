@@ -99,7 +99,12 @@ pub struct Cli {
     pub on_blocked: Option<OnBlocked>,
 
     /// "priority": pods of lower priority go first and are gone before the next, system-critical ones last
-    #[arg(long, value_name = "none|priority", default_value = "none", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "none|priority",
+        default_value = "none",
+        hide_default_value = true
+    )]
     pub order: Order,
 
     /// After a node is empty, wait this long for the replacements of its pods to be Ready
@@ -234,7 +239,9 @@ fn parse_on_blocked(text: &str) -> std::result::Result<OnBlocked, String> {
         None if text == "fail" => Ok(OnBlocked::Fail),
         Some(("delete-after", duration)) => {
             let patience = parse_duration(duration)?;
-            Ok(OnBlocked::DeleteAfter(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX)))
+            Ok(OnBlocked::DeleteAfter(
+                i64::try_from(patience.as_millis()).unwrap_or(i64::MAX),
+            ))
         }
         _ => Err("expected wait, fail or delete-after=DURATION".into()),
     }
@@ -258,7 +265,14 @@ mod tests {
 
     #[test]
     fn switches_are_typed_as_in_kubectl() {
-        let cli = parse(&["n", "--force", "--delete-emptydir-data=true", "--wait-detach=false", "--grace-period", "-1"]);
+        let cli = parse(&[
+            "n",
+            "--force",
+            "--delete-emptydir-data=true",
+            "--wait-detach=false",
+            "--grace-period",
+            "-1",
+        ]);
         assert!(cli.switches.force && cli.switches.delete_emptydir_data && !cli.switches.wait_detach);
         assert!(!cli.switches.disable_eviction && cli.switches.ignore_daemonsets);
         assert_eq!(cli.grace_period, -1);
@@ -276,7 +290,11 @@ mod tests {
     fn nodes_may_be_written_as_kubectl_prints_them() {
         assert_eq!(parse(&["node/a", "b", "no/a"]).node_names().unwrap(), ["a", "b"]);
         for bad in ["pod/a", "node/", "node/a/b"] {
-            assert_eq!(parse(&[bad]).node_names().unwrap_err().exit(), upkeep::Exit::Usage, "{bad}");
+            assert_eq!(
+                parse(&[bad]).node_names().unwrap_err().exit(),
+                upkeep::Exit::Usage,
+                "{bad}"
+            );
         }
         assert!(parse(&[]).node_names().is_err());
         assert!(parse(&["a", "-l", "x=y"]).node_names().is_err());
@@ -285,7 +303,10 @@ mod tests {
     #[test]
     fn what_to_do_with_blocked_pods() {
         assert_eq!(parse_on_blocked("wait").unwrap(), OnBlocked::Wait);
-        assert_eq!(parse_on_blocked("delete-after=1m30s").unwrap(), OnBlocked::DeleteAfter(90_000));
+        assert_eq!(
+            parse_on_blocked("delete-after=1m30s").unwrap(),
+            OnBlocked::DeleteAfter(90_000)
+        );
         for bad in ["", "delete-after", "delete-after=x", "waits"] {
             assert!(parse_on_blocked(bad).is_err(), "{bad}");
         }

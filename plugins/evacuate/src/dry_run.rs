@@ -45,7 +45,11 @@ pub async fn show(
 ) -> Result<Exit> {
     let form = cli.output.unwrap_or_default();
     let server = cli.dry_run == DryRun::Server;
-    let (word, suffix) = if server { ("server", " (server dry run)") } else { ("client", " (dry run)") };
+    let (word, suffix) = if server {
+        ("server", " (server dry run)")
+    } else {
+        ("client", " (dry run)")
+    };
     if !form.is_document() {
         render::preview::show(ui, preview);
     }
@@ -96,11 +100,21 @@ fn lines(ui: &Ui, facts: &Facts, preview: &Preview, suffix: &str) {
 async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Verb) -> Vec<Finding> {
     let nodes: Api<core::Node> = Api::all(connection.client.clone());
     let mut findings = Vec::new();
-    for (name, answer) in
-        futures::future::join_all(preview.nodes.iter().map(async |name| (name, claim::dry_run(&nodes, name).await))).await
+    for (name, answer) in futures::future::join_all(
+        preview
+            .nodes
+            .iter()
+            .map(async |name| (name, claim::dry_run(&nodes, name).await)),
+    )
+    .await
     {
         if let Err(error) = answer {
-            findings.push(objection("cordon-denied", Severity::Refusal, Vec::new(), format!("node/{name}: {}", describe(&error))));
+            findings.push(objection(
+                "cordon-denied",
+                Severity::Refusal,
+                Vec::new(),
+                format!("node/{name}: {}", describe(&error)),
+            ));
         }
     }
     let client = &connection.client;
@@ -111,7 +125,8 @@ async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Ver
         };
         (plan, answer)
     });
-    let answers: Vec<(&PodPlan, kube::Result<()>)> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+    let answers: Vec<(&PodPlan, kube::Result<()>)> =
+        futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
     let mut groups = BTreeMap::<(Severity, String), Vec<&PodPlan>>::new();
     let mut yes = Vec::new();
     for (plan, answer) in answers {
@@ -128,7 +143,12 @@ async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Ver
     }
     for ((severity, text), plans) in groups {
         let subjects = plans.iter().map(|p| p.pod.clone()).collect();
-        findings.push(objection("server-says-no", severity, subjects, format!("the server would not evict now: {text}")));
+        findings.push(objection(
+            "server-says-no",
+            severity,
+            subjects,
+            format!("the server would not evict now: {text}"),
+        ));
     }
     let later = yes.iter().filter(|p| p.when == When::Later).count();
     if later > 0 {
@@ -145,16 +165,19 @@ async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Ver
 
 /// The server's words about a budget are in the causes.
 fn words(error: &kube::Error) -> String {
-    let causes = upkeep::error::status(error).and_then(|s| s.details.as_ref()).map(|d| d.causes.as_slice());
+    let causes = upkeep::error::status(error)
+        .and_then(|s| s.details.as_ref())
+        .map(|d| d.causes.as_slice());
     let cause = causes.into_iter().flatten().find(|c| !c.message.is_empty());
     cause.map_or_else(|| describe(error), |c| c.message.clone())
 }
 
-fn objection(
-    id: &'static str,
-    severity: Severity,
-    subjects: Vec<upkeep::report::ObjRef>,
-    evidence: String,
-) -> Finding {
-    Finding { id, severity, subjects, evidence, hint: None }
+fn objection(id: &'static str, severity: Severity, subjects: Vec<upkeep::report::ObjRef>, evidence: String) -> Finding {
+    Finding {
+        id,
+        severity,
+        subjects,
+        evidence,
+        hint: None,
+    }
 }

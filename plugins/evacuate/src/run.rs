@@ -33,7 +33,10 @@ use crate::{
     render::{self, document, lines::Lines, live::View},
 };
 
-const AGENT: Agent = Agent { name: "kubectl-evacuate", version: env!("CARGO_PKG_VERSION") };
+const AGENT: Agent = Agent {
+    name: "kubectl-evacuate",
+    version: env!("CARGO_PKG_VERSION"),
+};
 
 /// Runs the command.
 ///
@@ -79,7 +82,10 @@ async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
                 delete_empty_dir: cli.switches.delete_emptydir_data,
                 skip_deleted_after: cli.skip_wait_for_delete_timeout,
             },
-            daemon_sets: facts.daemon_sets.clone().map(|sets| sets.into_iter().map(|s| s.uid).collect::<BTreeSet<Uid>>()),
+            daemon_sets: facts
+                .daemon_sets
+                .clone()
+                .map(|sets| sets.into_iter().map(|s| s.uid).collect::<BTreeSet<Uid>>()),
         },
         verb,
         on_blocked: cli.on_blocked.unwrap_or(OnBlocked::Patient),
@@ -89,7 +95,10 @@ async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
     preview.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     rights(&connection, &preview, &asked).await?;
 
-    let moves = Moves { grace: Some(cli.grace_period).filter(|g| *g >= 0), support };
+    let moves = Moves {
+        grace: Some(cli.grace_period).filter(|g| *g >= 0),
+        support,
+    };
     let form = cli.output.unwrap_or_default();
     if cli.dry_run != DryRun::None {
         return dry_run::show(cli, ui, &connection, &facts, &preview, moves, verb).await;
@@ -117,17 +126,28 @@ async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
         Box::new(View::new(ui))
     } else {
         let quiet = form.is_document() || form == Format::Name;
-        Box::new(Lines { ui, skip_after: cli.skip_wait_for_delete_timeout, quiet })
+        Box::new(Lines {
+            ui,
+            skip_after: cli.skip_wait_for_delete_timeout,
+            quiet,
+        })
     };
     let ended = driver.drive(&mut state, began, base, watcher.as_mut()).await;
     drop(watcher);
 
     let exit = ended.signal.unwrap_or_else(|| exit_of(ended.outcome));
-    let after = if ended.signal.is_some() { Vec::new() } else { successors(&connection, &state, cli.chunk_size).await };
+    let after = if ended.signal.is_some() {
+        Vec::new()
+    } else {
+        successors(&connection, &state, cli.chunk_size).await
+    };
     let moved = render::moves::moves(state.departed(), &before, &after);
     match form {
         Format::Json | Format::Yaml => {
-            ui.document(&output::document(form, &document::of_run(&preview, &state, ended.outcome, exit, &moved))?);
+            ui.document(&output::document(
+                form,
+                &document::of_run(&preview, &state, ended.outcome, exit, &moved),
+            )?);
         }
         Format::Name => {
             for node in state.node_rows().iter().filter(|n| n.state == "Drained") {
@@ -166,7 +186,10 @@ async fn gathered(
         Some(limit) => {
             let left = limit.saturating_sub(began.elapsed());
             tokio::time::timeout(left, limited).await.map_err(|_| {
-                Error::new(Exit::Deadline, "the time of --timeout was up before the cluster had been read; nothing was changed")
+                Error::new(
+                    Exit::Deadline,
+                    "the time of --timeout was up before the cluster had been read; nothing was changed",
+                )
             })?
         }
     }
@@ -212,12 +235,18 @@ pub fn refusal(ui: &Ui, preview: &Preview, form: Format) -> Result<Option<Error>
 
 /// What is worth a line before the work begins: warnings, and the pods that stay.
 fn important(findings: &[Finding]) -> Vec<Finding> {
-    findings.iter().filter(|f| f.severity >= Severity::Warning || f.id == "daemonset").cloned().collect()
+    findings
+        .iter()
+        .filter(|f| f.severity >= Severity::Warning || f.id == "daemonset")
+        .cloned()
+        .collect()
 }
 
 /// What goes further than kubectl's drain is asked for.
 fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
-    let Some(OnBlocked::DeleteAfter(_)) = cli.on_blocked else { return Ok(()) };
+    let Some(OnBlocked::DeleteAfter(_)) = cli.on_blocked else {
+        return Ok(());
+    };
     if cli.switches.yes || preview.going().next().is_none() {
         return Ok(());
     }
@@ -226,10 +255,16 @@ fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
         preview.nodes.join(", ")
     );
     if !ui.is_stdin_tty() {
-        return Err(Error::refused("--on-blocked=delete-after needs a confirmation; nothing was changed")
-            .hint("add --yes where nobody can be asked"));
+        return Err(
+            Error::refused("--on-blocked=delete-after needs a confirmation; nothing was changed")
+                .hint("add --yes where nobody can be asked"),
+        );
     }
-    if ui.confirm(&question)? { Ok(()) } else { Err(Error::refused("evacuation is cancelled; nothing was changed")) }
+    if ui.confirm(&question)? {
+        Ok(())
+    } else {
+        Err(Error::refused("evacuation is cancelled; nothing was changed"))
+    }
 }
 
 fn settings(cli: &Cli, asked: Asked, base: At) -> Settings {
@@ -238,7 +273,9 @@ fn settings(cli: &Cli, asked: Asked, base: At) -> Settings {
         rules: asked.rules,
         verb: asked.verb,
         grace: Some(cli.grace_period).filter(|g| *g >= 0),
-        deadline: Some(cli.timeout).filter(|t| !t.is_zero()).map(|t| base.saturating_add(milliseconds(t))),
+        deadline: Some(cli.timeout)
+            .filter(|t| !t.is_zero())
+            .map(|t| base.saturating_add(milliseconds(t))),
         on_blocked: asked.on_blocked,
         by_priority: cli.order == Order::Priority,
         parallel: usize::from(cli.parallel),
@@ -265,7 +302,11 @@ fn exit_of(outcome: Outcome) -> Exit {
 /// be read, successors are simply not named.
 async fn successors(connection: &Connection, state: &State, chunk: u32) -> Vec<Pod> {
     const FEW: usize = 8;
-    let namespaces: BTreeSet<&str> = state.departed().iter().filter_map(|d| d.pod.namespace.as_deref()).collect();
+    let namespaces: BTreeSet<&str> = state
+        .departed()
+        .iter()
+        .filter_map(|d| d.pod.namespace.as_deref())
+        .collect();
     if namespaces.is_empty() {
         return Vec::new();
     }
@@ -273,13 +314,18 @@ async fn successors(connection: &Connection, state: &State, chunk: u32) -> Vec<P
     let reading = async {
         if namespaces.len() > FEW {
             let lists = Lists::new(connection, chunk);
-            return lists.all::<core::Pod, Pod>(ListParams::default()).await.unwrap_or_default();
+            return lists
+                .all::<core::Pod, Pod>(ListParams::default())
+                .await
+                .unwrap_or_default();
         }
         let each = namespaces.iter().map(|namespace| {
             let api = kube::Api::<core::Pod>::namespaced(connection.client.clone(), namespace);
             async move {
                 let fetch = async |params: ListParams| api.list(&params).await;
-                gather::pages::<_, Pod>(fetch, ListParams::default(), chunk).await.unwrap_or_default()
+                gather::pages::<_, Pod>(fetch, ListParams::default(), chunk)
+                    .await
+                    .unwrap_or_default()
             }
         });
         futures::future::join_all(each).await.into_iter().flatten().collect()

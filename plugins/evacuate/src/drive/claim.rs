@@ -37,10 +37,21 @@ pub async fn take(nodes: &Api<core::Node>, name: &str, me: &Identity) -> Taken {
     for _ in 0..TRIES {
         let node = match nodes.get(name).await {
             Ok(node) => node,
-            Err(error) => return Taken { reply: reply::read::<()>(Err(error)), claim: None, replaced },
+            Err(error) => {
+                return Taken {
+                    reply: reply::read::<()>(Err(error)),
+                    claim: None,
+                    replaced,
+                };
+            }
         };
         let now = Timestamp::now();
-        let existing = node.metadata.annotations.as_ref().and_then(|a| a.get(LOCK)).map(String::as_str);
+        let existing = node
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|a| a.get(LOCK))
+            .map(String::as_str);
         match verdict(existing, now, me) {
             Verdict::Free | Verdict::Mine => {}
             Verdict::Stale { holder, .. } => replaced = Some(holder),
@@ -49,20 +60,40 @@ pub async fn take(nodes: &Api<core::Node>, name: &str, me: &Identity) -> Taken {
                 let text = format!(
                     "{holder} is at work on it; if that run has died, it can be taken over in {seconds}s at the latest"
                 );
-                return Taken { reply: Reply::Conflict(text), claim: None, replaced: None };
+                return Taken {
+                    reply: Reply::Conflict(text),
+                    claim: None,
+                    replaced: None,
+                };
             }
         }
         let claim = Claim::new(me, now);
         let already = node.spec.as_ref().and_then(|s| s.unschedulable).unwrap_or(false);
         let patch = cordon_patch(&node, &claim, me, already);
         match nodes.patch(name, &params(), &Patch::Merge(patch)).await {
-            Ok(_) => return Taken { reply: Reply::Accepted, claim: Some(claim), replaced },
+            Ok(_) => {
+                return Taken {
+                    reply: Reply::Accepted,
+                    claim: Some(claim),
+                    replaced,
+                };
+            }
             // The kubelet writes the same object; look again.
             Err(Error::Api(status)) if status.code == 409 => {}
-            Err(error) => return Taken { reply: reply::read::<()>(Err(error)), claim: None, replaced },
+            Err(error) => {
+                return Taken {
+                    reply: reply::read::<()>(Err(error)),
+                    claim: None,
+                    replaced,
+                };
+            }
         }
     }
-    Taken { reply: Reply::Contended("the node changes faster than it can be patched".into()), claim: None, replaced }
+    Taken {
+        reply: Reply::Contended("the node changes faster than it can be patched".into()),
+        claim: None,
+        replaced,
+    }
 }
 
 fn cordon_patch(node: &core::Node, claim: &Claim, me: &Identity, already: bool) -> Value {
@@ -83,7 +114,10 @@ fn cordon_patch(node: &core::Node, claim: &Claim, me: &Identity, already: bool) 
 /// Asks the server what it would say to a cordon.
 pub async fn dry_run(nodes: &Api<core::Node>, name: &str) -> Result<(), Error> {
     let patch = json!({ "spec": { "unschedulable": true } });
-    nodes.patch(name, &params().dry_run(), &Patch::Merge(patch)).await.map(drop)
+    nodes
+        .patch(name, &params().dry_run(), &Patch::Merge(patch))
+        .await
+        .map(drop)
 }
 
 /// Renews the claim. `Err(Some(holder))`: another run holds the node now; `Err(None)`: no answer, try again.
@@ -124,20 +158,15 @@ pub async fn release(nodes: &Api<core::Node>, name: &str, claim: &Claim, uncordo
 
 async fn json_patch(nodes: &Api<core::Node>, name: &str, patch: Value) -> Result<(), Error> {
     let patch = serde_json::from_value(patch).map_err(Error::SerdeError)?;
-    nodes.patch(name, &params(), &Patch::<core::Node>::Json(patch)).await.map(drop)
+    nodes
+        .patch(name, &params(), &Patch::<core::Node>::Json(patch))
+        .await
+        .map(drop)
 }
 
 fn params() -> PatchParams {
-    PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() }
-}
-
-trait DryRun {
-    fn dry_run(self) -> Self;
-}
-
-impl DryRun for PatchParams {
-    fn dry_run(mut self) -> Self {
-        self.dry_run = true;
-        self
+    PatchParams {
+        field_manager: Some(MANAGER.into()),
+        ..PatchParams::default()
     }
 }

@@ -120,7 +120,9 @@ impl Driver<'_> {
                 run.close().await;
                 return Ended { outcome, signal };
             }
-            let wake = state.wake().map(|at| began + Duration::from_millis(u64::try_from(at - base).unwrap_or(0)));
+            let wake = state
+                .wake()
+                .map(|at| began + Duration::from_millis(u64::try_from(at - base).unwrap_or(0)));
             let what = tokio::select! {
                 biased;
                 exit = signals.next() => {
@@ -135,12 +137,18 @@ impl Driver<'_> {
                 _ = heartbeat.tick() => { run.renew_claims(); commands = Vec::new(); continue }
                 _ = redraw.tick() => { commands = Vec::new(); continue }
             };
-            commands = state.step(Event { at: now(base, began), what });
+            commands = state.step(Event {
+                at: now(base, began),
+                what,
+            });
             // What has arrived meanwhile is taken in before anything is drawn or sent twice.
             while state.outcome().is_none() {
                 let Ok(what) = from.try_recv() else { break };
                 run.carry_out(std::mem::take(&mut commands), watcher);
-                commands = state.step(Event { at: now(base, began), what });
+                commands = state.step(Event {
+                    at: now(base, began),
+                    what,
+                });
             }
         }
     }
@@ -201,7 +209,11 @@ impl Run<'_> {
             }
             Command::Watch { node } => self.watch(node),
             Command::Unwatch { node } => {
-                for name in [format!("pods {node}"), format!("node {node}"), format!("attachments {node}")] {
+                for name in [
+                    format!("pods {node}"),
+                    format!("node {node}"),
+                    format!("attachments {node}"),
+                ] {
                     if let Some(task) = self.watches.remove(&name) {
                         task.abort();
                     }
@@ -215,7 +227,11 @@ impl Run<'_> {
                 self.tasks.spawn_local(async move {
                     match lists.all::<core::Pod, Pod>(params).await {
                         Ok(pods) => {
-                            drop(to.send(What::Pods { node, change: Change::Listed(pods), call: Some(call) }));
+                            drop(to.send(What::Pods {
+                                node,
+                                change: Change::Listed(pods),
+                                call: Some(call),
+                            }));
                         }
                         Err(error) => answer(call, reply::read::<()>(Err(error))),
                     }
@@ -237,18 +253,22 @@ impl Run<'_> {
                 self.tasks.spawn_local(async move {
                     let api: Api<core::Pod> = Api::namespaced(client, &namespace);
                     let fetch = async |params: ListParams| api.list(&params).await;
-                    let pods = crate::gather::pages::<_, Pod>(fetch, ListParams::default(), chunk).await.ok();
+                    let pods = crate::gather::pages::<_, Pod>(fetch, ListParams::default(), chunk)
+                        .await
+                        .ok();
                     drop(to.send(What::BudgetPods { budget, pods }));
                 });
             }
             Command::WatchAttachments { node } => {
                 let task = watch::attachments(Api::all(client), node.clone(), self.to.clone());
-                self.watches.insert(format!("attachments {node}"), tokio::task::spawn_local(task));
+                self.watches
+                    .insert(format!("attachments {node}"), tokio::task::spawn_local(task));
             }
             Command::WatchElsewhere { namespaces } => {
                 for namespace in namespaces {
                     let task = watch::elsewhere(Api::namespaced(client.clone(), &namespace), self.to.clone());
-                    self.watches.insert(format!("elsewhere {namespace}"), tokio::task::spawn_local(task));
+                    self.watches
+                        .insert(format!("elsewhere {namespace}"), tokio::task::spawn_local(task));
                 }
             }
             Command::Tell(_) | Command::Finish(_) => {}
@@ -262,15 +282,22 @@ impl Run<'_> {
             self.watches.insert("budgets".into(), tokio::task::spawn_local(task));
         }
         let task = watch::node(self.nodes(), node.clone(), self.to.clone());
-        self.watches.insert(format!("node {node}"), tokio::task::spawn_local(task));
+        self.watches
+            .insert(format!("node {node}"), tokio::task::spawn_local(task));
         let selector = self.driver.pod_selector.clone();
         let task = watch::pods(Api::all(client), node.clone(), selector, self.to.clone());
-        self.watches.insert(format!("pods {node}"), tokio::task::spawn_local(task));
+        self.watches
+            .insert(format!("pods {node}"), tokio::task::spawn_local(task));
     }
 
     /// Says that this run is alive.
     fn renew_claims(&mut self) {
-        let held: Vec<(String, Claim)> = self.claims.borrow().iter().map(|(n, c)| (n.clone(), c.clone())).collect();
+        let held: Vec<(String, Claim)> = self
+            .claims
+            .borrow()
+            .iter()
+            .map(|(n, c)| (n.clone(), c.clone()))
+            .collect();
         for (name, claim) in held {
             if now(self.base, self.began) - claim.heartbeat.as_millisecond() < 1_000 {
                 continue;
@@ -299,7 +326,9 @@ impl Run<'_> {
         self.tasks.abort_all();
         let held: Vec<(String, Claim)> = std::mem::take(&mut *self.claims.borrow_mut()).into_iter().collect();
         let nodes = self.nodes();
-        let releases = held.iter().map(|(name, claim)| claim::release(&nodes, name, claim, false));
+        let releases = held
+            .iter()
+            .map(|(name, claim)| claim::release(&nodes, name, claim, false));
         // What is not given back now becomes stale by itself.
         let _ = tokio::time::timeout(Duration::from_secs(3), futures::future::join_all(releases)).await;
     }

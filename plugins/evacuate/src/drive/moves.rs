@@ -40,12 +40,18 @@ impl Moves {
             },
             delete_options: Some(DeleteOptions {
                 grace_period_seconds: self.grace,
-                preconditions: Some(Preconditions { uid: Some(pod.uid.clone()), resource_version: None }),
+                preconditions: Some(Preconditions {
+                    uid: Some(pod.uid.clone()),
+                    resource_version: None,
+                }),
                 dry_run: dry_run.then(|| vec!["All".into()]),
                 ..DeleteOptions::default()
             }),
         };
-        let params = PostParams { dry_run, field_manager: None };
+        let params = PostParams {
+            dry_run,
+            field_manager: None,
+        };
         match self.support {
             Support::Served("policy/v1beta1") => {
                 let mut old = serde_json::to_value(&body).map_err(Error::SerdeError)?;
@@ -65,7 +71,10 @@ impl Moves {
                     })?;
                 client.request::<Status>(request).await.map(drop)
             }
-            _ => api.create_subresource::<Eviction, Status>("eviction", &pod.name, &params, &body).await.map(drop),
+            _ => api
+                .create_subresource::<Eviction, Status>("eviction", &pod.name, &params, &body)
+                .await
+                .map(drop),
         }
     }
 
@@ -79,7 +88,10 @@ impl Moves {
         let params = DeleteParams {
             dry_run,
             grace_period_seconds: grace.or(self.grace).and_then(|s| u32::try_from(s).ok()),
-            preconditions: Some(DeletePreconditions { uid: Some(pod.uid.clone()), resource_version: None }),
+            preconditions: Some(DeletePreconditions {
+                uid: Some(pod.uid.clone()),
+                resource_version: None,
+            }),
             ..DeleteParams::default()
         };
         api.delete(&pod.name, &params).await.map(drop)

@@ -26,7 +26,11 @@ fn refusal(status: &Status) -> Reply {
         let causes = status.details.iter().flat_map(|d| d.causes.iter());
         causes.filter(|c| c.reason == wanted).map(|c| c.message.clone()).next()
     };
-    let retry_after = status.details.as_ref().map(|d| u64::from(d.retry_after_seconds)).filter(|s| *s > 0);
+    let retry_after = status
+        .details
+        .as_ref()
+        .map(|d| u64::from(d.retry_after_seconds))
+        .filter(|s| *s > 0);
     if is_admission(&text) {
         return Reply::Denied(text);
     }
@@ -34,8 +38,14 @@ fn refusal(status: &Status) -> Reply {
         404 => Reply::NotFound,
         409 => Reply::Conflict(text),
         429 => match cause(BUDGET) {
-            Some(message) => Reply::OverBudget { message: if message.is_empty() { text } else { message }, retry_after },
-            None if text.contains("disruption budget") => Reply::OverBudget { message: text, retry_after },
+            Some(message) => Reply::OverBudget {
+                message: if message.is_empty() { text } else { message },
+                retry_after,
+            },
+            None if text.contains("disruption budget") => Reply::OverBudget {
+                message: text,
+                retry_after,
+            },
             None => Reply::Throttled { retry_after },
         },
         403 if cause(NAMESPACE_TERMINATING).is_some() => Reply::NamespaceTerminating,
@@ -85,13 +95,23 @@ mod tests {
         assert!(matches!(answer(webhook), Reply::Denied(_)));
         let overlap = json!({"code": 500, "message": "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."});
         assert!(matches!(answer(overlap), Reply::Overlap(_)));
-        let conflicts = json!({"code": 504, "message": "Timeout: couldn't update PodDisruptionBudget \"b\" due to conflicts"});
+        let conflicts =
+            json!({"code": 504, "message": "Timeout: couldn't update PodDisruptionBudget \"b\" due to conflicts"});
         assert!(matches!(answer(conflicts), Reply::Contended(_)));
-        assert!(matches!(answer(json!({"code": 503, "message": "busy"})), Reply::Unavailable(_)));
+        assert!(matches!(
+            answer(json!({"code": 503, "message": "busy"})),
+            Reply::Unavailable(_)
+        ));
         let ending = json!({"code": 403, "message": "no", "details": {"causes": [{"reason": "NamespaceTerminating"}]}});
         assert_eq!(answer(ending), Reply::NamespaceTerminating);
-        assert!(matches!(answer(json!({"code": 403, "message": "no"})), Reply::Forbidden(_)));
+        assert!(matches!(
+            answer(json!({"code": 403, "message": "no"})),
+            Reply::Forbidden(_)
+        ));
         assert_eq!(answer(json!({"code": 404, "message": "gone"})), Reply::NotFound);
-        assert!(matches!(answer(json!({"code": 422, "message": "bad"})), Reply::Rejected(_)));
+        assert!(matches!(
+            answer(json!({"code": 422, "message": "bad"})),
+            Reply::Rejected(_)
+        ));
     }
 }

@@ -15,7 +15,10 @@ impl Signals {
     /// Listens from now on. A signal that cannot be listened to keeps its default action.
     pub fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        Self { term: signal(SignalKind::terminate()).ok(), hangup: signal(SignalKind::hangup()).ok() }
+        Self {
+            term: signal(SignalKind::terminate()).ok(),
+            hangup: signal(SignalKind::hangup()).ok(),
+        }
     }
 
     /// The next one.

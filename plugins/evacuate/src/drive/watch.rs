@@ -111,7 +111,14 @@ pub async fn pods(api: Api<core::Pod>, node: String, selector: Option<String>, t
     }
     let name = node.clone();
     let sent = to.clone();
-    let tell = move |change| sent.send(What::Pods { node: name.clone(), change, call: None }).is_ok();
+    let tell = move |change| {
+        sent.send(What::Pods {
+            node: name.clone(),
+            change,
+            call: None,
+        })
+        .is_ok()
+    };
     if follow::<core::Pod, Pod>(api, config, tell).await.is_some() {
         // Without the watch, lists in an interval must do.
         let _ = to.send(What::WatchUnavailable { node });
@@ -120,7 +127,10 @@ pub async fn pods(api: Api<core::Pod>, node: String, selector: Option<String>, t
 
 /// All budgets.
 pub async fn budgets(api: Api<PodDisruptionBudget>, to: Sender) {
-    follow(api, watcher::Config::default(), move |change| to.send(What::Budgets(change)).is_ok()).await;
+    follow(api, watcher::Config::default(), move |change| {
+        to.send(What::Budgets(change)).is_ok()
+    })
+    .await;
 }
 
 /// One node: somebody may uncordon or delete it.
@@ -153,12 +163,17 @@ pub async fn elsewhere(api: Api<core::Pod>, to: Sender) {
             Change::Listed(pods) => {
                 let fresh: BTreeMap<String, Pod> = pods.into_iter().map(|p| (p.uid.clone(), p)).collect();
                 let old = std::mem::replace(&mut known, fresh);
-                let gone = old.into_iter().filter(|(uid, _)| !known.contains_key(uid)).map(|(_, p)| Change::Gone(p));
+                let gone = old
+                    .into_iter()
+                    .filter(|(uid, _)| !known.contains_key(uid))
+                    .map(|(_, p)| Change::Gone(p));
                 gone.chain(known.values().cloned().map(Change::Applied)).collect()
             }
             change => vec![change],
         };
-        changes.into_iter().all(|change| to.send(What::Elsewhere(change)).is_ok())
+        changes
+            .into_iter()
+            .all(|change| to.send(What::Elsewhere(change)).is_ok())
     };
     follow(api, watcher::Config::default(), tell).await;
 }
@@ -174,8 +189,16 @@ pub async fn attachments(api: Api<VolumeAttachment>, node: String, to: Sender) {
             Change::Applied(one) => drop(attached.insert(one.name.clone(), one)),
             Change::Gone(one) => drop(attached.remove(&one.name)),
         }
-        let volumes = attached.values().filter(|a| a.node == name).filter_map(|a| a.volume.clone()).collect();
-        sent.send(What::Attachments { node: name.clone(), volumes: Some(volumes) }).is_ok()
+        let volumes = attached
+            .values()
+            .filter(|a| a.node == name)
+            .filter_map(|a| a.volume.clone())
+            .collect();
+        sent.send(What::Attachments {
+            node: name.clone(),
+            volumes: Some(volumes),
+        })
+        .is_ok()
     };
     if follow(api, watcher::Config::default(), tell).await.is_some() {
         let _ = to.send(What::Attachments { node, volumes: None });

@@ -65,7 +65,11 @@ impl State {
                 if deleted {
                     self.set(key, Standing::Terminating { since: self.now });
                 } else {
-                    self.try_later(key, 1_000, Some("its namespace is being terminated; waiting for its deletion".into()));
+                    self.try_later(
+                        key,
+                        1_000,
+                        Some("its namespace is being terminated; waiting for its deletion".into()),
+                    );
                 }
             }
             Reply::Contended(_) => self.try_later(key, 500, None),
@@ -93,7 +97,9 @@ impl State {
     /// Whether it took effect is not known: a fresh list tells, before anything is sent again.
     fn unknown(&mut self, key: &Key, text: &str) {
         self.back_off();
-        let Some(entry) = self.pods.entries.get_mut(key) else { return };
+        let Some(entry) = self.pods.entries.get_mut(key) else {
+            return;
+        };
         if entry.pod.deletion.is_some() {
             entry.standing = Standing::Terminating { since: self.now };
             entry.accepted = true;
@@ -105,12 +111,16 @@ impl State {
         let node = entry.node.clone();
         self.want_list(&node);
         if self.failures == 3 {
-            self.tell(Note::Warning(format!("the API server does not answer well and is asked again: {text}")));
+            self.tell(Note::Warning(format!(
+                "the API server does not answer well and is asked again: {text}"
+            )));
         }
     }
 
     fn over_budget(&mut self, key: &Key, budget: Option<Uid>, message: String, retry_after: Option<u64>) {
-        let wait = retry_after.filter(|s| *s > 0).map(|s| i64::try_from(s).unwrap_or(10).saturating_mul(1_000));
+        let wait = retry_after
+            .filter(|s| *s > 0)
+            .map(|s| i64::try_from(s).unwrap_or(10).saturating_mul(1_000));
         let not_before = wait.map_or(At::MIN, |w| self.now.saturating_add(w));
         let text = match retry_after.filter(|s| *s > 0) {
             Some(seconds) => format!("{message} (the server asks to wait {seconds}s)"),
@@ -124,10 +134,10 @@ impl State {
                 _ => {
                     self.say_blocked(key, None, &text);
                     self.try_later(key, 1_000, None);
-                    if let Some(entry) = self.pods.entries.get_mut(key) {
-                        if let Standing::Waiting { until } = &mut entry.standing {
-                            *until = (*until).max(not_before);
-                        }
+                    if let Some(entry) = self.pods.entries.get_mut(key)
+                        && let Standing::Waiting { until } = &mut entry.standing
+                    {
+                        *until = (*until).max(not_before);
                     }
                 }
             }
@@ -149,7 +159,9 @@ impl State {
         let seconds = i64::try_from(retry_after.unwrap_or(1).clamp(1, 60)).unwrap_or(1);
         let until = self.dice.backoff(self.now, 250, 0).saturating_add(seconds * 1_000);
         if until > self.paused_until.saturating_add(1_000) {
-            self.tell(Note::Warning(format!("the API server sheds load (429) and asks to wait {seconds}s")));
+            self.tell(Note::Warning(format!(
+                "the API server sheds load (429) and asks to wait {seconds}s"
+            )));
         }
         self.last_failure = Some(self.now);
         self.paused_until = self.paused_until.max(until);
@@ -159,7 +171,9 @@ impl State {
     /// Tries again after a delay that doubles; says why, once per reason.
     pub(super) fn try_later(&mut self, key: &Key, first: i64, text: Option<String>) {
         let now = self.now;
-        let Some(entry) = self.pods.entries.get_mut(key) else { return };
+        let Some(entry) = self.pods.entries.get_mut(key) else {
+            return;
+        };
         let until = self.dice.backoff(now, first, entry.tries);
         entry.tries = entry.tries.saturating_add(1);
         entry.standing = Standing::Waiting { until };
@@ -172,7 +186,9 @@ impl State {
 
     /// This run cannot move the pod.
     pub(super) fn hold(&mut self, key: &Key, why: String) {
-        let Some(entry) = self.pods.entries.get_mut(key) else { return };
+        let Some(entry) = self.pods.entries.get_mut(key) else {
+            return;
+        };
         entry.standing = Standing::Held { why: why.clone() };
         let pod = entry.pod.reference();
         self.out.push(Command::Tell(Note::Failed { pod, text: why }));
@@ -193,7 +209,8 @@ impl State {
     }
 
     pub(super) fn lately_failing(&self) -> bool {
-        self.last_failure.is_some_and(|at| self.now.saturating_sub(at) < FAILURE_MEMORY)
+        self.last_failure
+            .is_some_and(|at| self.now.saturating_sub(at) < FAILURE_MEMORY)
     }
 }
 

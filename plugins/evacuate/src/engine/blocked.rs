@@ -19,17 +19,24 @@ impl State {
     /// A pod waits for its budget. Finds out who holds the budget, and gives up where that was asked for.
     pub(super) fn withhold(&mut self, key: &Key, uid: &str) {
         let now = self.now;
-        let Some(ledger) = self.ledgers.get_mut(uid) else { return };
+        let Some(ledger) = self.ledgers.get_mut(uid) else {
+            return;
+        };
         let probe = ledger.probe_at;
         let not_before = ledger.not_before;
         let since = *ledger.shut_since.get_or_insert(now);
         let recovering = ledger.recovering();
-        let stale = ledger.inspected.is_none_or(|at| now.saturating_sub(at) >= INSPECT_EVERY);
+        let stale = ledger
+            .inspected
+            .is_none_or(|at| now.saturating_sub(at) >= INSPECT_EVERY);
         let in_flight = ledger.in_flight > 0;
         if stale && !in_flight {
             ledger.inspected = Some(now);
             let namespace = ledger.budget.namespace.clone();
-            self.out.push(Command::Inspect { namespace, budget: uid.to_owned() });
+            self.out.push(Command::Inspect {
+                namespace,
+                budget: uid.to_owned(),
+            });
         }
         self.wake_at(since.saturating_add(INSPECT_EVERY));
         self.wake_at(not_before);
@@ -49,7 +56,11 @@ impl State {
                 self.hold(key, format!("budget {name} can never allow its eviction: {why}"));
             }
             (Some(Class::Shut { .. } | Class::Stale), OnBlocked::Fail) if !recovering => {
-                let text = self.ledgers.get(uid).map(super::budgets::Ledger::needs_has).unwrap_or_default();
+                let text = self
+                    .ledgers
+                    .get(uid)
+                    .map(super::budgets::Ledger::needs_has)
+                    .unwrap_or_default();
                 self.hold(key, format!("budget {name} does not allow its eviction now: it {text}"));
             }
             // Between two waves of our own it is shut as a matter of course; only when that lasts is it worth a word.
@@ -64,11 +75,15 @@ impl State {
 
     /// The pods of a shut budget, freshly listed.
     pub(super) fn inspected(&mut self, uid: &str, pods: Option<Vec<Pod>>) {
-        let waiting = self.pods.entries.values().filter(|e| {
-            e.blocked.as_ref().is_some_and(|b| b.budget.as_deref() == Some(uid))
-        });
+        let waiting = self
+            .pods
+            .entries
+            .values()
+            .filter(|e| e.blocked.as_ref().is_some_and(|b| b.budget.as_deref() == Some(uid)));
         let needed = waiting.count();
-        let Some(ledger) = self.ledgers.get_mut(uid) else { return };
+        let Some(ledger) = self.ledgers.get_mut(uid) else {
+            return;
+        };
         ledger.class = Some(match pods {
             Some(pods) => pdb::outlook(&ledger.budget, pods.iter(), needed.max(1), ledger.baseline).class,
             None => Class::Shut { holders: Vec::new() },
@@ -77,7 +92,11 @@ impl State {
 
     /// More than one budget matches the pod: the eviction API never lets it go.
     pub(super) fn overlapping(&mut self, key: &Key, budgets: &[Uid]) {
-        let names: BTreeSet<String> = budgets.iter().filter_map(|b| self.budget_reference(b)).map(|r| r.name).collect();
+        let names: BTreeSet<String> = budgets
+            .iter()
+            .filter_map(|b| self.budget_reference(b))
+            .map(|r| r.name)
+            .collect();
         let names = names.into_iter().collect::<Vec<_>>().join(" and ");
         let text = format!("more than one budget matches it ({names}), which the eviction API does not support");
         self.mark_blocked(key, None, text.clone());
@@ -92,7 +111,9 @@ impl State {
     }
 
     fn sentence(&self, uid: &str, class: &Class) -> String {
-        let Some(ledger) = self.ledgers.get(uid) else { return String::new() };
+        let Some(ledger) = self.ledgers.get(uid) else {
+            return String::new();
+        };
         let facts = ledger.needs_has();
         match class {
             Class::Never { why } => format!("it {facts}; it can never allow an eviction: {why}"),
@@ -101,7 +122,11 @@ impl State {
             Class::Shut { holders } => {
                 let shown: Vec<String> = holders.iter().take(3).map(|h| h.name.clone()).collect();
                 let more = holders.len().saturating_sub(shown.len());
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let more = if more > 0 {
+                    format!(" and {more} more")
+                } else {
+                    String::new()
+                };
                 format!("it {facts}; not Ready: {}{more}", shown.join(", "))
             }
             Class::Open | Class::Waves { .. } => format!("it {facts}"),
@@ -110,12 +135,14 @@ impl State {
 
     /// Says once per state of a budget (or per pod, where no budget is known) what is waited for.
     pub(super) fn say_blocked(&mut self, key: &Key, uid: Option<&str>, text: &str) {
-        let Some(entry) = self.pods.entries.get_mut(key) else { return };
+        let Some(entry) = self.pods.entries.get_mut(key) else {
+            return;
+        };
         let pod = entry.pod.reference();
-        if let Some(blocked) = &mut entry.blocked {
-            if uid.is_none() {
-                blocked.text = text.to_owned();
-            }
+        if let Some(blocked) = &mut entry.blocked
+            && uid.is_none()
+        {
+            blocked.text = text.to_owned();
         }
         let told = match uid.and_then(|u| self.ledgers.get_mut(u)) {
             Some(ledger) => &mut ledger.told,
@@ -126,6 +153,10 @@ impl State {
         }
         *told = Some(text.to_owned());
         let budget = uid.and_then(|u| self.budget_reference(u));
-        self.tell(Note::Blocked { budget, pod, text: text.to_owned() });
+        self.tell(Note::Blocked {
+            budget,
+            pod,
+            text: text.to_owned(),
+        });
     }
 }

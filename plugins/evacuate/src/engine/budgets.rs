@@ -51,7 +51,11 @@ impl Ledger {
     /// How many more evictions may be sent.
     pub fn room(&self) -> usize {
         let allowed = usize::try_from(self.budget.allowed).unwrap_or(0);
-        if self.budget.observed { allowed.min(MAX_IN_FLIGHT).saturating_sub(self.in_flight) } else { 0 }
+        if self.budget.observed {
+            allowed.min(MAX_IN_FLIGHT).saturating_sub(self.in_flight)
+        } else {
+            0
+        }
     }
 
     /// Whether it is below the health it had before, because replacements are on their way.
@@ -61,7 +65,10 @@ impl Ledger {
 
     /// `needs 2 healthy pods and has 1`.
     pub fn needs_has(&self) -> String {
-        format!("needs {} healthy pods and has {}", self.budget.desired, self.budget.current)
+        format!(
+            "needs {} healthy pods and has {}",
+            self.budget.desired, self.budget.current
+        )
     }
 }
 
@@ -76,7 +83,10 @@ pub struct Ledgers {
 impl Ledgers {
     /// Takes the first list.
     pub fn new(budgets: Option<Vec<Budget>>, baseline: &BTreeMap<Uid, usize>) -> Self {
-        let mut ledgers = Self { known: budgets.is_some(), ..Self::default() };
+        let mut ledgers = Self {
+            known: budgets.is_some(),
+            ..Self::default()
+        };
         for budget in budgets.into_iter().flatten() {
             let before = baseline.get(&budget.uid).copied();
             ledgers.apply(budget).baseline = before;
@@ -147,10 +157,5 @@ impl Ledgers {
     pub fn matching(&self, pod: &Pod) -> Vec<Uid> {
         let present = self.by_uid.values().filter(|l| l.exists && l.budget.matches(pod));
         present.map(|l| l.budget.uid.clone()).collect()
-    }
-
-    /// All ledgers.
-    pub fn iter(&self) -> impl Iterator<Item = &Ledger> {
-        self.by_uid.values().filter(|l| l.exists)
     }
 }

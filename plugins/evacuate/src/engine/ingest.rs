@@ -40,9 +40,15 @@ impl State {
     }
 
     fn listed(&mut self, node: &str, pods: Vec<Pod>, epoch: u64) {
-        let first = self.nodes.iter().any(|n| n.target.name == node && n.phase == Phase::Listing);
+        let first = self
+            .nodes
+            .iter()
+            .any(|n| n.target.name == node && n.phase == Phase::Listing);
         let listed: std::collections::BTreeSet<Key> = pods.iter().map(key).collect();
-        let absent = self.pods.of(node).filter(|(k, e)| !listed.contains(*k) && e.epoch < epoch);
+        let absent = self
+            .pods
+            .of(node)
+            .filter(|(k, e)| !listed.contains(*k) && e.epoch < epoch);
         let absent: Vec<Key> = absent.map(|(k, _)| k.clone()).collect();
         for key in absent {
             self.depart(&key);
@@ -58,12 +64,22 @@ impl State {
                 // Either the list is older than the news of its end or that news was wrong. Only a later list can tell.
                 self.pods.revive(&key.2);
                 self.want_list(node);
-                if self.pods.entries.get(&key).is_some_and(|e| e.standing == Standing::Planned) {
+                if self
+                    .pods
+                    .entries
+                    .get(&key)
+                    .is_some_and(|e| e.standing == Standing::Planned)
+                {
                     self.set(&key, Standing::Unknown);
                 }
             }
         }
-        let fresh: Vec<Key> = self.pods.of(node).filter(|(_, e)| e.standing == Standing::Unknown).map(|(k, _)| k.clone()).collect();
+        let fresh: Vec<Key> = self
+            .pods
+            .of(node)
+            .filter(|(_, e)| e.standing == Standing::Unknown)
+            .map(|(k, _)| k.clone())
+            .collect();
         for key in fresh {
             if let Some(entry) = self.pods.entries.get_mut(&key).filter(|e| e.epoch < epoch) {
                 entry.standing = Standing::Planned;
@@ -81,7 +97,10 @@ impl State {
         if let Some(entry) = self.pods.entries.get_mut(&key) {
             entry.pod = pod;
             let over = entry.pod.deletion.is_some() && !wants_shorter_grace(entry, self.settings.grace);
-            let open = matches!(entry.standing, Standing::Planned | Standing::Waiting { .. } | Standing::Unknown);
+            let open = matches!(
+                entry.standing,
+                Standing::Planned | Standing::Waiting { .. } | Standing::Unknown
+            );
             if over && open {
                 entry.standing = Standing::Terminating { since: self.now };
                 entry.blocked = None;
@@ -108,7 +127,10 @@ impl State {
                 if first && !known {
                     self.refuse_node(node, &format!("pod {} arrived meanwhile and {why}", pod.full_name()));
                 } else {
-                    self.tell(Note::Failed { pod: pod.reference(), text: why.clone() });
+                    self.tell(Note::Failed {
+                        pod: pod.reference(),
+                        text: why.clone(),
+                    });
                 }
                 Standing::Held { why }
             }
@@ -137,13 +159,18 @@ impl State {
 
     /// The pod is no longer on its node.
     pub(super) fn depart(&mut self, key: &Key) {
-        let Some(entry) = self.pods.depart(key, self.now) else { return };
+        let Some(entry) = self.pods.depart(key, self.now) else {
+            return;
+        };
         if let Standing::InFlight { call } = entry.standing {
             // The answer no longer matters for the pod, but the budget still waits for it.
             debug_assert!(self.calls.contains_key(&call));
         }
         if let (true, Some(verb)) = (entry.accepted, entry.verb) {
-            self.tell(Note::Gone { pod: entry.pod.reference(), verb });
+            self.tell(Note::Gone {
+                pod: entry.pod.reference(),
+                verb,
+            });
         }
     }
 
@@ -190,7 +217,10 @@ impl State {
                 let name = node.target.name.clone();
                 // Pods that are seen from here on are newer than this list.
                 self.epoch += 1;
-                let call = self.call(Asked::List { node: name.clone(), epoch: self.epoch });
+                let call = self.call(Asked::List {
+                    node: name.clone(),
+                    epoch: self.epoch,
+                });
                 self.out.push(Command::List { call, node: name });
             }
         }

@@ -177,7 +177,9 @@ impl State {
     /// The first commands: every node is cordoned before any pod moves, so that no pod is sent to a node that is next.
     pub fn start(&mut self) -> Vec<Command> {
         if self.settings.wait_replacements.is_some() && !self.namespaces.is_empty() {
-            self.out.push(Command::WatchElsewhere { namespaces: self.namespaces.clone() });
+            self.out.push(Command::WatchElsewhere {
+                namespaces: self.namespaces.clone(),
+            });
         }
         for index in 0..self.nodes.len() {
             self.cordon(index);
@@ -204,11 +206,15 @@ impl State {
             What::Reply { call, reply } => self.answered(call, reply),
             What::BudgetPods { budget, pods } => self.inspected(&budget, pods),
             What::LockLost { node, holder } => {
-                self.tell(Note::Warning(format!("node/{node} has been taken over by {holder}; leaving it to them")));
+                self.tell(Note::Warning(format!(
+                    "node/{node} has been taken over by {holder}; leaving it to them"
+                )));
                 self.end_node(&node, "another run has taken it over".into());
             }
             What::LockReplaced { node, holder } => {
-                self.tell(Note::Warning(format!("node/{node}: taking over from {holder}, which has ended")));
+                self.tell(Note::Warning(format!(
+                    "node/{node}: taking over from {holder}, which has ended"
+                )));
             }
             What::Interrupt => self.end(Outcome::Interrupted),
         }
@@ -273,7 +279,10 @@ impl State {
             } else if self.evicting_started || self.nodes.iter().any(|n| n.phase == Phase::Done) {
                 Outcome::Incomplete
             } else {
-                self.nodes.iter().find_map(|n| n.ended_as()).unwrap_or(Outcome::Incomplete)
+                self.nodes
+                    .iter()
+                    .find_map(|n| n.ended_as())
+                    .unwrap_or(Outcome::Incomplete)
             };
             self.end(outcome);
         }

@@ -123,13 +123,18 @@ impl State {
     }
 
     pub(super) fn cordon_answered(&mut self, name: &str, reply: Reply) {
-        let Some(index) = self.index(name).filter(|i| !self.nodes[*i].over()) else { return };
+        let Some(index) = self.index(name).filter(|i| !self.nodes[*i].over()) else {
+            return;
+        };
         match reply {
             Reply::Accepted => {
                 let already = self.nodes[index].target.cordoned;
                 self.nodes[index].phase = Phase::Queued;
                 self.nodes[index].cordoned_by_us = !already;
-                self.tell(Note::Cordoned { node: name.to_owned(), already });
+                self.tell(Note::Cordoned {
+                    node: name.to_owned(),
+                    already,
+                });
                 if self.ending.is_some() && self.settings.uncordon_on_abort {
                     self.uncordon(index);
                 }
@@ -202,7 +207,9 @@ impl State {
 
     fn poll(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        let Some(at) = node.poll_at.filter(|_| node.active()) else { return };
+        let Some(at) = node.poll_at.filter(|_| node.active()) else {
+            return;
+        };
         if at <= self.now {
             node.wants_list = true;
             node.poll_at = Some(self.now.saturating_add(POLL_EVERY));
@@ -234,7 +241,11 @@ impl State {
             self.nodes[index].phase = Phase::Draining;
             return;
         }
-        let held = self.pods.of(name).filter(|(_, e)| matches!(e.standing, Standing::Held { .. })).count();
+        let held = self
+            .pods
+            .of(name)
+            .filter(|(_, e)| matches!(e.standing, Standing::Held { .. }))
+            .count();
         if held > 0 {
             let pods = if held == 1 { "pod remains" } else { "pods remain" };
             self.give_up(index, format!("{held} {pods} on it"), Outcome::Incomplete);
@@ -270,7 +281,10 @@ impl State {
         let volumes_of = |uid: &str| target.volumes.get(uid).into_iter().flatten().cloned();
         let stay: BTreeSet<String> = self.pods.of(&target.name).flat_map(|(k, _)| volumes_of(&k.2)).collect();
         let departed = self.pods.departed.iter().filter(|d| d.node == target.name);
-        departed.flat_map(|d| volumes_of(&d.pod.uid)).filter(|v| !stay.contains(v)).collect()
+        departed
+            .flat_map(|d| volumes_of(&d.pod.uid))
+            .filter(|v| !stay.contains(v))
+            .collect()
     }
 
     pub(super) fn attachments_seen(&mut self, name: &str, volumes: Option<Vec<String>>) {
@@ -314,12 +328,24 @@ impl State {
         if missing == 0 {
             self.emptied(index);
         } else if self.now >= until {
-            let pods = if missing == 1 { "replacement is" } else { "replacements are" };
-            self.give_up(index, format!("it is empty, but {missing} {pods} not Ready"), Outcome::Incomplete);
+            let pods = if missing == 1 {
+                "replacement is"
+            } else {
+                "replacements are"
+            };
+            self.give_up(
+                index,
+                format!("it is empty, but {missing} {pods} not Ready"),
+                Outcome::Incomplete,
+            );
             // Going on would take more pods away while these are missing.
             for other in 0..self.nodes.len() {
                 if self.nodes[other].phase == Phase::Queued {
-                    self.give_up(other, "not begun: replacements of an earlier node are missing".into(), Outcome::Incomplete);
+                    self.give_up(
+                        other,
+                        "not begun: replacements of an earlier node are missing".into(),
+                        Outcome::Incomplete,
+                    );
                 }
             }
         } else {
@@ -338,7 +364,10 @@ impl State {
 
     fn give_up(&mut self, index: usize, why: String, outcome: Outcome) {
         let node = &mut self.nodes[index];
-        node.phase = Phase::Ended { why: why.clone(), outcome };
+        node.phase = Phase::Ended {
+            why: why.clone(),
+            outcome,
+        };
         node.ended = Some(self.now);
         let name = node.target.name.clone();
         self.out.push(Command::Unwatch { node: name.clone() });
@@ -386,17 +415,22 @@ impl State {
     fn missing_replacements(&self) -> usize {
         let mut wanted = std::collections::BTreeMap::<&str, usize>::new();
         for departed in self.pods.departed.iter().filter(|d| !d.finished && d.verb.is_some()) {
-            if let Some(owner) = departed.owner.as_ref().filter(|o| o.kind != "Job" && !o.is_daemon_set()) {
+            if let Some(owner) = departed
+                .owner
+                .as_ref()
+                .filter(|o| o.kind != "Job" && !o.is_daemon_set())
+            {
                 *wanted.entry(owner.uid.as_str()).or_default() += 1;
             }
         }
         let ours: BTreeSet<&str> = self.nodes.iter().map(|n| n.target.name.as_str()).collect();
         for pod in self.elsewhere.values() {
             let fresh = pod.ready && pod.deletion.is_none() && !self.before.contains(&pod.uid);
-            if fresh && !ours.contains(pod.node.as_str()) {
-                if let Some(left) = pod.owner.as_ref().and_then(|o| wanted.get_mut(o.uid.as_str())) {
-                    *left = left.saturating_sub(1);
-                }
+            if fresh
+                && !ours.contains(pod.node.as_str())
+                && let Some(left) = pod.owner.as_ref().and_then(|o| wanted.get_mut(o.uid.as_str()))
+            {
+                *left = left.saturating_sub(1);
             }
         }
         wanted.values().sum()

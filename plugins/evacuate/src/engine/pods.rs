@@ -140,10 +140,10 @@ impl Pods {
 
     /// Remembers that a pod of this owner was moved away from this node.
     pub fn note_moved(&mut self, entry_key: &Key) {
-        if let Some(entry) = self.entries.get(entry_key) {
-            if let Some(owner) = &entry.pod.owner {
-                self.moved.insert((entry.node.clone(), owner.uid.clone()));
-            }
+        if let Some(entry) = self.entries.get(entry_key)
+            && let Some(owner) = &entry.pod.owner
+        {
+            self.moved.insert((entry.node.clone(), owner.uid.clone()));
         }
     }
 
@@ -166,6 +166,9 @@ impl Pods {
 
     /// The lowest priority that is still on the node: with `--order=priority` nothing above it is sent.
     pub fn lowest_priority(&self, node: &str) -> Option<i32> {
-        self.of(node).filter(|(_, e)| e.standing.pending()).map(|(_, e)| e.pod.priority).min()
+        self.of(node)
+            .filter(|(_, e)| e.standing.pending())
+            .map(|(_, e)| e.pod.priority)
+            .min()
     }
 }

@@ -38,8 +38,12 @@ impl State {
         if budgets.len() > 1 {
             return Gate::Overlap(budgets);
         }
-        let Some(uid) = budgets.pop() else { return Gate::Open(None) };
-        let Some(ledger) = self.ledgers.get(&uid) else { return Gate::Open(None) };
+        let Some(uid) = budgets.pop() else {
+            return Gate::Open(None);
+        };
+        let Some(ledger) = self.ledgers.get(&uid) else {
+            return Gate::Open(None);
+        };
         if !pdb::needs_consent(pod, &ledger.budget) {
             return Gate::Open(None);
         }
@@ -59,7 +63,11 @@ impl State {
                 continue;
             }
             let name = self.nodes[index].target.name.clone();
-            let tier = self.settings.by_priority.then(|| self.pods.lowest_priority(&name)).flatten();
+            let tier = self
+                .settings
+                .by_priority
+                .then(|| self.pods.lowest_priority(&name))
+                .flatten();
             for key in self.candidates(&name, tier) {
                 if self.in_flight >= self.settings.in_flight {
                     return;
@@ -92,7 +100,9 @@ impl State {
     }
 
     fn consider(&mut self, key: &Key) {
-        let Some(entry) = self.pods.entries.get(key) else { return };
+        let Some(entry) = self.pods.entries.get(key) else {
+            return;
+        };
         let pod = &entry.pod;
         match self.gate(pod) {
             Gate::Open(budget) => self.send(key, self.settings.verb, budget, None),
@@ -117,7 +127,9 @@ impl State {
 
     /// Whether one pod is sent to a budget that seems shut: news may be late, and then nobody would ever ask again.
     fn probe_due(&mut self, budget: &str) -> bool {
-        let Some(ledger) = self.ledgers.get_mut(budget) else { return false };
+        let Some(ledger) = self.ledgers.get_mut(budget) else {
+            return false;
+        };
         if ledger.in_flight > 0 || self.now < ledger.not_before {
             return false;
         }
@@ -137,8 +149,14 @@ impl State {
     }
 
     fn send(&mut self, key: &Key, verb: Verb, budget: Option<Uid>, grace: Option<i64>) {
-        let call = self.call(Asked::Move { key: key.clone(), verb, budget: budget.clone() });
-        let Some(entry) = self.pods.entries.get_mut(key) else { return };
+        let call = self.call(Asked::Move {
+            key: key.clone(),
+            verb,
+            budget: budget.clone(),
+        });
+        let Some(entry) = self.pods.entries.get_mut(key) else {
+            return;
+        };
         entry.standing = Standing::InFlight { call };
         let repeated = entry.verb.replace(verb) == Some(verb);
         let pod = entry.pod.reference();
@@ -162,13 +180,21 @@ impl State {
     /// A run with a deadline deletes early enough for the pod to have its full grace, and never with none at all
     /// (a grace of 0 would give up that at most one of the pod runs).
     fn deletion_due(&mut self, key: &Key, budget: Option<&str>) -> Option<Option<i64>> {
-        let OnBlocked::DeleteAfter(patience) = self.settings.on_blocked else { return None };
+        let OnBlocked::DeleteAfter(patience) = self.settings.on_blocked else {
+            return None;
+        };
         let entry = self.pods.entries.get(key)?;
         let since = entry.blocked.as_ref()?.since;
-        let progress = budget.and_then(|b| self.ledgers.get(b)).and_then(|l| l.accepted_at).unwrap_or(At::MIN);
+        let progress = budget
+            .and_then(|b| self.ledgers.get(b))
+            .and_then(|l| l.accepted_at)
+            .unwrap_or(At::MIN);
         let own_grace = self.settings.grace.unwrap_or(entry.pod.grace);
         let patient_until = since.max(progress).saturating_add(patience);
-        let latest = self.settings.deadline.map(|d| d.saturating_sub(own_grace.saturating_mul(1_000)));
+        let latest = self
+            .settings
+            .deadline
+            .map(|d| d.saturating_sub(own_grace.saturating_mul(1_000)));
         let due = latest.map_or(patient_until, |l| l.min(patient_until));
         if self.now < due {
             self.wake_at(due);
@@ -184,7 +210,9 @@ impl State {
         let mut notes = Vec::new();
         let mut wake = None::<At>;
         for entry in self.pods.entries.values_mut() {
-            let Standing::Terminating { since } = entry.standing else { continue };
+            let Standing::Terminating { since } = entry.standing else {
+                continue;
+            };
             if entry.pod.deletion.is_some() || entry.told.is_some() {
                 continue;
             }
@@ -192,7 +220,10 @@ impl State {
             if self.now >= due {
                 let text = "accepted, but not terminating yet: an admission webhook may hold it back";
                 entry.told = Some(text.into());
-                notes.push(Note::Trouble { pod: entry.pod.reference(), text: text.into() });
+                notes.push(Note::Trouble {
+                    pod: entry.pod.reference(),
+                    text: text.into(),
+                });
             } else {
                 wake = Some(wake.map_or(due, |w| w.min(due)));
             }

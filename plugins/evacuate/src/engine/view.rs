@@ -57,7 +57,11 @@ impl State {
         let rows = self.nodes.iter().map(|node| {
             let name = &node.target.name;
             let blocked = node.phase == Phase::Draining
-                && self.pods.of(name).filter(|(_, e)| e.standing.pending()).all(|(_, e)| e.blocked.is_some());
+                && self
+                    .pods
+                    .of(name)
+                    .filter(|(_, e)| e.standing.pending())
+                    .all(|(_, e)| e.blocked.is_some());
             NodeRow {
                 name: name.clone(),
                 state: match &node.phase {
@@ -90,7 +94,12 @@ impl State {
 
     /// The pods that are not done, in the order of namespaces and names.
     pub fn pod_rows(&self) -> Vec<PodRow> {
-        self.pods.entries.values().filter(|e| is_left(e)).map(|e| self.row(e)).collect()
+        self.pods
+            .entries
+            .values()
+            .filter(|e| is_left(e))
+            .map(|e| self.row(e))
+            .collect()
     }
 
     /// The pods that have gone, in order.
@@ -112,9 +121,11 @@ impl State {
         let blocked = entry.blocked.as_ref();
         let told = || entry.told.clone().unwrap_or_default();
         let (state, reason, since) = match &entry.standing {
-            Standing::Planned if blocked.is_some() => {
-                ("Blocked", blocked.map(|b| b.text.clone()).unwrap_or_default(), blocked.map(|b| b.since))
-            }
+            Standing::Planned if blocked.is_some() => (
+                "Blocked",
+                blocked.map(|b| b.text.clone()).unwrap_or_default(),
+                blocked.map(|b| b.since),
+            ),
             Standing::Planned => ("Pending", String::new(), None),
             Standing::Waiting { .. } => match blocked {
                 Some(b) => ("Blocked", b.text.clone(), Some(b.since)),
@@ -152,7 +163,11 @@ impl State {
         if !entry.pod.finalizers.is_empty() {
             return format!("finalizer {}", entry.pod.finalizers.join(", "));
         }
-        if overdue > 2 { format!("{overdue}s over its grace period: the kubelet has not confirmed") } else { String::new() }
+        if overdue > 2 {
+            format!("{overdue}s over its grace period: the kubelet has not confirmed")
+        } else {
+            String::new()
+        }
     }
 }
 

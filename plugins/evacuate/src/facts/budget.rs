@@ -1,11 +1,8 @@
 //! A PodDisruptionBudget, as far as the rules look at it.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::{
     api::policy::v1 as api,
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
-    jiff::Timestamp,
 };
 use kube::core::{Selector, SelectorExt};
 use upkeep::report::ObjRef;
@@ -57,10 +54,6 @@ pub struct Budget {
     pub current: i32,
     /// `status.desiredHealthy`.
     pub desired: i32,
-    /// `status.expectedPods`: counts Terminating pods too.
-    pub expected: i32,
-    /// `status.disruptedPods`: accepted evictions that the controller has not yet seen take effect.
-    pub disrupted: BTreeMap<String, Timestamp>,
     /// Message of a failed sync, where the controller cannot count the pods.
     pub sync_failed: Option<String>,
 }
@@ -103,9 +96,11 @@ impl From<api::PodDisruptionBudget> for Budget {
         let meta = budget.metadata;
         let spec = budget.spec.unwrap_or_default();
         let status = budget.status.unwrap_or_default();
-        let failed = status.conditions.iter().flatten().find(|c| {
-            c.type_ == "DisruptionAllowed" && c.status == "False" && c.reason == SYNC_FAILED
-        });
+        let failed = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|c| c.type_ == "DisruptionAllowed" && c.status == "False" && c.reason == SYNC_FAILED);
         Self {
             namespace: meta.namespace.unwrap_or_default(),
             name: meta.name.unwrap_or_default(),
@@ -123,8 +118,6 @@ impl From<api::PodDisruptionBudget> for Budget {
             allowed: status.disruptions_allowed,
             current: status.current_healthy,
             desired: status.desired_healthy,
-            expected: status.expected_pods,
-            disrupted: status.disrupted_pods.into_iter().flatten().map(|(name, at)| (name, at.0)).collect(),
             sync_failed: failed.map(|c| c.message.clone()),
         }
     }

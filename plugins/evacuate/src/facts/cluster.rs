@@ -46,8 +46,6 @@ pub struct Volume {
     pub node_affinity: Option<api::NodeSelector>,
     /// `metadata.labels`: older volumes carry their zone there.
     pub labels: BTreeMap<String, String>,
-    /// `spec.accessModes`.
-    pub access_modes: Vec<String>,
     /// A local or hostPath volume: its data stay on the node.
     pub local: bool,
 }

@@ -11,7 +11,9 @@ mod quantity;
 pub use budget::{Budget, Threshold, Unhealthy};
 pub use cluster::{Facts, Meta, Volume, Volumes, Webhook};
 pub use node::{Node, Ready};
-pub use pod::{Claim, Owner, Phase, Pod, Scheduling, UNSCHEDULABLE_TAINT};
+#[cfg(test)]
+pub use pod::Phase;
+pub use pod::{Owner, Pod, UNSCHEDULABLE_TAINT};
 pub use quantity::{Milli, Resources};
 
 /// `metadata.uid`: what an object is keyed by wherever it has one.

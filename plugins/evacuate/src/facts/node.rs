@@ -25,8 +25,6 @@ pub struct Node {
     pub name: String,
     /// `metadata.uid`.
     pub uid: Uid,
-    /// `metadata.resourceVersion`, for the precondition of the first patch.
-    pub resource_version: String,
     /// `metadata.labels`.
     pub labels: BTreeMap<String, String>,
     /// `metadata.annotations`.
@@ -54,10 +52,14 @@ impl From<api::Node> for Node {
         Self {
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
-            resource_version: meta.resource_version.unwrap_or_default(),
             labels: meta.labels.unwrap_or_default(),
             annotations: meta.annotations.unwrap_or_default(),
-            owners: meta.owner_references.into_iter().flatten().map(|o| (o.kind, o.name)).collect(),
+            owners: meta
+                .owner_references
+                .into_iter()
+                .flatten()
+                .map(|o| (o.kind, o.name))
+                .collect(),
             unschedulable: spec.unschedulable.unwrap_or(false),
             taints: spec.taints.unwrap_or_default(),
             ready: match ready.map(|c| c.status.as_str()) {

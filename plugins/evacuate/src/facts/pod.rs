@@ -87,8 +87,6 @@ pub struct Pod {
     pub annotations: BTreeMap<String, String>,
     /// The controller, where there is one.
     pub owner: Option<Owner>,
-    /// `metadata.creationTimestamp`.
-    pub created: Option<Timestamp>,
     /// `metadata.deletionTimestamp`: the time of the request plus the grace period.
     pub deletion: Option<Timestamp>,
     /// `metadata.finalizers`.
@@ -157,7 +155,10 @@ impl Pod {
 pub const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
 
 /// Annotations that hold whole objects; no rule reads them, and they are most of a pod's size.
-const LARGE: [&str; 2] = ["kubectl.kubernetes.io/last-applied-configuration", "kubernetes.io/config.seen"];
+const LARGE: [&str; 2] = [
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "kubernetes.io/config.seen",
+];
 
 impl From<api::Pod> for Pod {
     fn from(pod: api::Pod) -> Self {
@@ -176,13 +177,17 @@ impl From<api::Pod> for Pod {
             labels: meta.labels.unwrap_or_default(),
             mirror: annotations.contains_key(MIRROR),
             annotations,
-            owner: meta.owner_references.into_iter().flatten().find(|o| o.controller == Some(true)).map(|o| Owner {
-                api_version: o.api_version,
-                kind: o.kind,
-                name: o.name,
-                uid: o.uid,
-            }),
-            created: meta.creation_timestamp.map(|t| t.0),
+            owner: meta
+                .owner_references
+                .into_iter()
+                .flatten()
+                .find(|o| o.controller == Some(true))
+                .map(|o| Owner {
+                    api_version: o.api_version,
+                    kind: o.kind,
+                    name: o.name,
+                    uid: o.uid,
+                }),
             deletion: meta.deletion_timestamp.map(|t| t.0),
             finalizers: meta.finalizers.unwrap_or_default(),
             phase: match status.phase.as_deref() {
@@ -191,7 +196,11 @@ impl From<api::Pod> for Pod {
                 Some("Failed") => Phase::Failed,
                 _ => Phase::Running,
             },
-            ready: status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True"),
+            ready: status
+                .conditions
+                .iter()
+                .flatten()
+                .any(|c| c.type_ == "Ready" && c.status == "True"),
             grace: spec.termination_grace_period_seconds.unwrap_or(30),
             priority: spec.priority.unwrap_or(0),
             empty_dir: volumes.iter().any(|v| v.empty_dir.is_some()),
@@ -207,9 +216,13 @@ impl From<api::Pod> for Pod {
 /// An ephemeral volume's claim is called pod-volume.
 fn claim(pod: &str, volume: &api::Volume) -> Option<Claim> {
     if let Some(source) = &volume.persistent_volume_claim {
-        return Some(Claim { name: source.claim_name.clone() });
+        return Some(Claim {
+            name: source.claim_name.clone(),
+        });
     }
-    volume.ephemeral.as_ref().map(|_| Claim { name: format!("{pod}-{}", volume.name) })
+    volume.ephemeral.as_ref().map(|_| Claim {
+        name: format!("{pod}-{}", volume.name),
+    })
 }
 
 fn scheduling(spec: api::PodSpec) -> Scheduling {
@@ -267,9 +280,16 @@ fn host_ports(spec: &api::PodSpec) -> Vec<(String, String, i32)> {
     let ports = spec.containers.iter().flat_map(|c| c.ports.iter().flatten());
     ports
         .filter_map(|p| {
-            let port = p.host_port.or(on_host.then_some(p.container_port)).filter(|port| *port > 0)?;
+            let port = p
+                .host_port
+                .or(on_host.then_some(p.container_port))
+                .filter(|port| *port > 0)?;
             let protocol = p.protocol.clone().unwrap_or_else(|| "TCP".into());
-            let address = p.host_ip.clone().filter(|a| !a.is_empty()).unwrap_or_else(|| "0.0.0.0".into());
+            let address = p
+                .host_ip
+                .clone()
+                .filter(|a| !a.is_empty())
+                .unwrap_or_else(|| "0.0.0.0".into());
             Some((protocol, address, port))
         })
         .collect()
@@ -301,8 +321,10 @@ mod tests {
                 .iter()
                 .map(|(c, side)| serde_json::json!({"name": "i", "resources": cpu(c), "restartPolicy": side.then_some("Always")}))
                 .collect();
-            let containers: Vec<_> =
-                containers.iter().map(|c| serde_json::json!({"name": "c", "resources": cpu(c)})).collect();
+            let containers: Vec<_> = containers
+                .iter()
+                .map(|c| serde_json::json!({"name": "c", "resources": cpu(c)}))
+                .collect();
             let pod = pod(serde_json::json!({"spec": {
                 "containers": containers, "initContainers": init,
                 "resources": level.map(cpu), "overhead": overhead.map(|o| serde_json::json!({"cpu": o})),
@@ -317,7 +339,10 @@ mod tests {
         let table = [
             (serde_json::json!({"operator": "Exists"}), true),
             (serde_json::json!({"operator": "Exists", "effect": "NoExecute"}), false),
-            (serde_json::json!({"key": UNSCHEDULABLE_TAINT, "operator": "Exists", "effect": "NoSchedule"}), true),
+            (
+                serde_json::json!({"key": UNSCHEDULABLE_TAINT, "operator": "Exists", "effect": "NoSchedule"}),
+                true,
+            ),
             (serde_json::json!({"key": UNSCHEDULABLE_TAINT}), true),
             (serde_json::json!({"key": "other", "operator": "Exists"}), false),
         ];

@@ -15,7 +15,11 @@ impl Resources {
     /// Reads an API map. A quantity that cannot be parsed (the server would not have accepted it) counts as nothing.
     pub fn read(map: Option<&BTreeMap<String, Quantity>>) -> Self {
         let pairs = map.into_iter().flatten();
-        Self(pairs.map(|(name, quantity)| (name.clone(), milli(&quantity.0).unwrap_or(0))).collect())
+        Self(
+            pairs
+                .map(|(name, quantity)| (name.clone(), milli(&quantity.0).unwrap_or(0)))
+                .collect(),
+        )
     }
 
     /// The amount of one resource; nothing where it is not named.
@@ -47,17 +51,24 @@ impl Resources {
 
     /// Writes an API map over this one: a value that is named there wins.
     pub fn overlay(&mut self, other: &Self) {
-        self.0.extend(other.0.iter().map(|(name, amount)| (name.clone(), *amount)));
+        self.0
+            .extend(other.0.iter().map(|(name, amount)| (name.clone(), *amount)));
     }
 }
 
 /// Parses a Kubernetes quantity into milli-units, rounded up as the scheduler does.
 fn milli(text: &str) -> Option<Milli> {
-    let split = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-')))
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(split);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let negative = whole.starts_with('-');
-    let digits: String = whole.trim_start_matches(['+', '-']).chars().chain(fraction.chars()).collect();
+    let digits: String = whole
+        .trim_start_matches(['+', '-'])
+        .chars()
+        .chain(fraction.chars())
+        .collect();
     if digits.is_empty() || fraction.len() > 18 {
         return None;
     }
@@ -82,7 +93,11 @@ fn milli(text: &str) -> Option<Milli> {
         _ => {
             let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
             let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
-            if exponent < 0 { (1_000, power) } else { (power.checked_mul(1_000)?, 1) }
+            if exponent < 0 {
+                (1_000, power)
+            } else {
+                (power.checked_mul(1_000)?, 1)
+            }
         }
     };
     let divisor = divisor.checked_mul(10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;

@@ -24,11 +24,26 @@ pub struct Right {
 }
 
 /// Cordoning.
-pub const PATCH_NODES: Right = Right { verb: "patch", resource: "nodes", subresource: "", namespaced: false };
+pub const PATCH_NODES: Right = Right {
+    verb: "patch",
+    resource: "nodes",
+    subresource: "",
+    namespaced: false,
+};
 /// Evicting.
-pub const EVICT_PODS: Right = Right { verb: "create", resource: "pods", subresource: "eviction", namespaced: true };
+pub const EVICT_PODS: Right = Right {
+    verb: "create",
+    resource: "pods",
+    subresource: "eviction",
+    namespaced: true,
+};
 /// Deleting.
-pub const DELETE_PODS: Right = Right { verb: "delete", resource: "pods", subresource: "", namespaced: true };
+pub const DELETE_PODS: Right = Right {
+    verb: "delete",
+    resource: "pods",
+    subresource: "",
+    namespaced: true,
+};
 
 impl std::fmt::Display for Right {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -52,7 +67,10 @@ pub async fn require(
     if missing.is_empty() {
         return Ok(());
     }
-    let who = connection.user.as_deref().map_or(String::new(), |user| format!(" as {user:?}"));
+    let who = connection
+        .user
+        .as_deref()
+        .map_or(String::new(), |user| format!(" as {user:?}"));
     let error = Error::failed(format!("you may not do what this needs{who}; nothing was changed"));
     let error = missing.into_iter().fold(error, |error, text| error.caused_by(text));
     Err(error.hint("ask for these rights, or see what you have with 'kubectl auth can-i --list'"))
@@ -67,10 +85,17 @@ async fn missing(
     if allowed(connection, right, None, None).await? {
         return Ok(None);
     }
-    let (word, places): (&str, Vec<&String>) =
-        if right.namespaced { ("namespace", namespaces.iter().collect()) } else { ("node", nodes.iter().collect()) };
+    let (word, places): (&str, Vec<&String>) = if right.namespaced {
+        ("namespace", namespaces.iter().collect())
+    } else {
+        ("node", nodes.iter().collect())
+    };
     let answers = join_all(places.iter().map(|place| {
-        let (namespace, name) = if right.namespaced { (Some(place.as_str()), None) } else { (None, Some(place.as_str())) };
+        let (namespace, name) = if right.namespaced {
+            (Some(place.as_str()), None)
+        } else {
+            (None, Some(place.as_str()))
+        };
         allowed(connection, right, namespace, name)
     }));
     let mut denied = Vec::new();
@@ -83,10 +108,17 @@ async fn missing(
         return Ok(None);
     }
     let more = denied.len().saturating_sub(5);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     denied.truncate(5);
     let plural = if denied.len() > 1 { "s" } else { "" };
-    Ok(Some(format!("missing: {right} ({word}{plural} {}{more})", denied.join(", "))))
+    Ok(Some(format!(
+        "missing: {right} ({word}{plural} {}{more})",
+        denied.join(", ")
+    )))
 }
 
 async fn allowed(connection: &Connection, right: &Right, namespace: Option<&str>, name: Option<&str>) -> Result<bool> {
@@ -128,12 +160,19 @@ pub enum Eviction {
 /// # Errors
 /// The server's.
 pub async fn eviction_support(connection: &Connection) -> Result<Eviction> {
-    let resources = connection.client.list_core_api_resources("v1").await.map_err(|e| connection.explain(&e))?;
+    let resources = connection
+        .client
+        .list_core_api_resources("v1")
+        .await
+        .map_err(|e| connection.explain(&e))?;
     Ok(read_support(&resources))
 }
 
 fn read_support(list: &APIResourceList) -> Eviction {
-    let found = list.resources.iter().find(|r| r.name == "pods/eviction" && r.kind == "Eviction");
+    let found = list
+        .resources
+        .iter()
+        .find(|r| r.name == "pods/eviction" && r.kind == "Eviction");
     match found.map(|r| (r.group.as_deref(), r.version.as_deref())) {
         None => Eviction::Absent,
         Some((Some("policy"), Some("v1beta1"))) => Eviction::Served("policy/v1beta1"),
@@ -155,7 +194,10 @@ mod tests {
             version: Some(version.into()),
             ..APIResource::default()
         });
-        APIResourceList { group_version: "v1".into(), resources: eviction.into_iter().collect() }
+        APIResourceList {
+            group_version: "v1".into(),
+            resources: eviction.into_iter().collect(),
+        }
     }
 
     /// Only the newest of the three still exists as a server, so the discovery document stands in for the others.

@@ -22,7 +22,10 @@ pub struct Lists {
 impl Lists {
     /// `chunk` is the size of a page; 0 asks for everything at once.
     pub fn new(connection: &Connection, chunk: u32) -> Self {
-        Self { connection: connection.clone(), chunk }
+        Self {
+            connection: connection.clone(),
+            chunk,
+        }
     }
 
     /// The client.
@@ -102,9 +105,11 @@ pub fn optional<T>(
 ) -> std::result::Result<Seen<T>, kube::Error> {
     match result {
         Ok(value) => Ok(Seen::Known(value)),
-        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
-            Ok(Seen::Unknown { verb, resource: resource.to_owned(), reason: status.message.clone() })
-        }
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => Ok(Seen::Unknown {
+            verb,
+            resource: resource.to_owned(),
+            reason: status.message.clone(),
+        }),
         Err(error) => Err(error),
     }
 }
@@ -124,7 +129,11 @@ where
     T: From<K>,
 {
     let mut found = Vec::new();
-    let mut page = if chunk > 0 { params.clone().limit(chunk) } else { params.clone() };
+    let mut page = if chunk > 0 {
+        params.clone().limit(chunk)
+    } else {
+        params.clone()
+    };
     loop {
         let list = match fetch(page.clone()).await {
             Err(kube::Error::Api(status)) if status.code == 410 && page.continue_token.is_some() => {

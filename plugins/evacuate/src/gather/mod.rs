@@ -10,7 +10,7 @@ mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::{join3, join_all, try_join3};
+use futures::future::{join_all, join3, try_join3};
 use k8s_openapi::{
     api::{
         apps::v1::{DaemonSet, ReplicaSet, StatefulSet},
@@ -50,9 +50,18 @@ pub struct Wanted {
 pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
     let lists = Lists::new(connection, wanted.chunk);
     let all = ListParams::default;
-    let pods = async { lists.all::<core::Pod, Pod>(all()).await.map_err(|e| connection.explain(&e)) };
-    let budgets =
-        async { lists.seen(lists.all::<PodDisruptionBudget, Budget>(all()).await, "poddisruptionbudgets.policy") };
+    let pods = async {
+        lists
+            .all::<core::Pod, Pod>(all())
+            .await
+            .map_err(|e| connection.explain(&e))
+    };
+    let budgets = async {
+        lists.seen(
+            lists.all::<PodDisruptionBudget, Budget>(all()).await,
+            "poddisruptionbudgets.policy",
+        )
+    };
     let needed = try_join3(targets(connection, &lists, wanted), pods, budgets);
     let useful = join3(owners(&lists), lists.all_nodes(), webhooks::webhooks(&lists));
     let (needed, (owners, nodes, hooks)) = futures::future::join(needed, useful).await;
@@ -82,11 +91,17 @@ async fn targets(connection: &Connection, lists: &Lists, wanted: &Wanted) -> Res
     let api: Api<core::Node> = Api::all(connection.client.clone());
     if let Some(selector) = &wanted.selector {
         let params = ListParams::default().labels(selector);
-        return lists.all::<core::Node, Node>(params).await.map_err(|e| connection.explain(&e));
+        return lists
+            .all::<core::Node, Node>(params)
+            .await
+            .map_err(|e| connection.explain(&e));
     }
     let found = join_all(wanted.names.iter().map(|name| api.get(name))).await;
     let (found, missing): (Vec<_>, Vec<_>) = found.into_iter().partition(std::result::Result::is_ok);
-    let mut missing = missing.into_iter().filter_map(std::result::Result::err).map(|e| connection.explain(&e));
+    let mut missing = missing
+        .into_iter()
+        .filter_map(std::result::Result::err)
+        .map(|e| connection.explain(&e));
     if let Some(first) = missing.next() {
         return Err(missing.fold(first, |error, more| error.caused_by(more.headline())));
     }
@@ -110,22 +125,32 @@ async fn owners(lists: &Lists) -> Result<Owners> {
         ("Job", jobs?),
         ("ReplicationController", controllers?),
     ];
-    let sets = kinds.into_iter().map(|(kind, seen)| (kind, seen.map(|uids: Vec<Uid>| uids.into_iter().collect())));
+    let sets = kinds
+        .into_iter()
+        .map(|(kind, seen)| (kind, seen.map(|uids: Vec<Uid>| uids.into_iter().collect())));
     Ok((daemon_sets?, sets.collect()))
 }
 
 /// With `--pod-selector` the server says which pods match, so that the selector means what it means to kubectl.
 async fn selected(lists: &Lists, wanted: &Wanted, targets: &[Node]) -> Result<Option<BTreeSet<Uid>>> {
-    let Some(selector) = wanted.pod_selector.as_deref().filter(|s| !s.is_empty()) else { return Ok(None) };
+    let Some(selector) = wanted.pod_selector.as_deref().filter(|s| !s.is_empty()) else {
+        return Ok(None);
+    };
     let mut uids = BTreeSet::new();
     for node in targets {
-        let params = ListParams::default().labels(selector).fields(&format!("spec.nodeName={}", node.name));
-        let pods = lists.all_metadata::<core::Pod, Uid>(params).await.map_err(|e| match &e {
-            kube::Error::Api(status) if status.code == 400 => {
-                Error::usage("--pod-selector=<pod_selector> must be a valid label selector").caused_by(&status.message)
-            }
-            other => lists.explain(other),
-        })?;
+        let params = ListParams::default()
+            .labels(selector)
+            .fields(&format!("spec.nodeName={}", node.name));
+        let pods = lists
+            .all_metadata::<core::Pod, Uid>(params)
+            .await
+            .map_err(|e| match &e {
+                kube::Error::Api(status) if status.code == 400 => {
+                    Error::usage("--pod-selector=<pod_selector> must be a valid label selector")
+                        .caused_by(&status.message)
+                }
+                other => lists.explain(other),
+            })?;
         uids.extend(pods);
     }
     Ok(Some(uids))
@@ -145,7 +170,10 @@ pub fn gaps(facts: &Facts) -> Vec<Finding> {
         });
     };
     note(facts.nodes.unknown(), "it is not known whether the pods fit elsewhere");
-    note(facts.budgets.unknown(), "budgets are known only from the server's answers");
+    note(
+        facts.budgets.unknown(),
+        "budgets are known only from the server's answers",
+    );
     note(facts.daemon_sets.unknown(), "every DaemonSet is taken to exist");
     note(facts.webhooks.unknown(), "webhooks on evictions are not checked");
     note(facts.volumes.unknown(), "volumes are not looked at and not waited for");

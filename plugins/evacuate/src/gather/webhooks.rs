@@ -25,7 +25,10 @@ pub async fn webhooks(lists: &Lists) -> Result<Seen<Vec<Webhook>>> {
     let validating = lists.all::<ValidatingWebhookConfiguration, Validating>(ListParams::default());
     let mutating = lists.all::<MutatingWebhookConfiguration, Mutating>(ListParams::default());
     let (validating, mutating) = futures::future::join(validating, mutating).await;
-    let validating = lists.seen(validating, "validatingwebhookconfigurations.admissionregistration.k8s.io")?;
+    let validating = lists.seen(
+        validating,
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    )?;
     let mutating = lists.seen(mutating, "mutatingwebhookconfigurations.admissionregistration.k8s.io")?;
     let (validating, mutating) = match (validating, mutating) {
         (Seen::Known(validating), Seen::Known(mutating)) => (validating, mutating),
@@ -33,7 +36,10 @@ pub async fn webhooks(lists: &Lists) -> Result<Seen<Vec<Webhook>>> {
             return Ok(Seen::Unknown { verb, resource, reason });
         }
     };
-    let all = validating.into_iter().map(|v| v.0).chain(mutating.into_iter().map(|m| m.0));
+    let all = validating
+        .into_iter()
+        .map(|v| v.0)
+        .chain(mutating.into_iter().map(|m| m.0));
     Ok(Seen::Known(all.flatten().collect()))
 }
 
@@ -54,7 +60,11 @@ impl From<ValidatingWebhookConfiguration> for Validating {
             policy: w.failure_policy,
             client: w.client_config,
         });
-        Self(entries.filter_map(|e| hears_evictions(&configuration, e, false)).collect())
+        Self(
+            entries
+                .filter_map(|e| hears_evictions(&configuration, e, false))
+                .collect(),
+        )
     }
 }
 
@@ -72,7 +82,11 @@ impl From<MutatingWebhookConfiguration> for Mutating {
             policy: w.failure_policy,
             client: w.client_config,
         });
-        Self(entries.filter_map(|e| hears_evictions(&configuration, e, true)).collect())
+        Self(
+            entries
+                .filter_map(|e| hears_evictions(&configuration, e, true))
+                .collect(),
+        )
     }
 }
 

@@ -70,7 +70,11 @@ pub fn consent(budgets: &[Budget], all: &[Pod], planned: &[&Pod], on_blocked: On
     }
     for (budget, pods) in needing.into_values() {
         let outlook = pdb::outlook(budget, all.iter(), pods.len(), None);
-        let mut room = if budget.observed { usize::try_from(budget.allowed).unwrap_or(0) } else { 0 };
+        let mut room = if budget.observed {
+            usize::try_from(budget.allowed).unwrap_or(0)
+        } else {
+            0
+        };
         for pod in &pods {
             let when = match outlook.class {
                 Class::Never { .. } | Class::Shut { .. } => When::Blocked,
@@ -118,7 +122,11 @@ fn overlap(pod: &Pod, budgets: &[&Budget], on_blocked: OnBlocked) -> Finding {
 }
 
 fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBlocked) -> Option<Finding> {
-    let what = if pods.len() == 1 { "this pod".to_owned() } else { format!("these {} pods", pods.len()) };
+    let what = if pods.len() == 1 {
+        "this pod".to_owned()
+    } else {
+        format!("these {} pods", pods.len())
+    };
     let facts = format!("it needs {} healthy pods and has {}", budget.desired, budget.current);
     let name = format!("budget {}/{} ({})", budget.namespace, budget.name, budget.stated());
     let (id, severity, evidence, hint) = match &outlook.class {
@@ -135,8 +143,16 @@ fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBloc
         Class::Shut { holders } => {
             let shown: Vec<String> = holders.iter().take(3).map(|h| h.name.clone()).collect();
             let more = holders.len().saturating_sub(shown.len());
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let held = if shown.is_empty() { String::new() } else { format!("; not Ready: {}{more}", shown.join(", ")) };
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            let held = if shown.is_empty() {
+                String::new()
+            } else {
+                format!("; not Ready: {}{more}", shown.join(", "))
+            };
             (
                 "budget-shut",
                 severity(on_blocked, false),
@@ -147,7 +163,10 @@ fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBloc
         Class::Waves { rounds } => (
             "budget-waves",
             Severity::Info,
-            format!("{name} allows {} now and the rest of {what} later, in at least {rounds} rounds", budget.allowed),
+            format!(
+                "{name} allows {} now and the rest of {what} later, in at least {rounds} rounds",
+                budget.allowed
+            ),
             None,
         ),
         Class::Stale => (
@@ -189,13 +208,19 @@ mod tests {
             "metadata": {"namespace": "ns", "name": "web", "uid": "b", "generation": 1},
             "spec": spec,
             "status": {"observedGeneration": 1, "disruptionsAllowed": allowed, "currentHealthy": current,
-                "desiredHealthy": desired, "expectedPods": current},
+                "desiredHealthy": desired, "expectedPods": 3},
         });
-        serde_json::from_value::<PodDisruptionBudget>(object).unwrap_or_default().into()
+        serde_json::from_value::<PodDisruptionBudget>(object)
+            .unwrap_or_default()
+            .into()
     }
 
     fn class(spec: serde_json::Value, allowed: i32, ready: &[bool]) -> Class {
-        let pods: Vec<Pod> = ready.iter().enumerate().map(|(i, r)| pod(&format!("p{i}"), *r)).collect();
+        let pods: Vec<Pod> = ready
+            .iter()
+            .enumerate()
+            .map(|(i, r)| pod(&format!("p{i}"), *r))
+            .collect();
         let healthy = i32::try_from(ready.iter().filter(|r| **r).count()).unwrap_or(0);
         let budget = budget(spec, allowed, healthy, healthy - allowed);
         pdb::outlook(&budget, pods.iter(), 1, None).class
@@ -208,12 +233,17 @@ mod tests {
         assert!(never(&class(json!({"maxUnavailable": 0}), 0, &[true, true])));
         assert!(never(&class(json!({"maxUnavailable": "0%"}), 0, &[true, false])));
         assert!(never(&class(json!({"minAvailable": "100%"}), 0, &[true, true])));
-        assert!(never(&class(json!({"minAvailable": "50%"}), 0, &[true])), "half of one, rounded up, is one");
+        assert!(
+            never(&class(json!({"minAvailable": "50%"}), 0, &[true])),
+            "half of one, rounded up, is one"
+        );
         assert!(never(&class(json!({"minAvailable": 3}), 0, &[true, true])));
         // One of them may still become Ready, and then there is room.
         assert_eq!(
             class(json!({"minAvailable": 1}), 0, &[true, false]),
-            Class::Shut { holders: vec![pod("p1", false).reference()] }
+            Class::Shut {
+                holders: vec![pod("p1", false).reference()]
+            }
         );
         assert_eq!(class(json!({"minAvailable": 1}), 1, &[true, true]), Class::Open);
         assert_eq!(class(json!({"maxUnavailable": "10%"}), 1, &[true, true]), Class::Open);
@@ -225,18 +255,28 @@ mod tests {
         let mut old = pod("old", true);
         old.deletion = Some(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
         let pods = [old.clone(), old, pod("new", true)];
-        let mut seen = budget(json!({"minAvailable": 1}), 0, 1, 1);
-        seen.expected = 3;
-        assert!(matches!(pdb::outlook(&seen, pods.iter(), 1, None).class, Class::Never { .. }));
+        let seen = budget(json!({"minAvailable": 1}), 0, 1, 1);
+        assert!(matches!(
+            pdb::outlook(&seen, pods.iter(), 1, None).class,
+            Class::Never { .. }
+        ));
         // Before any eviction there were two: a replacement is still to come, so nothing is said for ever.
-        assert!(matches!(pdb::outlook(&seen, pods.iter(), 1, Some(2)).class, Class::Shut { .. }));
+        assert!(matches!(
+            pdb::outlook(&seen, pods.iter(), 1, Some(2)).class,
+            Class::Shut { .. }
+        ));
     }
 
     #[test]
     fn b11_each_planned_eviction_is_counted() {
         let pods: Vec<Pod> = (0..3).map(|i| pod(&format!("p{i}"), true)).collect();
         let planned: Vec<&Pod> = pods.iter().collect();
-        let consent = consent(&[budget(json!({"maxUnavailable": 1}), 1, 3, 2)], &pods, &planned, OnBlocked::Patient);
+        let consent = consent(
+            &[budget(json!({"maxUnavailable": 1}), 1, 3, 2)],
+            &pods,
+            &planned,
+            OnBlocked::Patient,
+        );
         let whens: Vec<When> = consent.pods.values().map(|(when, _)| *when).collect();
         assert_eq!(whens, [When::Now, When::Later, When::Later]);
         assert_eq!(consent.findings[0].id, "budget-waves");
@@ -277,6 +317,9 @@ mod tests {
         assert!(pdb::needs_consent(&unready, &seen), "unhealthy budget");
         seen.unhealthy = crate::facts::Unhealthy::AlwaysAllow;
         assert!(!pdb::needs_consent(&unready, &seen), "always allowed");
-        assert!(pdb::needs_consent(&pod("p1", true), &seen), "a healthy pod always needs it");
+        assert!(
+            pdb::needs_consent(&pod("p1", true), &seen),
+            "a healthy pod always needs it"
+        );
     }
 }

@@ -72,8 +72,11 @@ type Filter = fn(&Pod, &Rules, Timestamp) -> Word;
 /// In kubectl's order.
 const FILTERS: [Filter; 5] = [long_deleted, daemon_set, mirror, local_storage, no_controller];
 
-const DAEMON_SET: Reason =
-    Reason { id: "daemonset", severity: Severity::Info, text: "ignoring DaemonSet-managed Pods" };
+const DAEMON_SET: Reason = Reason {
+    id: "daemonset",
+    severity: Severity::Info,
+    text: "ignoring DaemonSet-managed Pods",
+};
 const DAEMON_SET_GONE: Reason = Reason {
     id: "daemonset-missing",
     severity: Severity::Refusal,
@@ -89,15 +92,21 @@ const LOCAL_STORAGE: Reason = Reason {
     severity: Severity::Refusal,
     text: "Pods with local storage (use --delete-emptydir-data to override)",
 };
-const LOCAL_STORAGE_FORCED: Reason =
-    Reason { id: "local-data", severity: Severity::Warning, text: "deleting Pods with local storage" };
+const LOCAL_STORAGE_FORCED: Reason = Reason {
+    id: "local-data",
+    severity: Severity::Warning,
+    text: "deleting Pods with local storage",
+};
 const NO_CONTROLLER: Reason = Reason {
     id: "no-controller",
     severity: Severity::Refusal,
     text: "Pods that declare no controller (use --force to override)",
 };
-const NO_CONTROLLER_FORCED: Reason =
-    Reason { id: "no-controller", severity: Severity::Warning, text: "deleting Pods that declare no controller" };
+const NO_CONTROLLER_FORCED: Reason = Reason {
+    id: "no-controller",
+    severity: Severity::Warning,
+    text: "deleting Pods that declare no controller",
+};
 
 /// Asks every rule about one pod.
 pub fn judge(pod: &Pod, rules: &Rules, now: Timestamp) -> Judgement {
@@ -118,21 +127,33 @@ pub fn judge(pod: &Pod, rules: &Rules, now: Timestamp) -> Judgement {
 /// Whether a pod has outlived its own deletion by more than the caller wants to wait for. The deletion timestamp is the
 /// time of the request **plus** the grace period, so the real wait is both together.
 pub fn long_past_deletion(pod: &Pod, limit_seconds: i64, now: Timestamp) -> bool {
-    limit_seconds > 0 && pod.deletion.is_some_and(|at| now.as_second() - at.as_second() > limit_seconds)
+    limit_seconds > 0
+        && pod
+            .deletion
+            .is_some_and(|at| now.as_second() - at.as_second() > limit_seconds)
 }
 
 fn long_deleted(pod: &Pod, rules: &Rules, now: Timestamp) -> Word {
-    if long_past_deletion(pod, rules.allowed.skip_deleted_after, now) { Word::Stay(None) } else { Word::Pass }
+    if long_past_deletion(pod, rules.allowed.skip_deleted_after, now) {
+        Word::Stay(None)
+    } else {
+        Word::Pass
+    }
 }
 
 /// A live DaemonSet would start the pod again at once: its controller does not care about cordons. Only a finished pod
 /// of it goes.
 fn daemon_set(pod: &Pod, rules: &Rules, _: Timestamp) -> Word {
-    let Some(owner) = pod.owner.as_ref().filter(|o| o.is_daemon_set()) else { return Word::Pass };
+    let Some(owner) = pod.owner.as_ref().filter(|o| o.is_daemon_set()) else {
+        return Word::Pass;
+    };
     if pod.finished() {
         return Word::Pass;
     }
-    let gone = rules.daemon_sets.known().is_some_and(|known| !known.contains(&owner.uid));
+    let gone = rules
+        .daemon_sets
+        .known()
+        .is_some_and(|known| !known.contains(&owner.uid));
     match (gone, rules.allowed.force) {
         (false, _) => Word::Stay(Some(DAEMON_SET)),
         (true, true) => Word::Note(DAEMON_SET_GONE_FORCED),

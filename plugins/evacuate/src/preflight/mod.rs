@@ -9,6 +9,6 @@ pub mod owners;
 pub mod pdb;
 pub mod preview;
 pub mod tenants;
-pub mod webhooks;
 #[cfg(test)]
 pub mod testkit;
+pub mod webhooks;

@@ -38,12 +38,6 @@ pub struct Outlook {
     pub class: Class,
     /// Planned pods that need the budget to let them go.
     pub needed: usize,
-    /// Pods that match, without those that are Terminating or finished.
-    pub living: usize,
-    /// Of those, the ones that are Ready.
-    pub healthy: usize,
-    /// How many must stay healthy, computed for `living` pods.
-    pub desired: usize,
 }
 
 /// Judges one budget. `all` are the pods of its namespace; `needed` counts the planned ones that need it. `baseline` is
@@ -55,16 +49,18 @@ pub fn outlook<'a>(
     needed: usize,
     baseline: Option<usize>,
 ) -> Outlook {
-    let living: Vec<&Pod> =
-        all.filter(|p| p.deletion.is_none() && !p.finished() && budget.matches(p)).collect();
+    let living: Vec<&Pod> = all
+        .filter(|p| p.deletion.is_none() && !p.finished() && budget.matches(p))
+        .collect();
     let holders: Vec<ObjRef> = living.iter().filter(|p| !p.ready).map(|p| p.reference()).collect();
     let total = living.len();
-    let healthy = total - holders.len();
     let desired = desired_healthy(&budget.threshold, total);
     let allowed = usize::try_from(budget.allowed).unwrap_or(0);
     let replaced = baseline.is_none_or(|before| total >= before);
     let class = if let Some(message) = &budget.sync_failed {
-        Class::Never { why: format!("the disruption controller cannot count its pods: {message}") }
+        Class::Never {
+            why: format!("the disruption controller cannot count its pods: {message}"),
+        }
     } else if !budget.observed {
         Class::Stale
     } else if let Some(why) = never(budget, total, desired, holders.is_empty() && replaced) {
@@ -72,11 +68,13 @@ pub fn outlook<'a>(
     } else if needed == 0 || allowed >= needed {
         Class::Open
     } else if allowed > 0 {
-        Class::Waves { rounds: needed.div_ceil(allowed) }
+        Class::Waves {
+            rounds: needed.div_ceil(allowed),
+        }
     } else {
         Class::Shut { holders }
     };
-    Outlook { class, needed, living: total, healthy, desired }
+    Outlook { class, needed }
 }
 
 /// How many pods must stay healthy if `total` exist. Percentages round up on both sides, as in the disruption
@@ -98,14 +96,19 @@ fn never(budget: &Budget, total: usize, desired: usize, settled: bool) -> Option
     let stated = budget.stated();
     let hopeless = match &budget.threshold {
         Threshold::MaxUnavailable(text) => matches!(text.as_str(), "0" | "0%"),
-        Threshold::MinAvailable(text) => text.strip_suffix('%').is_some_and(|p| p.parse().is_ok_and(|p: usize| p >= 100)),
+        Threshold::MinAvailable(text) => text
+            .strip_suffix('%')
+            .is_some_and(|p| p.parse().is_ok_and(|p: usize| p >= 100)),
     };
     if hopeless {
         return Some(format!("{stated} allows no eviction at all"));
     }
     (settled && total > 0 && total <= desired).then(|| {
         let pods = if total == 1 { "pod is" } else { "pods are" };
-        format!("{stated} with {total} healthy {pods} all that there {}", if total == 1 { "is" } else { "are" })
+        format!(
+            "{stated} with {total} healthy {pods} all that there {}",
+            if total == 1 { "is" } else { "are" }
+        )
     })
 }
 

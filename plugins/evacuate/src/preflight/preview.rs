@@ -76,8 +76,10 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
     let nodes: Vec<String> = facts.targets.iter().map(|n| n.name.clone()).collect();
     let mut pods: Vec<&Pod> = looked_at(facts, &nodes).collect();
     pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-    let judged: Vec<(&Pod, Judgement)> =
-        pods.into_iter().map(|pod| (pod, filters::judge(pod, &asked.rules, facts.now))).collect();
+    let judged: Vec<(&Pod, Judgement)> = pods
+        .into_iter()
+        .map(|pod| (pod, filters::judge(pod, &asked.rules, facts.now)))
+        .collect();
     let planned: Vec<&Pod> = judged.iter().filter(|(_, j)| j.goes).map(|(p, _)| *p).collect();
 
     let mut findings = grouped(&judged);
@@ -108,7 +110,12 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
         }
     });
     let pods = plans.collect();
-    Preview { nodes, pods, budgets: consent.budgets, findings }
+    Preview {
+        nodes,
+        pods,
+        budgets: consent.budgets,
+        findings,
+    }
 }
 
 /// Pods on the nodes, less those that `--pod-selector` leaves out.
@@ -165,7 +172,11 @@ pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
     let volumes_of = |pod: &Pod| -> Vec<String> {
         let known = facts.volumes.known();
         let names = pod.claims.iter().filter_map(|claim| {
-            known?.claims.get(&(pod.namespace.clone(), claim.name.clone())).filter(|v| !v.is_empty()).cloned()
+            known?
+                .claims
+                .get(&(pod.namespace.clone(), claim.name.clone()))
+                .filter(|v| !v.is_empty())
+                .cloned()
         });
         names.collect()
     };
@@ -175,11 +186,17 @@ pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
             name: node.name.clone(),
             cordoned: node.unschedulable,
             judged: on_node().map(|p| p.uid.clone()).collect(),
-            volumes: on_node().map(|p| (p.uid.clone(), volumes_of(p))).filter(|(_, v)| !v.is_empty()).collect(),
+            volumes: on_node()
+                .map(|p| (p.uid.clone(), volumes_of(p)))
+                .filter(|(_, v)| !v.is_empty())
+                .collect(),
         }
     });
     let baseline = facts.budgets.known().into_iter().flatten().map(|budget| {
-        let living = facts.pods.iter().filter(|p| p.deletion.is_none() && !p.finished() && budget.matches(p));
+        let living = facts
+            .pods
+            .iter()
+            .filter(|p| p.deletion.is_none() && !p.finished() && budget.matches(p));
         (budget.uid.clone(), living.count())
     });
     let namespaces: BTreeSet<String> = preview.going().filter_map(|p| p.pod.namespace.clone()).collect();

@@ -56,6 +56,8 @@ struct MoveDoc {
     from: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<Verb>,
+    /// Seconds after the run began.
+    gone_after: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,7 +142,10 @@ fn plan_doc(preview: &Preview) -> PlanDoc<'_> {
         needed_healthy: b.has_needs.1,
         pods_in_plan: b.outlook.needed,
     });
-    PlanDoc { pods: pods.collect(), budgets: budgets.collect() }
+    PlanDoc {
+        pods: pods.collect(),
+        budgets: budgets.collect(),
+    }
 }
 
 /// The document of a preview: a dry run, or a refusal.
@@ -181,7 +186,9 @@ pub fn of_run<'a>(
     #[allow(clippy::cast_precision_loss)]
     let seconds = |milliseconds: i64| (milliseconds as f64) / 1_000.0;
     let nodes = state.node_rows().into_iter().map(|node| NodeDoc {
-        seconds: node.began.map(|began| seconds(node.ended.unwrap_or(state.now()) - began)),
+        seconds: node
+            .began
+            .map(|began| seconds(node.ended.unwrap_or(state.now()) - began)),
         name: node.name,
         state: node.state.into(),
         reason: node.why,
@@ -194,8 +201,12 @@ pub fn of_run<'a>(
         pod: one.departed.pod.clone(),
         from: one.departed.node.clone(),
         by: one.departed.verb,
+        gone_after: seconds(one.departed.at - state.started()),
         owner: one.departed.owner.as_ref().map(|o| format!("{}/{}", o.kind, o.name)),
-        successor: one.successor.clone().map(|(name, node, ready)| SuccessorDoc { name, node, ready }),
+        successor: one
+            .successor
+            .clone()
+            .map(|(name, node, ready)| SuccessorDoc { name, node, ready }),
     });
     let remaining = state.pod_rows().into_iter().map(|row| RemainingDoc {
         pod: row.pod,
@@ -207,7 +218,10 @@ pub fn of_run<'a>(
         kind: "Evacuation",
         version: 1,
         dry_run: "none",
-        outcome: serde_json::to_value(outcome).ok().and_then(|v| v.as_str().map(Into::into)).unwrap_or_default(),
+        outcome: serde_json::to_value(outcome)
+            .ok()
+            .and_then(|v| v.as_str().map(Into::into))
+            .unwrap_or_default(),
         exit_code: exit.code(),
         seconds: Some(seconds(state.now() - state.started())),
         nodes: nodes.collect(),

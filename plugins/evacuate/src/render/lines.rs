@@ -38,7 +38,10 @@ impl Watcher for Lines<'_> {
             Note::Going { pod, verb: Verb::Evict } => self.data(&format!("evicting pod {}", short(pod))),
             Note::Going { .. } => {}
             Note::Gone { pod, verb: Verb::Evict } => self.data(&format!("pod/{} evicted", pod.name)),
-            Note::Gone { pod, verb: Verb::Delete } => self.data(&format!("pod/{} deleted", pod.name)),
+            Note::Gone {
+                pod,
+                verb: Verb::Delete,
+            } => self.data(&format!("pod/{} deleted", pod.name)),
             Note::Skipped { pod } => self.data(&format!(
                 "pod {:?} has DeletionTimestamp older than {} seconds, skipping",
                 pod.name, self.skip_after
@@ -54,19 +57,41 @@ impl Watcher for Lines<'_> {
 /// What goes to stderr, in every form of output.
 pub fn talk(ui: &Ui, note: &Note) {
     match note {
-        Note::Blocked { budget: Some(budget), pod, text } => {
-            ui.warning(&format!("budget {} blocks the eviction of {}: {}", short(budget), short(pod), escape(text)));
+        Note::Blocked {
+            budget: Some(budget),
+            pod,
+            text,
+        } => {
+            ui.warning(&format!(
+                "budget {} blocks the eviction of {}: {}",
+                short(budget),
+                short(pod),
+                escape(text)
+            ));
         }
-        Note::Blocked { budget: None, pod, text } => {
+        Note::Blocked {
+            budget: None,
+            pod,
+            text,
+        } => {
             ui.warning(&format!("the eviction of {} is blocked: {}", short(pod), escape(text)));
         }
         Note::Trouble { pod, text } => ui.warning(&format!("pod {}: {}", short(pod), escape(text))),
         Note::Warning(text) => ui.warning(&escape(text)),
         Note::Failed { pod, text } => {
-            ui.status(&format!("{} cannot move pod {}: {}", ui.styles().bad("error:"), short(pod), escape(text)));
+            ui.status(&format!(
+                "{} cannot move pod {}: {}",
+                ui.styles().bad("error:"),
+                short(pod),
+                escape(text)
+            ));
         }
         Note::NotDrained { node, text } => {
-            ui.status(&format!("{} unable to drain node {node:?}: {}", ui.styles().bad("error:"), escape(text)));
+            ui.status(&format!(
+                "{} unable to drain node {node:?}: {}",
+                ui.styles().bad("error:"),
+                escape(text)
+            ));
         }
         _ => {}
     }

@@ -28,7 +28,11 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// A view at the bottom of the terminal.
     pub fn new(ui: &'a Ui) -> Self {
-        Self { ui, live: ui.live(), drawn: None }
+        Self {
+            ui,
+            live: ui.live(),
+            drawn: None,
+        }
     }
 }
 
@@ -68,9 +72,16 @@ fn block(state: &State, styles: &Styles) -> String {
         let name = styles.bold(&escape(&node.name));
         text += &match node.state {
             "Drained" => format!("{name}  {}  {} gone\n", styles.good("Drained"), node.gone),
-            "NotDrained" => format!("{name}  {}  {}\n", styles.bad("NotDrained"), escape(&node.why.unwrap_or_default())),
+            "NotDrained" => format!(
+                "{name}  {}  {}\n",
+                styles.bad("NotDrained"),
+                escape(&node.why.unwrap_or_default())
+            ),
             "Queued" | "Cordoning" => format!("{name}  {}\n", styles.dim(node.state)),
-            "Detaching" => format!("{name}  Detaching  volumes: {}  {since}\n", escape(&node.attached.join(", "))),
+            "Detaching" => format!(
+                "{name}  Detaching  volumes: {}  {since}\n",
+                escape(&node.attached.join(", "))
+            ),
             word => format!("{name}  {word}  {} of {total} gone  {since}\n", node.gone),
         };
     }
@@ -93,7 +104,12 @@ fn block(state: &State, styles: &Styles) -> String {
             "Blocked" | "Retrying" | "Checking" => styles.warn(row.state),
             state => state.to_owned(),
         };
-        vec![escape(&short(&row.pod)), state, row.since.map(age).unwrap_or_default(), escape(&row.reason)]
+        vec![
+            escape(&short(&row.pod)),
+            state,
+            row.since.map(age).unwrap_or_default(),
+            escape(&row.reason),
+        ]
     });
     text += &table(&["POD", "STATE", "AGE", "REASON"], shown.collect());
     if more > 0 {

@@ -23,10 +23,17 @@ pub fn sentence(finding: &Finding) -> String {
     if finding.subjects.is_empty() {
         return finding.evidence.clone();
     }
-    let all = matches!(finding.id, "daemonset" | "daemonset-missing" | "local-data" | "no-controller");
+    let all = matches!(
+        finding.id,
+        "daemonset" | "daemonset-missing" | "local-data" | "no-controller"
+    );
     let shown = if all { finding.subjects.len() } else { SHOWN };
     let names: Vec<String> = finding.subjects.iter().take(shown).map(short).collect();
     let more = finding.subjects.len().saturating_sub(shown);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     format!("{}: {}{more}", finding.evidence, names.join(", "))
 }

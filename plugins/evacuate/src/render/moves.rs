@@ -17,7 +17,10 @@ pub struct Move<'a> {
 /// matter, except for StatefulSets, where the name tells.
 pub fn moves<'a>(departed: &'a [Departed], before: &BTreeSet<String>, after: &[Pod]) -> Vec<Move<'a>> {
     let mut fresh = BTreeMap::<&str, Vec<&Pod>>::new();
-    for pod in after.iter().filter(|p| p.deletion.is_none() && !before.contains(&p.uid)) {
+    for pod in after
+        .iter()
+        .filter(|p| p.deletion.is_none() && !before.contains(&p.uid))
+    {
         if let Some(owner) = &pod.owner {
             fresh.entry(owner.uid.as_str()).or_default().push(pod);
         }
@@ -28,7 +31,11 @@ pub fn moves<'a>(departed: &'a [Departed], before: &BTreeSet<String>, after: &[P
         pods.reverse();
     }
     let pairs = departed.iter().map(|gone| {
-        let candidates = gone.owner.as_ref().filter(|_| !gone.finished).and_then(|o| fresh.get_mut(o.uid.as_str()));
+        let candidates = gone
+            .owner
+            .as_ref()
+            .filter(|_| !gone.finished)
+            .and_then(|o| fresh.get_mut(o.uid.as_str()));
         let successor = candidates.and_then(|pods| {
             let same = pods.iter().position(|p| p.name == gone.pod.name);
             match same {
@@ -36,7 +43,10 @@ pub fn moves<'a>(departed: &'a [Departed], before: &BTreeSet<String>, after: &[P
                 None => pods.pop(),
             }
         });
-        Move { departed: gone, successor: successor.map(|p| (p.name.clone(), p.node.clone(), p.ready)) }
+        Move {
+            departed: gone,
+            successor: successor.map(|p| (p.name.clone(), p.node.clone(), p.ready)),
+        }
     });
     pairs.collect()
 }
@@ -78,7 +88,12 @@ mod tests {
 
     #[test]
     fn successors_are_paired_by_owner_and_by_name_where_it_stays() {
-        let departed = [gone("set-0", "set"), gone("set-1", "set"), gone("rs-a", "rs"), gone("lost", "none")];
+        let departed = [
+            gone("set-0", "set"),
+            gone("set-1", "set"),
+            gone("rs-a", "rs"),
+            gone("lost", "none"),
+        ];
         let after = [
             pod("set-1", "new1", "set", "n3"),
             pod("set-0", "new0", "set", "n2"),
@@ -87,7 +102,10 @@ mod tests {
         ];
         let before = BTreeSet::from(["old".to_owned()]);
         let found = moves(&departed, &before, &after);
-        let nodes: Vec<Option<&str>> = found.iter().map(|m| m.successor.as_ref().map(|s| s.1.as_str())).collect();
+        let nodes: Vec<Option<&str>> = found
+            .iter()
+            .map(|m| m.successor.as_ref().map(|s| s.1.as_str()))
+            .collect();
         assert_eq!(nodes, [Some("n2"), Some("n3"), Some(""), None]);
     }
 }

@@ -14,7 +14,10 @@ use crate::engine::{State, event::Outcome};
 pub fn show(ui: &Ui, state: &State, outcome: Outcome, moves: &[Move<'_>], wide: bool) {
     let styles = ui.styles();
     if wide && !moves.is_empty() {
-        ui.data(&table(&["NAMESPACE", "POD", "FROM", "TO", "SUCCESSOR", "READY"], moves.iter().map(row).collect()));
+        ui.data(&table(
+            &["NAMESPACE", "POD", "FROM", "TO", "SUCCESSOR", "READY"],
+            moves.iter().map(row).collect(),
+        ));
     }
     for node in state.node_rows() {
         let took = match (node.began, node.ended) {
@@ -28,7 +31,11 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moves: &[Move<'_>], wide: 
         };
         let name = styles.bold(&escape(&node.name));
         let moved: Vec<&Move<'_>> = moves.iter().filter(|m| m.departed.node == node.name).collect();
-        let mut line = format!("{name}: {word}{took}; {} gone{}", plural(moved.len(), "pod"), destinations(&moved));
+        let mut line = format!(
+            "{name}: {word}{took}; {} gone{}",
+            plural(moved.len(), "pod"),
+            destinations(&moved)
+        );
         if node.left > 0 {
             line += &format!("; {} left", plural(node.left, "pod"));
         }
@@ -37,7 +44,11 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moves: &[Move<'_>], wide: 
         }
         ui.status(&line);
         if outcome != Outcome::Done && node.cordoned && node.state != "Drained" {
-            let by = if node.cordoned_by_us { "stays cordoned" } else { "was cordoned before and stays so" };
+            let by = if node.cordoned_by_us {
+                "stays cordoned"
+            } else {
+                "was cordoned before and stays so"
+            };
             ui.status(&format!(
                 "  {} it {by}; run again to go on, or 'kubectl uncordon {}' to put it back",
                 styles.accent("hint:"),
@@ -50,7 +61,12 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moves: &[Move<'_>], wide: 
         const SHOWN: usize = 40;
         let more = left.len().saturating_sub(SHOWN);
         let rows = left.into_iter().take(SHOWN).map(|r| {
-            vec![escape(&r.node), escape(&short(&r.pod)), r.state.to_owned(), escape(&r.reason)]
+            vec![
+                escape(&r.node),
+                escape(&short(&r.pod)),
+                r.state.to_owned(),
+                escape(&r.reason),
+            ]
         });
         ui.status(&table(&["NODE", "POD LEFT", "STATE", "REASON"], rows.collect()));
         if more > 0 {
@@ -70,9 +86,17 @@ fn row(one: &Move<'_>) -> Vec<String> {
         escape(one.departed.pod.namespace.as_deref().unwrap_or_default()),
         escape(&one.departed.pod.name),
         escape(&one.departed.node),
-        if one.successor.is_some() && node.is_empty() { "<pending>".to_owned() } else { escape(&node) },
+        if one.successor.is_some() && node.is_empty() {
+            "<pending>".to_owned()
+        } else {
+            escape(&node)
+        },
         escape(&name),
-        if one.successor.is_some() { ready.to_string() } else { String::new() },
+        if one.successor.is_some() {
+            ready.to_string()
+        } else {
+            String::new()
+        },
     ]
 }
 
@@ -90,7 +114,11 @@ fn destinations(moves: &[&Move<'_>]) -> String {
     let mut to: Vec<(String, usize)> = to.into_iter().collect();
     to.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let others: usize = to.iter().skip(5).map(|(_, count)| count).sum();
-    let mut parts: Vec<String> = to.iter().take(5).map(|(node, count)| format!("{count} to {node}")).collect();
+    let mut parts: Vec<String> = to
+        .iter()
+        .take(5)
+        .map(|(node, count)| format!("{count} to {node}"))
+        .collect();
     if others > 0 {
         parts.push(format!("{others} to other nodes"));
     }
@@ -100,7 +128,11 @@ fn destinations(moves: &[&Move<'_>]) -> String {
     if none > 0 {
         parts.push(format!("{none} not replaced"));
     }
-    if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", parts.join(", "))
+    }
 }
 
 /// Short times with a tenth of a second, longer ones as kubectl shows ages.

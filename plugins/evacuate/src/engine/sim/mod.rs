@@ -43,11 +43,17 @@ fn shapes() -> impl Strategy<Value = Shape> {
 #[test]
 fn keeps_its_invariants_in_every_order() {
     let from_env = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     let seed = from_env("UPKEEP_SEED").unwrap_or(u64::from(now.subsec_nanos()) ^ now.as_secs());
     let cases = from_env("UPKEEP_CASES").unwrap_or(100_000);
     // Past the capture of the test harness: a green run names its seed too.
-    writeln!(std::io::stderr(), "engine: {cases} random event orders, UPKEEP_SEED={seed}").unwrap();
+    writeln!(
+        std::io::stderr(),
+        "engine: {cases} random event orders, UPKEEP_SEED={seed}"
+    )
+    .unwrap();
     let config = Config {
         cases: u32::try_from(cases).unwrap(),
         rng_seed: RngSeed::Fixed(seed),

@@ -87,7 +87,12 @@ impl World {
             now: 1_000_000,
             steps: 0,
             pods: BTreeMap::new(),
-            budgets: (0..shape.budgets).map(|_| SimBudget { allowed: 1, changed: false }).collect(),
+            budgets: (0..shape.budgets)
+                .map(|_| SimBudget {
+                    allowed: 1,
+                    changed: false,
+                })
+                .collect(),
             news: BTreeMap::new(),
             open: Vec::new(),
             cordoned: BTreeSet::new(),
@@ -126,10 +131,17 @@ impl World {
         let n = self.next_uid;
         self.next_uid += 1;
         let kind = self.roll(12);
-        let budget = (self.shape.budgets > 0 && kind < 7).then(|| usize::try_from(self.roll(8)).unwrap() % self.shape.budgets);
+        let budget =
+            (self.shape.budgets > 0 && kind < 7).then(|| usize::try_from(self.roll(8)).unwrap() % self.shape.budgets);
         let (owner, movable) = match kind {
-            11 => (json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "ds", "uid": "ds", "controller": true}]), false),
-            _ => (json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs", "controller": true}]), true),
+            11 => (
+                json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "ds", "uid": "ds", "controller": true}]),
+                false,
+            ),
+            _ => (
+                json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs", "controller": true}]),
+                true,
+            ),
         };
         let pod: api::Pod = serde_json::from_value(json!({
             "metadata": {"namespace": "ns", "name": format!("p{}", n % 7), "uid": format!("u{n}"), "ownerReferences": owner,
@@ -140,7 +152,15 @@ impl World {
         .unwrap();
         let pod = Pod::from(pod);
         self.tell(node, Change::Applied(pod.clone()));
-        self.pods.insert(pod.uid.clone(), SimPod { pod, budget, movable, born: self.steps });
+        self.pods.insert(
+            pod.uid.clone(),
+            SimPod {
+                pod,
+                budget,
+                movable,
+                born: self.steps,
+            },
+        );
     }
 
     fn tell(&mut self, node: &str, change: Change<Pod>) {
@@ -155,7 +175,11 @@ impl World {
             judged: self.pods.keys().cloned().collect(),
             ..Target::default()
         });
-        Plan { targets: targets.collect(), budgets: Some(self.budget_list()), ..Plan::default() }
+        Plan {
+            targets: targets.collect(),
+            budgets: Some(self.budget_list()),
+            ..Plan::default()
+        }
     }
 
     fn budget(&self, i: usize) -> Budget {
@@ -166,7 +190,9 @@ impl World {
             "status": {"observedGeneration": 1, "disruptionsAllowed": allowed, "currentHealthy": 1 + allowed,
                 "desiredHealthy": 1, "expectedPods": 3},
         });
-        serde_json::from_value::<k8s_openapi::api::policy::v1::PodDisruptionBudget>(object).unwrap().into()
+        serde_json::from_value::<k8s_openapi::api::policy::v1::PodDisruptionBudget>(object)
+            .unwrap()
+            .into()
     }
 
     fn budget_list(&self) -> Vec<Budget> {
@@ -179,9 +205,17 @@ impl World {
         while self.finished.is_none() {
             self.steps += 1;
             if self.steps > MAX_STEPS {
-                return fail(format!("no end in a fair world: {:?} {:?}", self.state.pod_rows(), self.state.node_rows()));
+                return fail(format!(
+                    "no end in a fair world: {:?} {:?}",
+                    self.state.pod_rows(),
+                    self.state.node_rows()
+                ));
             }
-            if self.steps < CHAOS { self.chaos()? } else { self.fair()? }
+            if self.steps < CHAOS {
+                self.chaos()?
+            } else {
+                self.fair()?
+            }
         }
         self.check_end()
     }
@@ -217,7 +251,11 @@ impl World {
                 let node = json!({"metadata": {"name": "n0"}, "spec": {"unschedulable": false}});
                 let node = serde_json::from_value::<api::Node>(node).unwrap().into();
                 self.cordoned.insert("n0".into());
-                let change = if self.one_in(2) { Change::Applied(node) } else { Change::Gone(node) };
+                let change = if self.one_in(2) {
+                    Change::Applied(node)
+                } else {
+                    Change::Gone(node)
+                };
                 self.feed(What::Node(change))
             }
             _ => self.answer_one(false),
@@ -251,13 +289,22 @@ impl World {
     }
 
     fn deliver_one(&mut self) -> Result<(), TestCaseError> {
-        let nodes: Vec<String> = self.news.iter().filter(|(_, q)| !q.is_empty()).map(|(n, _)| n.clone()).collect();
+        let nodes: Vec<String> = self
+            .news
+            .iter()
+            .filter(|(_, q)| !q.is_empty())
+            .map(|(n, _)| n.clone())
+            .collect();
         if nodes.is_empty() {
             return Ok(());
         }
         let node = nodes[usize::try_from(self.roll(8)).unwrap() % nodes.len()].clone();
         let change = self.news.get_mut(&node).and_then(VecDeque::pop_front).unwrap();
-        self.feed(What::Pods { node, change, call: None })
+        self.feed(What::Pods {
+            node,
+            change,
+            call: None,
+        })
     }
 
     /// The watch breaks: what was not delivered is lost, and a fresh list comes instead.
@@ -272,11 +319,20 @@ impl World {
     }
 
     fn on(&self, node: &str) -> Vec<Pod> {
-        self.pods.values().filter(|p| p.pod.node == node).map(|p| p.pod.clone()).collect()
+        self.pods
+            .values()
+            .filter(|p| p.pod.node == node)
+            .map(|p| p.pod.clone())
+            .collect()
     }
 
     fn terminate_one(&mut self) -> Result<(), TestCaseError> {
-        let dying: Vec<String> = self.pods.iter().filter(|(_, p)| p.pod.deletion.is_some()).map(|(u, _)| u.clone()).collect();
+        let dying: Vec<String> = self
+            .pods
+            .iter()
+            .filter(|(_, p)| p.pod.deletion.is_some())
+            .map(|(u, _)| u.clone())
+            .collect();
         let Some(uid) = dying.first() else { return Ok(()) };
         let gone = self.pods.remove(uid).unwrap();
         self.tell(&gone.pod.node.clone(), Change::Gone(gone.pod));
@@ -298,11 +354,16 @@ impl World {
 
     /// Lets one pod go, as the API server would.
     fn perform(&mut self, uid: &str, node_at_command: bool, counted: bool) -> Reply {
-        let Some(sim) = self.pods.get_mut(uid) else { return Reply::NotFound };
+        let Some(sim) = self.pods.get_mut(uid) else {
+            return Reply::NotFound;
+        };
         assert!(node_at_command);
         if let Some(b) = sim.budget.filter(|_| counted && sim.pod.deletion.is_none()) {
             if self.budgets[b].allowed <= 0 {
-                return Reply::OverBudget { message: "no".into(), retry_after: Some(0) };
+                return Reply::OverBudget {
+                    message: "no".into(),
+                    retry_after: Some(0),
+                };
             }
             self.budgets[b].allowed -= 1;
             self.budgets[b].changed = true;
@@ -332,19 +393,30 @@ impl World {
                 }
                 self.feed(What::Reply { call, reply })
             }
-            Command::Uncordon { .. } => self.feed(What::Reply { call, reply: Reply::Accepted }),
+            Command::Uncordon { .. } => self.feed(What::Reply {
+                call,
+                reply: Reply::Accepted,
+            }),
             Command::List { node, .. } => {
                 if fault {
-                    return self.feed(What::Reply { call, reply: Reply::Lost("cut".into()) });
+                    return self.feed(What::Reply {
+                        call,
+                        reply: Reply::Lost("cut".into()),
+                    });
                 }
                 self.last_list.insert(node.clone(), self.steps);
                 let change = Change::Listed(self.on(&node));
-                self.feed(What::Pods { node, change, call: Some(call) })
+                self.feed(What::Pods {
+                    node,
+                    change,
+                    call: Some(call),
+                })
             }
             Command::Evict { pod, .. } | Command::Delete { pod, .. } => {
                 let sim_budget = self.pods.get(&pod.uid).and_then(|p| p.budget);
                 if let Some(b) = sim_budget {
-                    *self.in_flight.entry(b).or_default() = self.in_flight.get(&b).copied().unwrap_or(1).saturating_sub(1);
+                    *self.in_flight.entry(b).or_default() =
+                        self.in_flight.get(&b).copied().unwrap_or(1).saturating_sub(1);
                 }
                 self.asked_without_answer.remove(&pod.uid);
                 let reply = match self.roll(9) {
@@ -393,7 +465,10 @@ impl World {
                     let mut pods: Vec<Pod> = self.pods.values().map(|p| p.pod.clone()).collect();
                     pods.iter_mut().for_each(|p| p.ready = false);
                     let budget = budget.clone();
-                    self.feed(What::BudgetPods { budget, pods: Some(pods) })?;
+                    self.feed(What::BudgetPods {
+                        budget,
+                        pods: Some(pods),
+                    })?;
                     continue;
                 }
                 Command::Finish(outcome) => {
@@ -426,7 +501,10 @@ impl World {
                 let flying = self.in_flight.entry(b).or_default();
                 *flying += 1;
                 if self.shape.on_blocked != 3 && *flying > usize::try_from(self.seen_allowed[b].max(1)).unwrap() {
-                    return fail(format!("{flying} in flight under a budget that allows {}", self.seen_allowed[b]));
+                    return fail(format!(
+                        "{flying} in flight under a budget that allows {}",
+                        self.seen_allowed[b]
+                    ));
                 }
             }
         }
@@ -437,9 +515,7 @@ impl World {
     }
 
     fn check_end(&self) -> Result<(), TestCaseError> {
-        let left = |p: &&SimPod| {
-            p.movable && self.last_list.get(&p.pod.node).is_none_or(|listed| p.born < *listed)
-        };
+        let left = |p: &&SimPod| p.movable && self.last_list.get(&p.pod.node).is_none_or(|listed| p.born < *listed);
         let mut remaining = self.pods.values().filter(left);
         match self.finished {
             Some(Outcome::Done) => match remaining.next() {
@@ -448,7 +524,11 @@ impl World {
             },
             Some(Outcome::Deadline) => {
                 let deadline = 1_000_000 + self.shape.deadline.unwrap_or(At::MAX / 2);
-                if self.now < deadline { fail("ended before its time".into()) } else { Ok(()) }
+                if self.now < deadline {
+                    fail("ended before its time".into())
+                } else {
+                    Ok(())
+                }
             }
             Some(Outcome::Interrupted) if !self.interrupted => fail("interrupted by nobody".into()),
             _ if self.shape.deadline.is_some_and(|d| self.now > 1_000_000 + d + 200_000) => fail("too late".into()),
@@ -459,7 +539,10 @@ impl World {
 
 fn settings(shape: &Shape, now: At) -> Settings {
     Settings {
-        rules: Rules { allowed: Allowed::default(), daemon_sets: Seen::Known(BTreeSet::from(["ds".to_owned()])) },
+        rules: Rules {
+            allowed: Allowed::default(),
+            daemon_sets: Seen::Known(BTreeSet::from(["ds".to_owned()])),
+        },
         verb: Verb::Evict,
         grace: None,
         deadline: shape.deadline.map(|d| now + d),

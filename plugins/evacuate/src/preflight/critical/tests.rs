@@ -194,7 +194,6 @@ fn data_that_stay() {
             name: "v".into(),
             node_affinity: None,
             labels: BTreeMap::new(),
-            access_modes: vec![],
             local,
         };
         facts.volumes = Seen::Known(Volumes {

@@ -187,7 +187,6 @@ fn volumes_stay_where_they_are() {
             {"matchExpressions": [{"key": ZONE, "operator": "In", "values": [zone]}]}]}))
         .unwrap(),
         labels: BTreeMap::new(),
-        access_modes: vec!["ReadWriteOnce".into()],
         local: false,
     };
     let claimed =
