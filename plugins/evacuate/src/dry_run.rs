@@ -126,7 +126,7 @@ async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Ver
         (plan, answer)
     });
     let answers: Vec<(&PodPlan, kube::Result<()>)> =
-        futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
     let mut groups = BTreeMap::<(Severity, String), Vec<&PodPlan>>::new();
     let mut yes = Vec::new();
     for (plan, answer) in answers {

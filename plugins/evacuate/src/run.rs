@@ -136,12 +136,14 @@ async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
     drop(watcher);
 
     let exit = ended.signal.unwrap_or_else(|| exit_of(ended.outcome));
-    let after = if ended.signal.is_some() {
-        Vec::new()
-    } else {
-        successors(&connection, &state, cli.chunk_size).await
+    // Somebody waits for the end of a run that was to end; a healthy server needs no time for this.
+    let patience = match (ended.signal, ended.outcome) {
+        (Some(_), _) => Duration::ZERO,
+        (None, Outcome::Deadline) => Duration::from_millis(500),
+        (None, _) => Duration::from_secs(10),
     };
-    let moved = render::moves::moves(state.departed(), &before, &after);
+    let after = successors(&connection, &state, cli.chunk_size, patience).await;
+    let moved = render::moves::moves(state.departed(), &before, after.as_deref().unwrap_or_default());
     match form {
         Format::Json | Format::Yaml => {
             ui.document(&output::document(
@@ -154,7 +156,13 @@ async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
                 ui.data(&format!("node/{}", node.name));
             }
         }
-        Format::Table | Format::Wide => render::report::show(ui, &state, ended.outcome, &moved, form == Format::Wide),
+        Format::Table | Format::Wide => {
+            let moved = render::report::Moved {
+                moves: &moved,
+                complete: after.is_some(),
+            };
+            render::report::show(ui, &state, ended.outcome, &moved, form == Format::Wide);
+        }
     }
     Ok(exit)
 }
@@ -298,9 +306,9 @@ fn exit_of(outcome: Outcome) -> Exit {
     }
 }
 
-/// The pods of the namespaces that pods have left, to tell what took their place. Only for the report: where it cannot
-/// be read, successors are simply not named.
-async fn successors(connection: &Connection, state: &State, chunk: u32) -> Vec<Pod> {
+/// The pods of the namespaces that pods have left, to tell what took their place. Only for the report: where they cannot
+/// be read in time, nothing is said about successors.
+async fn successors(connection: &Connection, state: &State, chunk: u32, patience: Duration) -> Option<Vec<Pod>> {
     const FEW: usize = 8;
     let namespaces: BTreeSet<&str> = state
         .departed()
@@ -308,27 +316,22 @@ async fn successors(connection: &Connection, state: &State, chunk: u32) -> Vec<P
         .filter_map(|d| d.pod.namespace.as_deref())
         .collect();
     if namespaces.is_empty() {
-        return Vec::new();
+        return Some(Vec::new());
     }
-    let limit = Duration::from_secs(10);
     let reading = async {
         if namespaces.len() > FEW {
             let lists = Lists::new(connection, chunk);
-            return lists
-                .all::<core::Pod, Pod>(ListParams::default())
-                .await
-                .unwrap_or_default();
+            return lists.all::<core::Pod, Pod>(ListParams::default()).await;
         }
         let each = namespaces.iter().map(|namespace| {
             let api = kube::Api::<core::Pod>::namespaced(connection.client.clone(), namespace);
             async move {
                 let fetch = async |params: ListParams| api.list(&params).await;
-                gather::pages::<_, Pod>(fetch, ListParams::default(), chunk)
-                    .await
-                    .unwrap_or_default()
+                gather::pages::<_, Pod>(fetch, ListParams::default(), chunk).await
             }
         });
-        futures::future::join_all(each).await.into_iter().flatten().collect()
+        let lists = futures::future::try_join_all(each).await?;
+        Ok(lists.into_iter().flatten().collect())
     };
-    tokio::time::timeout(limit, reading).await.unwrap_or_default()
+    tokio::time::timeout(patience, reading).await.ok()?.ok()
 }

@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::{core::v1 as core, policy::v1::PodDisruptionBudget, storage::v1::VolumeAttachment};
 use kube::{
     Api, Resource,
+    api::ListParams,
     runtime::{
         WatchStreamExt as _,
         utils::Backoff,
@@ -21,6 +22,9 @@ use crate::{
 
 /// Seconds after which the server ends a watch by itself; the client takes longer silence for a dead connection.
 const SERVER_TIMEOUT: u32 = 60;
+
+/// Between two lists of what cannot be watched.
+const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Where news goes.
 pub type Sender = tokio::sync::mpsc::UnboundedSender<What>;
@@ -127,15 +131,20 @@ pub async fn pods(api: Api<core::Pod>, node: String, selector: Option<String>, t
 
 /// All budgets.
 pub async fn budgets(api: Api<PodDisruptionBudget>, to: Sender) {
-    follow(api, watcher::Config::default(), move |change| {
-        to.send(What::Budgets(change)).is_ok()
-    })
-    .await;
+    let sent = to.clone();
+    let tell = move |change| sent.send(What::Budgets(change)).is_ok();
+    if follow(api, watcher::Config::default(), tell).await.is_some() {
+        let _ = to.send(What::Unwatchable {
+            resource: "poddisruptionbudgets.policy",
+            consequence: "a budget that opens is noticed late",
+        });
+    }
 }
 
 /// One node: somebody may uncordon or delete it.
 pub async fn node(api: Api<core::Node>, name: String, to: Sender) {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let sent = to.clone();
     let tell = move |change: Change<Node>| {
         let what = match change {
             Change::Listed(nodes) if nodes.is_empty() => {
@@ -150,15 +159,20 @@ pub async fn node(api: Api<core::Node>, name: String, to: Sender) {
             }
             change => What::Node(change),
         };
-        to.send(what).is_ok()
+        sent.send(what).is_ok()
     };
-    follow(api, config, tell).await;
+    if follow(api, config, tell).await.is_some() {
+        let _ = to.send(What::Unwatchable {
+            resource: "nodes",
+            consequence: "it is not noticed when someone uncordons or deletes one",
+        });
+    }
 }
 
 /// Pods of one namespace, wherever they run. The engine holds all namespaces as one set, so a list is told one by one.
 pub async fn elsewhere(api: Api<core::Pod>, to: Sender) {
     let mut known = BTreeMap::<String, Pod>::new();
-    let tell = move |change: Change<Pod>| {
+    let mut tell = move |change: Change<Pod>| {
         let changes: Vec<Change<Pod>> = match change {
             Change::Listed(pods) => {
                 let fresh: BTreeMap<String, Pod> = pods.into_iter().map(|p| (p.uid.clone(), p)).collect();
@@ -169,13 +183,31 @@ pub async fn elsewhere(api: Api<core::Pod>, to: Sender) {
                     .map(|(_, p)| Change::Gone(p));
                 gone.chain(known.values().cloned().map(Change::Applied)).collect()
             }
-            change => vec![change],
+            Change::Applied(pod) => {
+                known.insert(pod.uid.clone(), pod.clone());
+                vec![Change::Applied(pod)]
+            }
+            Change::Gone(pod) => {
+                known.remove(&pod.uid);
+                vec![Change::Gone(pod)]
+            }
         };
         changes
             .into_iter()
             .all(|change| to.send(What::Elsewhere(change)).is_ok())
     };
-    follow(api, watcher::Config::default(), tell).await;
+    if follow(api.clone(), watcher::Config::default(), &mut tell).await.is_none() {
+        return;
+    }
+    // Without the watch, lists in an interval must do.
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        if let Ok(pods) = api.list(&ListParams::default()).await
+            && !tell(Change::Listed(pods.into_iter().map(Pod::from).collect()))
+        {
+            return;
+        }
+    }
 }
 
 /// Volumes that are attached to one node.

@@ -2,7 +2,7 @@
 
 use super::{
     OnBlocked, State,
-    event::{At, Command, Note, Reply, Verb},
+    event::{At, Call, Command, Note, Reply, Verb},
     pods::{Blocked, Key, Standing},
 };
 use crate::facts::Uid;
@@ -32,13 +32,14 @@ impl Reply {
 }
 
 impl State {
-    pub(super) fn move_answered(&mut self, key: &Key, verb: Verb, budget: Option<Uid>, reply: Reply) {
+    pub(super) fn move_answered(&mut self, call: Call, key: &Key, verb: Verb, budget: Option<Uid>, reply: Reply) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(ledger) = budget.as_deref().and_then(|b| self.ledgers.get_mut(b)) {
-            ledger.in_flight = ledger.in_flight.saturating_sub(1);
+            ledger.flying.remove(&call);
             if reply == Reply::Accepted {
                 ledger.budget.allowed = (ledger.budget.allowed - 1).max(0);
                 ledger.accepted_at = Some(self.now);
+                ledger.shut_since = None;
                 ledger.misses = 0;
             }
         }
@@ -48,8 +49,8 @@ impl State {
         }
         match reply {
             Reply::Accepted => self.accepted(key),
-            Reply::NotFound => self.depart(key),
-            Reply::Conflict(text) if names_uid(&text) => self.depart(key),
+            Reply::NotFound => self.was_gone(key),
+            Reply::Conflict(text) if names_uid(&text) => self.was_gone(key),
             Reply::Conflict(text) | Reply::Lost(text) | Reply::Unavailable(text) => self.unknown(key, &text),
             Reply::OverBudget { message, retry_after } => self.over_budget(key, budget, message, retry_after),
             Reply::Throttled { retry_after } => self.throttled(key, retry_after),
@@ -82,6 +83,12 @@ impl State {
         }
     }
 
+    /// It had gone before it was asked to.
+    fn was_gone(&mut self, key: &Key) {
+        self.set(key, Standing::Planned);
+        self.depart(key);
+    }
+
     fn accepted(&mut self, key: &Key) {
         let now = self.now;
         if let Some(entry) = self.pods.entries.get_mut(key) {
@@ -91,7 +98,6 @@ impl State {
             entry.blocked = None;
             entry.told = None;
         }
-        self.pods.note_moved(key);
     }
 
     /// Whether it took effect is not known: a fresh list tells, before anything is sent again.
@@ -106,11 +112,18 @@ impl State {
             return;
         }
         entry.standing = Standing::Unknown;
+        entry.tries = entry.tries.saturating_add(1);
+        entry.told = Some(text.to_owned());
+        let often = self.failures == 3 || entry.tries == 3;
         // The list must be asked for after this answer.
         entry.epoch = self.epoch;
         let node = entry.node.clone();
         self.want_list(&node);
-        if self.failures == 3 {
+        let lately = self
+            .complained
+            .is_some_and(|at| self.now.saturating_sub(at) < FAILURE_MEMORY);
+        if often && !lately {
+            self.complained = Some(self.now);
             self.tell(Note::Warning(format!(
                 "the API server does not answer well and is asked again: {text}"
             )));

@@ -29,7 +29,7 @@ impl State {
         let stale = ledger
             .inspected
             .is_none_or(|at| now.saturating_sub(at) >= INSPECT_EVERY);
-        let in_flight = ledger.in_flight > 0;
+        let in_flight = !ledger.flying.is_empty();
         if stale && !in_flight {
             ledger.inspected = Some(now);
             let namespace = ledger.budget.namespace.clone();
@@ -44,7 +44,10 @@ impl State {
             self.wake_at(at);
         }
         let Some(ledger) = self.ledgers.get(uid) else { return };
-        let text = format!("budget {} {}", ledger.budget.name, ledger.needs_has());
+        let text = format!(
+            "budget {}: needs {} healthy, has {}",
+            ledger.budget.name, ledger.budget.desired, ledger.budget.current
+        );
         let class = ledger.class.clone();
         self.mark_blocked(key, Some(uid.to_owned()), text);
         if in_flight {

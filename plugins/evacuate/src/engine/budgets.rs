@@ -6,23 +6,26 @@
 
 use std::collections::BTreeMap;
 
-use super::event::At;
+use super::event::{At, Call};
 use crate::{
     facts::{Budget, Pod, Uid},
     preflight::pdb,
 };
 
-/// Writes of one budget conflict with each other on the server, which retries them in steps of half a second. Measured
-/// with 110 pods under a budget of 11: 1 at a time 13.4 s, 4: 7.1 s, 11: 5.6 to 6.8 s, 16: 7.3 s.
-const MAX_IN_FLIGHT: usize = 11;
+/// How many evictions may be young at the same time under one budget. Each writes the budget's status on the server; two
+/// that meet there conflict, and the loser sleeps half a second before its next try (`EvictionsRetry` in the eviction
+/// registry). One that is not young any more sleeps, and does not stand in the way of the next.
+const YOUNG_AT_ONCE: usize = 2;
+/// How long an eviction is young, in milliseconds.
+const YOUNG: i64 = 40;
 
 /// A budget and the own bookkeeping about it.
 #[derive(Debug)]
 pub struct Ledger {
     /// As last seen.
     pub budget: Budget,
-    /// Evictions that were asked for and not answered yet.
-    pub in_flight: usize,
+    /// When each eviction that is not answered yet was asked for.
+    pub flying: BTreeMap<Call, At>,
     /// When this run's last eviction under it was accepted.
     pub accepted_at: Option<At>,
     /// `currentHealthy` when this run first evicted under it.
@@ -52,15 +55,22 @@ impl Ledger {
     pub fn room(&self) -> usize {
         let allowed = usize::try_from(self.budget.allowed).unwrap_or(0);
         if self.budget.observed {
-            allowed.min(MAX_IN_FLIGHT).saturating_sub(self.in_flight)
+            allowed.saturating_sub(self.flying.len())
         } else {
             0
         }
     }
 
+    /// Until when the server is busy with evictions under this budget, if it is.
+    pub fn busy_until(&self, now: At) -> Option<At> {
+        let young = self.flying.values().map(|sent| sent.saturating_add(YOUNG));
+        let young: Vec<At> = young.filter(|until| *until > now).collect();
+        young.iter().min().copied().filter(|_| young.len() >= YOUNG_AT_ONCE)
+    }
+
     /// Whether it is below the health it had before, because replacements are on their way.
     pub fn recovering(&self) -> bool {
-        self.in_flight > 0 || self.healthy_before.is_some_and(|before| self.budget.current < before)
+        !self.flying.is_empty() || self.healthy_before.is_some_and(|before| self.budget.current < before)
     }
 
     /// `needs 2 healthy pods and has 1`.
@@ -98,7 +108,7 @@ impl Ledgers {
     pub fn apply(&mut self, budget: Budget) -> &mut Ledger {
         let ledger = self.by_uid.entry(budget.uid.clone()).or_insert_with(|| Ledger {
             budget: budget.clone(),
-            in_flight: 0,
+            flying: BTreeMap::new(),
             accepted_at: None,
             healthy_before: None,
             baseline: None,

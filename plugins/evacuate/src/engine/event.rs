@@ -35,6 +35,13 @@ pub enum What {
         /// Name of the node.
         node: String,
     },
+    /// Something else cannot be watched: not allowed.
+    Unwatchable {
+        /// The resource, as RBAC spells it.
+        resource: &'static str,
+        /// What this means for the run.
+        consequence: &'static str,
+    },
     /// News about budgets of the whole cluster.
     Budgets(Change<Budget>),
     /// News about one of our nodes.

@@ -82,7 +82,13 @@ impl State {
             .collect();
         for key in fresh {
             if let Some(entry) = self.pods.entries.get_mut(&key).filter(|e| e.epoch < epoch) {
-                entry.standing = Standing::Planned;
+                // Lists that arrive say nothing about evictions that fail again and again.
+                entry.standing = match entry.tries {
+                    0 | 1 => Standing::Planned,
+                    tries => Standing::Waiting {
+                        until: self.dice.retry(self.now, tries - 1),
+                    },
+                };
             }
         }
         self.node_listed(node);
@@ -96,6 +102,8 @@ impl State {
         let key = key(&pod);
         if let Some(entry) = self.pods.entries.get_mut(&key) {
             entry.pod = pod;
+            // The request that got no answer was heard.
+            entry.accepted |= entry.standing == Standing::Unknown && entry.pod.deletion.is_some();
             let over = entry.pod.deletion.is_some() && !wants_shorter_grace(entry, self.settings.grace);
             let open = matches!(
                 entry.standing,

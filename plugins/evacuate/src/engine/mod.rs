@@ -132,8 +132,14 @@ pub struct State {
     paused_until: At,
     failures: u32,
     last_failure: Option<At>,
+    /// When a person was last told that the server does not answer well.
+    complained: Option<At>,
+    /// What was said not to be watchable.
+    unwatched: BTreeSet<&'static str>,
     /// Set once the run is to end: nothing new is asked for but to take back cordons.
     ending: Option<(Outcome, At)>,
+    /// Whether the end of the run takes back its own cordons.
+    undo: bool,
     finished: Option<Outcome>,
     evicting_started: bool,
     wake: Option<At>,
@@ -164,7 +170,10 @@ impl State {
             paused_until: At::MIN,
             failures: 0,
             last_failure: None,
+            complained: None,
+            unwatched: BTreeSet::new(),
             ending: None,
+            undo: false,
             finished: None,
             evicting_started: false,
             wake: None,
@@ -197,6 +206,7 @@ impl State {
             What::Tick => {}
             What::Pods { node, change, call } => self.pods_changed(&node, change, call),
             What::WatchUnavailable { node } => self.poll_node(&node),
+            What::Unwatchable { resource, consequence } => self.cannot_watch(resource, consequence),
             What::Budgets(Change::Listed(budgets)) => self.ledgers.replace(budgets),
             What::Budgets(Change::Applied(budget)) => drop(self.ledgers.apply(budget)),
             What::Budgets(Change::Gone(budget)) => self.ledgers.remove(&budget.uid),
@@ -258,14 +268,14 @@ impl State {
             self.ending = Some((outcome, self.now));
             return;
         }
-        let undo = match outcome {
+        self.undo = match outcome {
             Outcome::Refused | Outcome::Failed => !self.evicting_started || self.settings.uncordon_on_abort,
             Outcome::Done => false,
             _ => self.settings.uncordon_on_abort,
         };
         self.ending = Some((outcome, self.now.saturating_add(UNDO_PATIENCE)));
         for index in 0..self.nodes.len() {
-            if undo && !matches!(self.nodes[index].phase, Phase::Done) {
+            if self.undo && !matches!(self.nodes[index].phase, Phase::Done) {
                 self.uncordon(index);
             }
         }
@@ -287,7 +297,12 @@ impl State {
             self.end(outcome);
         }
         let Some((outcome, until)) = self.ending else { return };
-        let undoing = self.calls.values().any(|asked| matches!(asked, Asked::Uncordon(_)));
+        // A cordon whose answer is still to come has to be taken back as well.
+        let undoing = self.calls.values().any(|asked| match asked {
+            Asked::Uncordon(_) => true,
+            Asked::Cordon(_) => self.undo,
+            _ => false,
+        });
         if undoing && self.now < until {
             self.wake_at(until);
             return;
@@ -330,7 +345,7 @@ impl State {
             Asked::Cordon(node) => self.cordon_answered(&node, reply),
             Asked::Uncordon(node) => self.uncordon_answered(&node, &reply),
             Asked::List { node, .. } => self.list_failed(&node, &reply),
-            Asked::Move { key, verb, budget } => self.move_answered(&key, verb, budget, reply),
+            Asked::Move { key, verb, budget } => self.move_answered(call, &key, verb, budget, reply),
         }
     }
 }

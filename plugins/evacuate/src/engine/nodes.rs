@@ -114,10 +114,11 @@ impl State {
     }
 
     pub(super) fn uncordon(&mut self, index: usize) {
-        if !self.nodes[index].cordoned_by_us {
+        let name = self.nodes[index].target.name.clone();
+        let asked = self.calls.values().any(|a| matches!(a, Asked::Uncordon(n) if *n == name));
+        if !self.nodes[index].cordoned_by_us || asked {
             return;
         }
-        let name = self.nodes[index].target.name.clone();
         let call = self.call(Asked::Uncordon(name.clone()));
         self.out.push(Command::Uncordon { call, node: name });
     }
@@ -135,7 +136,7 @@ impl State {
                     node: name.to_owned(),
                     already,
                 });
-                if self.ending.is_some() && self.settings.uncordon_on_abort {
+                if self.ending.is_some() && self.undo {
                     self.uncordon(index);
                 }
             }
@@ -156,7 +157,9 @@ impl State {
     /// One node cannot be cordoned: the whole run stops before a pod has moved.
     fn abort(&mut self, index: usize, why: String, outcome: Outcome) {
         self.give_up(index, why, outcome);
-        self.end(outcome);
+        if self.ending.is_none() {
+            self.end(outcome);
+        }
     }
 
     pub(super) fn uncordon_answered(&mut self, name: &str, reply: &Reply) {
@@ -202,6 +205,15 @@ impl State {
     pub(super) fn poll_node(&mut self, name: &str) {
         if let Some(index) = self.index(name) {
             self.nodes[index].poll_at = Some(self.now);
+            let seconds = POLL_EVERY / 1_000;
+            self.cannot_watch("pods", &format!("the node is listed every {seconds}s instead"));
+        }
+    }
+
+    /// Says once that news about something will not come by itself.
+    pub(super) fn cannot_watch(&mut self, resource: &'static str, consequence: &str) {
+        if self.unwatched.insert(resource) {
+            self.tell(Note::Warning(format!("cannot watch {resource}, so {consequence}")));
         }
     }
 
@@ -391,14 +403,27 @@ impl State {
 
     pub(super) fn node_changed(&mut self, change: Change<facts::Node>) {
         match change {
-            Change::Gone(node) => self.end_node(&node.name, "the Node object was deleted".into()),
+            Change::Gone(node) => {
+                self.cordon_is_gone(&node.name);
+                self.end_node(&node.name, "the Node object was deleted".into());
+            }
             Change::Applied(node) => {
                 let watched = self.nodes.iter().any(|n| n.target.name == node.name && n.active());
-                if watched && !node.unschedulable {
+                // At the end it may be the own cordon that was taken back.
+                if watched && !node.unschedulable && self.ending.is_none() {
+                    self.cordon_is_gone(&node.name);
                     self.end_node(&node.name, "it was uncordoned by someone else".into());
                 }
             }
             Change::Listed(nodes) => nodes.into_iter().for_each(|n| self.node_changed(Change::Applied(n))),
+        }
+    }
+
+    /// Somebody else has ended it: there is nothing to take back.
+    fn cordon_is_gone(&mut self, name: &str) {
+        if let Some(index) = self.index(name) {
+            self.nodes[index].cordoned_by_us = false;
+            self.nodes[index].target.cordoned = false;
         }
     }
 

@@ -120,9 +120,11 @@ impl Pods {
         self.departed.retain(|d| d.pod.uid != uid);
     }
 
-    /// The pod is gone. Returns its entry, where it was one of ours.
+    /// The pod is gone. Returns its entry, where it was one of ours. One that went while a request for it had no answer
+    /// yet, or will never have one, went because of it.
     pub fn depart(&mut self, key: &Key, at: At) -> Option<Entry> {
-        let entry = self.entries.remove(key)?;
+        let mut entry = self.entries.remove(key)?;
+        entry.accepted |= matches!(entry.standing, Standing::InFlight { .. } | Standing::Unknown);
         self.gone.insert(key.2.clone());
         let moved = entry.accepted || entry.standing.pending();
         if moved {

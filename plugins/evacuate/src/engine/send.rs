@@ -23,6 +23,8 @@ const ACCEPTED_PATIENCE: i64 = 5_000;
 pub(super) enum Gate {
     /// Nothing stands against it. With a budget: it counts against that one.
     Open(Option<Uid>),
+    /// Its budget has room, but the server is busy with others until then.
+    Busy(At),
     /// This budget has no room.
     Shut(Uid),
     /// More than one budget matches; the server refuses to choose (500).
@@ -47,8 +49,13 @@ impl State {
         if !pdb::needs_consent(pod, &ledger.budget) {
             return Gate::Open(None);
         }
-        let open = ledger.room() > 0 && self.now >= ledger.not_before;
-        if open { Gate::Open(Some(uid)) } else { Gate::Shut(uid) }
+        if ledger.room() == 0 || self.now < ledger.not_before {
+            return Gate::Shut(uid);
+        }
+        match ledger.busy_until(self.now) {
+            Some(until) => Gate::Busy(until),
+            None => Gate::Open(Some(uid)),
+        }
     }
 
     /// Sends whatever may be sent now.
@@ -106,6 +113,7 @@ impl State {
         let pod = &entry.pod;
         match self.gate(pod) {
             Gate::Open(budget) => self.send(key, self.settings.verb, budget, None),
+            Gate::Busy(until) => self.wake_at(until),
             Gate::Shut(budget) => {
                 if let Some(grace) = self.deletion_due(key, Some(&budget)) {
                     self.send(key, Verb::Delete, None, grace);
@@ -130,7 +138,7 @@ impl State {
         let Some(ledger) = self.ledgers.get_mut(budget) else {
             return false;
         };
-        if ledger.in_flight > 0 || self.now < ledger.not_before {
+        if !ledger.flying.is_empty() || self.now < ledger.not_before {
             return false;
         }
         match ledger.probe_at {
@@ -161,9 +169,11 @@ impl State {
         let repeated = entry.verb.replace(verb) == Some(verb);
         let pod = entry.pod.reference();
         if let Some(ledger) = budget.as_deref().and_then(|uid| self.ledgers.get_mut(uid)) {
-            ledger.in_flight += 1;
+            ledger.flying.insert(call, self.now);
             ledger.healthy_before.get_or_insert(ledger.budget.current);
         }
+        // A replacement that tolerates the cordon may be back before the answer is here.
+        self.pods.note_moved(key);
         self.in_flight += 1;
         self.evicting_started = true;
         if !repeated {

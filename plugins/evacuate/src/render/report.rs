@@ -10,9 +10,18 @@ use upkeep::{
 use super::{moves::Move, short};
 use crate::engine::{State, event::Outcome};
 
+/// Where the pods went.
+pub struct Moved<'a> {
+    /// Each pod that left.
+    pub moves: &'a [Move<'a>],
+    /// Whether their successors could be read.
+    pub complete: bool,
+}
+
 /// Prints the report to stderr, and with `wide` every single move to stdout.
-pub fn show(ui: &Ui, state: &State, outcome: Outcome, moves: &[Move<'_>], wide: bool) {
+pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: bool) {
     let styles = ui.styles();
+    let moves = moved.moves;
     if wide && !moves.is_empty() {
         ui.data(&table(
             &["NAMESPACE", "POD", "FROM", "TO", "SUCCESSOR", "READY"],
@@ -30,12 +39,11 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moves: &[Move<'_>], wide: 
             _ => styles.warn("not drained"),
         };
         let name = styles.bold(&escape(&node.name));
-        let moved: Vec<&Move<'_>> = moves.iter().filter(|m| m.departed.node == node.name).collect();
-        let mut line = format!(
-            "{name}: {word}{took}; {} gone{}",
-            plural(moved.len(), "pod"),
-            destinations(&moved)
-        );
+        let gone: Vec<&Move<'_>> = moves.iter().filter(|m| m.departed.node == node.name).collect();
+        let mut line = format!("{name}: {word}{took}; {} gone", plural(gone.len(), "pod"));
+        if moved.complete {
+            line += &destinations(&gone);
+        }
         if node.left > 0 {
             line += &format!("; {} left", plural(node.left, "pod"));
         }
@@ -100,14 +108,15 @@ fn row(one: &Move<'_>) -> Vec<String> {
     ]
 }
 
-/// `: 3 to n2, 1 to n3, 1 Pending, 2 not replaced`.
+/// `: 3 to n2, 1 to n3, 1 Pending, 2 not replaced yet, 1 not replaced`.
 fn destinations(moves: &[&Move<'_>]) -> String {
     let mut to = BTreeMap::<String, usize>::new();
-    let (mut pending, mut none) = (0, 0);
+    let (mut pending, mut late, mut none) = (0, 0, 0);
     for one in moves {
         match &one.successor {
             Some((_, node, _)) if node.is_empty() => pending += 1,
             Some((_, node, _)) => *to.entry(escape(node)).or_default() += 1,
+            None if one.departed.owner.is_some() && !one.departed.finished => late += 1,
             None => none += 1,
         }
     }
@@ -124,6 +133,9 @@ fn destinations(moves: &[&Move<'_>]) -> String {
     }
     if pending > 0 {
         parts.push(format!("{pending} Pending"));
+    }
+    if late > 0 {
+        parts.push(format!("{late} not replaced yet"));
     }
     if none > 0 {
         parts.push(format!("{none} not replaced"));
