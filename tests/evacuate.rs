@@ -4,6 +4,13 @@
 
 #[path = "evacuate/kit.rs"]
 mod kit;
+#[path = "evacuate/live.rs"]
+mod live;
+#[path = "evacuate/scene.rs"]
+mod scene;
+#[macro_use]
+#[path = "evacuate/place.rs"]
+mod place;
 
 #[path = "evacuate/bad_input.rs"]
 mod bad_input;

@@ -198,10 +198,12 @@ impl Cli {
     /// A command line that does not make sense.
     pub fn node_names(&self) -> Result<Vec<String>> {
         let hint = "see 'kubectl evacuate --help' for usage";
-        if self.nodes.is_empty() && self.selector.is_none() {
+        let selects = self.selector.as_ref().is_some_and(|s| !s.trim().is_empty());
+        if self.nodes.is_empty() && !selects {
+            // An empty selector means every node of the cluster, and comes from an empty variable.
             return Err(Error::usage("name the nodes to empty, or select them with -l SELECTOR").hint(hint));
         }
-        if !self.nodes.is_empty() && self.selector.as_ref().is_some_and(|s| !s.is_empty()) {
+        if !self.nodes.is_empty() && selects {
             return Err(Error::usage("cannot specify both a node name and a --selector option").hint(hint));
         }
         let mut names = Vec::<String>::new();
@@ -213,7 +215,7 @@ impl Cli {
                     return Err(Error::usage(format!("expected resource of type node, got {other:?}")).hint(hint));
                 }
             };
-            if name.is_empty() || name.contains('/') {
+            if !may_be_a_name(name) {
                 return Err(Error::usage(format!("{typed:?} is not the name of a node")).hint(hint));
             }
             if !names.iter().any(|n| n == name) {
@@ -222,6 +224,15 @@ impl Cli {
         }
         Ok(names)
     }
+}
+
+/// Nodes have the names of DNS subdomains. Anything else could lead to another path of the server.
+fn may_be_a_name(name: &str) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 253
+        && name.starts_with(edge)
+        && name.ends_with(edge)
+        && name.chars().all(|c| edge(c) || matches!(c, '-' | '.'))
 }
 
 /// What Go's flag package takes for a boolean.
@@ -289,7 +300,7 @@ mod tests {
     #[test]
     fn nodes_may_be_written_as_kubectl_prints_them() {
         assert_eq!(parse(&["node/a", "b", "no/a"]).node_names().unwrap(), ["a", "b"]);
-        for bad in ["pod/a", "node/", "node/a/b"] {
+        for bad in ["pod/a", "node/", "node/a/b", "..", "a?b", "A", "a b", ""] {
             assert_eq!(
                 parse(&[bad]).node_names().unwrap_err().exit(),
                 upkeep::Exit::Usage,
@@ -297,6 +308,8 @@ mod tests {
             );
         }
         assert!(parse(&[]).node_names().is_err());
+        assert!(parse(&["-l", " "]).node_names().is_err());
+        assert!(parse(&["a", "-l", ""]).node_names().is_ok());
         assert!(parse(&["a", "-l", "x=y"]).node_names().is_err());
     }
 

@@ -194,7 +194,11 @@ fn known(this: &(dyn StdError + 'static)) -> Option<Cause> {
     if text == "dns error" || text.starts_with("failed to lookup address") {
         return Some(Cause::NoSuchHost);
     }
-    if text.starts_with("connection closed before message completed") || text.contains("unexpected EOF during chunk") {
+    let cut = [
+        "connection closed before message completed",
+        "peer closed connection without sending TLS close_notify",
+    ];
+    if cut.iter().any(|words| text.starts_with(words)) || text.contains("unexpected EOF during chunk") {
         return Some(Cause::Closed);
     }
     None

@@ -94,7 +94,7 @@ async fn targets(connection: &Connection, lists: &Lists, wanted: &Wanted) -> Res
         return lists
             .all::<core::Node, Node>(params)
             .await
-            .map_err(|e| connection.explain(&e));
+            .map_err(|e| not_a_selector(lists, &e, "--selector=<selector>"));
     }
     let found = join_all(wanted.names.iter().map(|name| api.get(name))).await;
     let (found, missing): (Vec<_>, Vec<_>) = found.into_iter().partition(std::result::Result::is_ok);
@@ -106,6 +106,16 @@ async fn targets(connection: &Connection, lists: &Lists, wanted: &Wanted) -> Res
         return Err(missing.fold(first, |error, more| error.caused_by(more.headline())));
     }
     Ok(found.into_iter().flatten().map(Node::from).collect())
+}
+
+/// The server reads selectors; what it does not understand is a wrong command line.
+fn not_a_selector(lists: &Lists, error: &kube::Error, flag: &str) -> Error {
+    match error {
+        kube::Error::Api(status) if status.code == 400 => {
+            Error::usage(format!("{flag} must be a valid label selector")).caused_by(&status.message)
+        }
+        other => lists.explain(other),
+    }
 }
 
 type Owners = (Seen<Vec<Meta>>, BTreeMap<&'static str, Seen<BTreeSet<Uid>>>);
@@ -144,13 +154,7 @@ async fn selected(lists: &Lists, wanted: &Wanted, targets: &[Node]) -> Result<Op
         let pods = lists
             .all_metadata::<core::Pod, Uid>(params)
             .await
-            .map_err(|e| match &e {
-                kube::Error::Api(status) if status.code == 400 => {
-                    Error::usage("--pod-selector=<pod_selector> must be a valid label selector")
-                        .caused_by(&status.message)
-                }
-                other => lists.explain(other),
-            })?;
+            .map_err(|e| not_a_selector(lists, &e, "--pod-selector=<pod_selector>"))?;
         uids.extend(pods);
     }
     Ok(Some(uids))

@@ -1,0 +1,207 @@
+//! How a run ends: the deadline, signals, exit codes.
+
+use std::time::Duration;
+
+use testsupport::{Cluster, Shape};
+
+use crate::{
+    kit::{command, command_with, evacuate},
+    live::Live,
+    scene::{cordon, filters, is_cordoned, is_locked},
+};
+
+#[test]
+fn b12_the_deadline_is_exact_and_one_for_all_nodes() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b12");
+    let [a, b, c] = ns.nodes(["a", "b", "c"]);
+    ns.pod("first", &Shape::new().on(&a).stops_in("2s"));
+    ns.pod("second", &Shape::new().on(&b).never_stops());
+    ns.pod("third", &Shape::new().on(&c).never_stops());
+    ns.wait_pods_ready(3);
+    let ran = evacuate(cluster, &[&a, &b, &c, "--force", "--timeout=4s", "-o", "json"]).expect(5);
+    let took = ran.took.as_secs_f64();
+    assert!((4.0..5.0).contains(&took), "{took} s: {}", ran.text());
+    let document = ran.json();
+    let states: Vec<_> = document["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| (&n["name"], &n["state"]))
+        .collect();
+    let expected = [("b12-a", "Drained"), ("b12-b", "Draining"), ("b12-c", "Queued")];
+    assert_eq!(
+        states,
+        expected
+            .map(|(n, s)| (n.into(), s.into()))
+            .iter()
+            .map(|(n, s)| (n, s))
+            .collect::<Vec<_>>()
+    );
+    let seconds = document["seconds"].as_f64().unwrap();
+    assert!((4.0..4.5).contains(&seconds), "{seconds}");
+    assert_eq!(
+        (document["outcome"].as_str(), document["exitCode"].as_u64()),
+        (Some("deadline"), Some(5))
+    );
+}
+
+#[test]
+fn b12_the_deadline_holds_while_the_server_is_silent() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b12s");
+    let [a] = ns.nodes(["a"]);
+    ns.pod("slow", &Shape::new().on(&a).never_stops());
+    ns.wait_pods_ready(1);
+    let link = cluster.link();
+    let mut live = Live::start(command_with(
+        cluster,
+        link.kubeconfig(),
+        &[&a, "--force", "--timeout=4s"],
+    ));
+    live.wait_for("evicting pod b12s/slow");
+    link.stall();
+    let ran = live.finish().expect(5);
+    // Giving the node back is tried for three seconds.
+    assert!(
+        (4.0..8.0).contains(&ran.took.as_secs_f64()),
+        "{:?}: {}",
+        ran.took,
+        ran.text()
+    );
+    let link = cluster.link();
+    link.stall();
+    let ran = crate::kit::run(command_with(
+        cluster,
+        link.kubeconfig(),
+        &[&a, "--force", "--timeout=2s"],
+    ))
+    .expect(5);
+    assert!((2.0..3.0).contains(&ran.took.as_secs_f64()), "{:?}", ran.took);
+    ran.says("error: the time of --timeout was up before the cluster had been read; nothing was changed");
+}
+
+#[test]
+fn b13_ctrl_c_says_what_is_done_and_what_is_not() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b13");
+    let [a, _b] = ns.nodes(["a", "b"]);
+    ns.statefulset("fast", 1, &Shape::new().prefers(&a));
+    ns.statefulset("slow", 1, &Shape::new().prefers(&a).never_stops().grace(600));
+    ns.wait_pods_ready(2);
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 143)] {
+        let mut live = Live::start(command(cluster, &[&a]));
+        live.wait_for("cordoned");
+        if signal == "INT" {
+            live.wait_for("pod/fast-0 evicted");
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        live.signal(signal);
+        let ran = live.finish().expect(code);
+        if signal == "INT" {
+            insta::with_settings!({filters => filters()}, {
+                insta::assert_snapshot!(ran.stderr, @r#"
+        b13-a: not drained in TIME; 1 pod gone; 1 pod left
+          hint: it stays cordoned; run again to go on, or 'kubectl uncordon b13-a' to put it back
+        NODE    POD LEFT     STATE         REASON
+        b13-a   b13/slow-0   Terminating   TIME of its grace period left
+        error: interrupted
+        "#);
+            });
+        }
+        assert!(ran.stderr.ends_with("error: interrupted\n"), "{}", ran.text());
+        assert!(is_cordoned(cluster, &a) && !is_locked(cluster, &a), "SIG{signal}");
+    }
+}
+
+#[test]
+fn b13_only_the_own_cordon_is_taken_back() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b13u");
+    let [a, b, c] = ns.nodes(["a", "b", "c"]);
+    cordon(cluster, &b, true);
+    for (name, node) in [("one", &a), ("two", &b), ("three", &c)] {
+        ns.pod(name, &Shape::new().on(node).never_stops());
+    }
+    ns.wait_pods_ready(3);
+    let mut live = Live::start(command(cluster, &[&a, &b, &c, "--force", "--uncordon-on-abort"]));
+    live.wait_for("evicting pod b13u/one");
+    // Someone else cordons it anew: then it is theirs.
+    cordon(cluster, &c, false);
+    cluster.patch(
+        "v1/Node",
+        "",
+        &c,
+        serde_json::json!({
+            "metadata": {"annotations": {"kubectl-upkeep/cordoned-by": null}}, "spec": {"unschedulable": true},
+        }),
+    );
+    live.signal("INT");
+    let ran = live.finish().expect(130);
+    assert!(ran.stdout.ends_with("node/b13u-a uncordoned\n"), "{}", ran.text());
+    assert_eq!(
+        [&a, &b, &c].map(|n| is_cordoned(cluster, n)),
+        [false, true, true],
+        "{}",
+        ran.text()
+    );
+    assert!(!is_locked(cluster, &a) && !is_locked(cluster, &b), "{}", ran.text());
+    // A deadline is an end like that, too.
+    evacuate(cluster, &[&a, "--force", "--uncordon-on-abort", "--timeout=2s"]).expect(5);
+    assert!(!is_cordoned(cluster, &a) && !is_locked(cluster, &a));
+}
+
+#[test]
+fn b13_a_second_ctrl_c_leaves_at_once() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b13t");
+    let [a] = ns.nodes(["a"]);
+    ns.pod("slow", &Shape::new().on(&a).never_stops());
+    ns.wait_pods_ready(1);
+    let link = cluster.link();
+    let args = [a.as_str(), "--force", "--uncordon-on-abort"];
+    let mut live = Live::start(command_with(cluster, link.kubeconfig(), &args));
+    live.wait_for("evicting pod b13t/slow");
+    link.stall();
+    live.signal("INT");
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(
+        live.is_running(),
+        "the first one waits for the cordon to be taken back: {}",
+        live.said()
+    );
+    live.signal("INT");
+    let began = std::time::Instant::now();
+    let ran = live.finish().expect(130);
+    assert!(
+        began.elapsed() < Duration::from_millis(800),
+        "{:?}: {}",
+        began.elapsed(),
+        ran.text()
+    );
+}
+
+#[test]
+fn b14_every_exit_code_means_one_thing() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b14");
+    let [a] = ns.nodes(["a"]);
+    evacuate(cluster, &[&a]).expect(0);
+    evacuate(cluster, &["b14-none"]).expect(1);
+    evacuate(cluster, &[&a, "--on-blocked=maybe"]).expect(2);
+    cordon(cluster, &a, false);
+    ns.pod("slow", &Shape::new().on(&a).never_stops());
+    ns.wait_pods_ready(1);
+    evacuate(cluster, &[&a]).expect(3);
+    let mut live = Live::start(command(cluster, &[&a, "--force"]));
+    live.wait_for("evicting pod b14/slow");
+    cordon(cluster, &a, false);
+    live.finish().expect(4);
+    evacuate(cluster, &[&a, "--force", "--timeout=1s"]).expect(5);
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut live = Live::start(command(cluster, &[&a, "--force"]));
+        live.wait_for("cordoned");
+        live.signal(signal);
+        live.finish().expect(code);
+    }
+}
