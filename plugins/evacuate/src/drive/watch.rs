@@ -14,6 +14,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use upkeep::error::describe;
 
 use crate::{
     engine::event::{Change, What},
@@ -22,6 +23,9 @@ use crate::{
 
 /// Seconds after which the server ends a watch by itself; the client takes longer silence for a dead connection.
 const SERVER_TIMEOUT: u32 = 60;
+
+/// A watch that fails once or twice is everyday life.
+const FAILURES_TO_TELL: u32 = 3;
 
 /// Between two lists of what cannot be watched.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -53,7 +57,12 @@ impl Backoff for Pace {
 
 /// Follows a list and its watch until the receiver is gone or the right to do so is missing; then returns the server's
 /// words.
-async fn follow<K, T>(api: Api<K>, config: watcher::Config, mut tell: impl FnMut(Change<T>) -> bool) -> Option<String>
+async fn follow<K, T>(
+    api: Api<K>,
+    config: watcher::Config,
+    to: &Sender,
+    mut tell: impl FnMut(Change<T>) -> bool,
+) -> Option<String>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     T: From<K>,
@@ -61,7 +70,7 @@ where
     let config = config.timeout(SERVER_TIMEOUT).page_size(500);
     let mut news = pin!(watcher(api, config).backoff(Pace(QUICKEST)));
     let mut list = Vec::new();
-    let mut denials = 0;
+    let (mut denials, mut failures) = (0, 0);
     while let Some(event) = news.next().await {
         let change = match event {
             Ok(Event::Init) => {
@@ -80,17 +89,28 @@ where
                 match denied(&error) {
                     Some(text) if denials >= 1 => return Some(text),
                     Some(_) => denials += 1,
-                    None => {}
+                    None => failures += 1,
+                }
+                if failures == FAILURES_TO_TELL {
+                    let _ = to.send(What::Unwell(words(&error)));
                 }
                 continue;
             }
         };
-        denials = 0;
+        (denials, failures) = (0, 0);
         if !tell(change) {
             return None;
         }
     }
     None
+}
+
+fn words(error: &Error) -> String {
+    match error {
+        Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => describe(error),
+        Error::WatchError(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn denied(error: &Error) -> Option<String> {
@@ -123,7 +143,7 @@ pub async fn pods(api: Api<core::Pod>, node: String, selector: Option<String>, t
         })
         .is_ok()
     };
-    if follow::<core::Pod, Pod>(api, config, tell).await.is_some() {
+    if follow::<core::Pod, Pod>(api, config, &to, tell).await.is_some() {
         // Without the watch, lists in an interval must do.
         let _ = to.send(What::WatchUnavailable { node });
     }
@@ -133,7 +153,7 @@ pub async fn pods(api: Api<core::Pod>, node: String, selector: Option<String>, t
 pub async fn budgets(api: Api<PodDisruptionBudget>, to: Sender) {
     let sent = to.clone();
     let tell = move |change| sent.send(What::Budgets(change)).is_ok();
-    if follow(api, watcher::Config::default(), tell).await.is_some() {
+    if follow(api, watcher::Config::default(), &to, tell).await.is_some() {
         let _ = to.send(What::Unwatchable {
             resource: "poddisruptionbudgets.policy",
             consequence: "a budget that opens is noticed late",
@@ -161,7 +181,7 @@ pub async fn node(api: Api<core::Node>, name: String, to: Sender) {
         };
         sent.send(what).is_ok()
     };
-    if follow(api, config, tell).await.is_some() {
+    if follow(api, config, &to, tell).await.is_some() {
         let _ = to.send(What::Unwatchable {
             resource: "nodes",
             consequence: "it is not noticed when someone uncordons or deletes one",
@@ -172,6 +192,7 @@ pub async fn node(api: Api<core::Node>, name: String, to: Sender) {
 /// Pods of one namespace, wherever they run. The engine holds all namespaces as one set, so a list is told one by one.
 pub async fn elsewhere(api: Api<core::Pod>, to: Sender) {
     let mut known = BTreeMap::<String, Pod>::new();
+    let sent = to.clone();
     let mut tell = move |change: Change<Pod>| {
         let changes: Vec<Change<Pod>> = match change {
             Change::Listed(pods) => {
@@ -194,9 +215,12 @@ pub async fn elsewhere(api: Api<core::Pod>, to: Sender) {
         };
         changes
             .into_iter()
-            .all(|change| to.send(What::Elsewhere(change)).is_ok())
+            .all(|change| sent.send(What::Elsewhere(change)).is_ok())
     };
-    if follow(api.clone(), watcher::Config::default(), &mut tell).await.is_none() {
+    if follow(api.clone(), watcher::Config::default(), &to, &mut tell)
+        .await
+        .is_none()
+    {
         return;
     }
     // Without the watch, lists in an interval must do.
@@ -232,7 +256,7 @@ pub async fn attachments(api: Api<VolumeAttachment>, node: String, to: Sender) {
         })
         .is_ok()
     };
-    if follow(api, watcher::Config::default(), tell).await.is_some() {
+    if follow(api, watcher::Config::default(), &to, tell).await.is_some() {
         let _ = to.send(What::Attachments { node, volumes: None });
     }
 }

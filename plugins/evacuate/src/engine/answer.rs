@@ -119,10 +119,17 @@ impl State {
         entry.epoch = self.epoch;
         let node = entry.node.clone();
         self.want_list(&node);
+        if often {
+            self.complain(text);
+        }
+    }
+
+    /// Says that the server does not answer well, but not all the time.
+    pub(super) fn complain(&mut self, text: &str) {
         let lately = self
             .complained
             .is_some_and(|at| self.now.saturating_sub(at) < FAILURE_MEMORY);
-        if often && !lately {
+        if !lately {
             self.complained = Some(self.now);
             self.tell(Note::Warning(format!(
                 "the API server does not answer well and is asked again: {text}"

@@ -121,7 +121,14 @@ impl State {
         match class {
             Class::Never { why } => format!("it {facts}; it can never allow an eviction: {why}"),
             Class::Stale => "the disruption controller has not looked at its latest change yet".into(),
-            Class::Shut { holders } if holders.is_empty() => format!("it {facts}"),
+            Class::Shut { holders } if holders.is_empty() => match ledger.budget.disrupted.first() {
+                // The server has counted an eviction and was then cut off: the pod stays, and is not asked for.
+                Some(pod) => format!(
+                    "it {facts}; it counts {pod} as gone for up to two minutes, because an eviction of it was accepted and \
+                     not carried out"
+                ),
+                None => format!("it {facts}"),
+            },
             Class::Shut { holders } => {
                 let shown: Vec<String> = holders.iter().take(3).map(|h| h.name.clone()).collect();
                 let more = holders.len().saturating_sub(shown.len());

@@ -42,6 +42,8 @@ pub enum What {
         /// What this means for the run.
         consequence: &'static str,
     },
+    /// A watch has failed several times; it is tried further.
+    Unwell(String),
     /// News about budgets of the whole cluster.
     Budgets(Change<Budget>),
     /// News about one of our nodes.

@@ -15,6 +15,10 @@ pub mod event;
 mod ingest;
 mod nodes;
 mod pods;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod scripted_b;
 mod send;
 #[cfg(test)]
 mod sim;
@@ -149,6 +153,8 @@ pub struct State {
 
 /// How long the end of a run waits for its own cordons to be taken back, in milliseconds.
 const UNDO_PATIENCE: i64 = 10_000;
+/// How long it waits for the answers to evictions that were asked for, in milliseconds.
+const ANSWER_PATIENCE: i64 = 700;
 
 impl State {
     /// A run that has not begun. `now` is the time of the first event.
@@ -207,6 +213,7 @@ impl State {
             What::Pods { node, change, call } => self.pods_changed(&node, change, call),
             What::WatchUnavailable { node } => self.poll_node(&node),
             What::Unwatchable { resource, consequence } => self.cannot_watch(resource, consequence),
+            What::Unwell(text) => self.complain(&text),
             What::Budgets(Change::Listed(budgets)) => self.ledgers.replace(budgets),
             What::Budgets(Change::Applied(budget)) => drop(self.ledgers.apply(budget)),
             What::Budgets(Change::Gone(budget)) => self.ledgers.remove(&budget.uid),
@@ -305,6 +312,13 @@ impl State {
         });
         if undoing && self.now < until {
             self.wake_at(until);
+            return;
+        }
+        // An eviction that is cut off in the middle may have been counted by its budget without taking effect; the
+        // budget then stays short of it for two minutes.
+        let answered = until.saturating_sub(UNDO_PATIENCE).saturating_add(ANSWER_PATIENCE);
+        if self.in_flight > 0 && self.now < answered {
+            self.wake_at(answered);
             return;
         }
         self.finished = Some(outcome);

@@ -115,7 +115,10 @@ impl State {
 
     pub(super) fn uncordon(&mut self, index: usize) {
         let name = self.nodes[index].target.name.clone();
-        let asked = self.calls.values().any(|a| matches!(a, Asked::Uncordon(n) if *n == name));
+        let asked = self
+            .calls
+            .values()
+            .any(|a| matches!(a, Asked::Uncordon(n) if *n == name));
         if !self.nodes[index].cordoned_by_us || asked {
             return;
         }

@@ -19,6 +19,9 @@ use crate::{
 /// How long a pod may be accepted and yet not terminate before a person is told, in milliseconds.
 const ACCEPTED_PATIENCE: i64 = 5_000;
 
+/// How long it may take to see that a pod has ended, in milliseconds.
+const CONFIRMATION: i64 = 1_000;
+
 /// Whether the server would let a pod go, as far as can be known here.
 pub(super) enum Gate {
     /// Nothing stands against it. With a budget: it counts against that one.
@@ -201,10 +204,8 @@ impl State {
             .unwrap_or(At::MIN);
         let own_grace = self.settings.grace.unwrap_or(entry.pod.grace);
         let patient_until = since.max(progress).saturating_add(patience);
-        let latest = self
-            .settings
-            .deadline
-            .map(|d| d.saturating_sub(own_grace.saturating_mul(1_000)));
+        let takes = own_grace.saturating_mul(1_000).saturating_add(CONFIRMATION);
+        let latest = self.settings.deadline.map(|d| d.saturating_sub(takes));
         let due = latest.map_or(patient_until, |l| l.min(patient_until));
         if self.now < due {
             self.wake_at(due);

@@ -54,6 +54,8 @@ pub struct Budget {
     pub current: i32,
     /// `status.desiredHealthy`.
     pub desired: i32,
+    /// Names in `status.disruptedPods`: accepted evictions that the controller has not yet seen take effect.
+    pub disrupted: Vec<String>,
     /// Message of a failed sync, where the controller cannot count the pods.
     pub sync_failed: Option<String>,
 }
@@ -118,6 +120,12 @@ impl From<api::PodDisruptionBudget> for Budget {
             allowed: status.disruptions_allowed,
             current: status.current_healthy,
             desired: status.desired_healthy,
+            disrupted: status
+                .disrupted_pods
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name)
+                .collect(),
             sync_failed: failed.map(|c| c.message.clone()),
         }
     }
