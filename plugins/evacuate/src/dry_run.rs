@@ -90,7 +90,10 @@ fn lines(ui: &Ui, facts: &Facts, preview: &Preview, suffix: &str) {
     }
     for node in &preview.nodes {
         for pod in preview.going().filter(|p| &p.node == node) {
-            ui.data(&format!("evicting pod {}{suffix}", escape(&render::short(&pod.pod))));
+            ui.data(&match pod.verb {
+                Verb::Evict => format!("evicting pod {}{suffix}", escape(&render::short(&pod.pod))),
+                Verb::Delete => format!("pod/{} deleted{suffix}", escape(&pod.pod.name)),
+            });
         }
         ui.data(&format!("node/{} drained{suffix}", escape(node)));
     }
@@ -147,7 +150,10 @@ async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Ver
             "server-says-no",
             severity,
             subjects,
-            format!("the server would not evict now: {text}"),
+            match verb {
+                Verb::Evict => format!("the server would not evict now: {text}"),
+                Verb::Delete => format!("the server would not delete now: {text}"),
+            },
         ));
     }
     let later = yes.iter().filter(|p| p.when == When::Later).count();

@@ -36,6 +36,8 @@ pub struct PodPlan {
     pub node: String,
     /// Whether it goes, and why.
     pub judgement: Judgement,
+    /// How it will be asked to go.
+    pub verb: Verb,
     /// When budgets let it go.
     pub when: When,
     /// The budget that has a say.
@@ -103,6 +105,7 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
             pod: pod.reference(),
             node: pod.node.clone(),
             judgement,
+            verb: asked.verb,
             when,
             budget,
             fit: fits.remove(&pod.uid),

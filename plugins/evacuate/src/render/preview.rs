@@ -7,9 +7,12 @@ use upkeep::{
 };
 
 use super::{sentence, short};
-use crate::preflight::{
-    budgets::When,
-    preview::{PodPlan, Preview},
+use crate::{
+    engine::event::Verb,
+    preflight::{
+        budgets::When,
+        preview::{PodPlan, Preview},
+    },
 };
 
 /// Prints the whole preview to stderr.
@@ -52,10 +55,11 @@ fn row(plan: &PodPlan, styles: &Styles) -> Vec<String> {
     } else if !plan.judgement.goes {
         styles.dim("stays")
     } else {
-        match plan.when {
-            When::Now => "evict".to_owned(),
-            When::Later => "evict later".to_owned(),
-            When::Blocked => styles.warn("blocked"),
+        match (plan.when, plan.verb) {
+            (When::Blocked, _) => styles.warn("blocked"),
+            (When::Later, _) => "evict later".to_owned(),
+            (When::Now, Verb::Evict) => "evict".to_owned(),
+            (When::Now, Verb::Delete) => "delete".to_owned(),
         }
     };
     let goes = plan.judgement.goes;
