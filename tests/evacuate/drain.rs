@@ -356,7 +356,13 @@ fn k15_naked_pod_with_local_data_given_up() {
 #[test]
 fn k16_empty_node() {
     both("k16", |row| {
+        let mark = row.place.cluster().audit().mark();
         let ran = row.evacuate(&[]);
+        // Its pods are listed as kubectl does it: in pages, and consistently, so without a resourceVersion.
+        let mut lists = row.place.cluster().audit().since(mark, scene::AGENT);
+        let of_node = format!("fieldSelector=spec.nodeName%3D{}&", row.place.node);
+        lists.retain(|r| r.verb == "list" && r.uri.contains(&of_node));
+        println!("{:#?}", lists.iter().map(|r| &r.uri).collect::<Vec<_>>());
         row.assert_drained(&ran, &[]);
         if row.how == How::Evict {
             assert_run!(ran, @r#"

@@ -47,7 +47,12 @@ pub fn command(cluster: &Cluster, args: &[&str]) -> Command {
 /// The same with another kubeconfig.
 pub fn command_with(cluster: &Cluster, kubeconfig: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-evacuate"));
-    command.env_clear().envs(cluster.env()).env("KUBECONFIG", kubeconfig).args(args).stdin(Stdio::null());
+    command
+        .env_clear()
+        .envs(cluster.env())
+        .env("KUBECONFIG", kubeconfig)
+        .args(args)
+        .stdin(Stdio::null());
     command
 }
 
@@ -55,11 +60,18 @@ pub fn command_with(cluster: &Cluster, kubeconfig: &Path, args: &[&str]) -> Comm
 #[track_caller]
 pub fn run(mut command: Command) -> Ran {
     let began = Instant::now();
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the plugin starts");
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the plugin starts");
     let id = child.id();
     let (done, finished) = std::sync::mpsc::channel::<()>();
     let guard = std::thread::spawn(move || {
-        if finished.recv_timeout(Duration::from_secs(120)).is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout) {
+        if finished
+            .recv_timeout(Duration::from_secs(120))
+            .is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
             let _ = Command::new("kill").args(["-KILL", &id.to_string()]).status();
         }
     });

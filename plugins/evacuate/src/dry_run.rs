@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
 use upkeep::{
-    Exit, Result,
+    Error, Exit, Result,
     client::Connection,
     error::describe,
     output::{self, Format},
@@ -53,7 +53,14 @@ pub async fn show(
     if !form.is_document() {
         render::preview::show(ui, preview);
     }
-    let refused = crate::run::refusal(ui, preview, Format::Table)?;
+    // The preview has said why already.
+    let refused = crate::run::refusal(ui, preview, Format::Table)?.map(|full| {
+        if form.is_document() {
+            full
+        } else {
+            Error::refused(crate::run::refused_sentence(preview))
+        }
+    });
     let mut against = Vec::new();
     if server && refused.is_none() {
         against = ask(connection, preview, moves, verb).await;
@@ -128,8 +135,7 @@ async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Ver
         };
         (plan, answer)
     });
-    let answers: Vec<(&PodPlan, kube::Result<()>)> =
-        futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
+    let answers: Vec<(&PodPlan, kube::Result<()>)> = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
     let mut groups = BTreeMap::<(Severity, String), Vec<&PodPlan>>::new();
     let mut yes = Vec::new();
     for (plan, answer) in answers {

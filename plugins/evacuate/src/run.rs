@@ -228,8 +228,7 @@ pub fn refusal(ui: &Ui, preview: &Preview, form: Format) -> Result<Option<Error>
         let text = output::document(form, &document::of_preview(preview, "none", "refused", Exit::Refused))?;
         ui.document(&text);
     }
-    let nodes = preview.nodes.join(", ");
-    let mut error = Error::refused(format!("refused to evacuate {nodes}; nothing was changed"));
+    let mut error = Error::refused(refused_sentence(preview));
     for finding in &refusals {
         error = error.caused_by(render::sentence(finding));
     }
@@ -239,6 +238,11 @@ pub fn refusal(ui: &Ui, preview: &Preview, form: Format) -> Result<Option<Error>
         error = error.hint(hint);
     }
     Ok(Some(error))
+}
+
+/// The sentence of a refusal.
+pub fn refused_sentence(preview: &Preview) -> String {
+    format!("refused to evacuate {}; nothing was changed", preview.nodes.join(", "))
 }
 
 /// What is worth a line before the work begins: warnings, and the pods that stay.

@@ -6,7 +6,7 @@ use testsupport::{Cluster, Shape, wait_for};
 use crate::{
     kit::{command, command_with, evacuate, run},
     live::Live,
-    scene::{evictions, is_cordoned, lift, living, policy, rights, would_evict, writes},
+    scene::{evictions, filters, is_cordoned, lift, living, policy, rights, would_evict, writes},
 };
 
 #[test]
@@ -121,7 +121,7 @@ fn b07_two_budgets_on_one_pod_are_explained_and_the_others_go_on() {
     );
 
     let ran = evacuate(cluster, &[&a, "--on-blocked=wait", "--timeout=4s"]).expect(5);
-    insta::assert_snapshot!(ran.text(), @"");
+    insta::with_settings!({filters => filters()}, { insta::assert_snapshot!(ran.text(), @""); });
     assert_eq!(ns.pods_on(&a), ["web-0"]);
 }
 

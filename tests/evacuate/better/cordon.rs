@@ -1,12 +1,14 @@
 //! Before the first pod moves: the cordon, refusals, and who holds the node.
 
+use std::time::Duration;
+
 use serde_json::json;
 use testsupport::{Cluster, Shape, wait_for};
 
 use crate::{
     kit::{command, command_with, evacuate, run},
     live::Live,
-    scene::{cordon, is_cordoned, is_locked, lift, living, policy, rights, writes},
+    scene::{asked, cordon, is_cordoned, is_locked, lift, living, policy, rights, writes},
 };
 
 #[test]
@@ -105,11 +107,11 @@ fn b26_a_second_run_refuses_while_the_first_is_alive_and_takes_over_when_it_is_d
     first.wait_for("evicting pod b26/slow");
 
     let second = evacuate(cluster, &[&b, &a, &c, "--force"]).expect(3);
-    let said = format!("unable to drain node \"b26-a\": ");
+    let said = "unable to drain node \"b26-a\": ";
     let line = second
         .stderr
         .lines()
-        .find(|l| l.contains(&said))
+        .find(|l| l.contains(said))
         .unwrap_or_else(|| panic!("{}", second.text()));
     assert!(line.contains(&format!(", pid {}, since ", first.pid())), "{line}");
     assert!(
@@ -157,4 +159,38 @@ fn b27_a_node_that_someone_uncordons_is_left_alone() {
     let ran = live.finish().expect(4);
     ran.says("error: unable to drain node \"b27-a\": it was uncordoned by someone else");
     assert!(!is_cordoned(cluster, &a) && !is_locked(cluster, &a), "{}", ran.text());
+}
+
+/// Between the check and the cordon the scheduler may bind a pod that would have been refused.
+#[test]
+fn b32_a_pod_that_arrives_between_check_and_cordon_forbids_the_work() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b32");
+    let [a] = ns.nodes(["a"]);
+    ns.replicaset("web", 1, &Shape::new());
+    ns.wait_pods_ready(1);
+    let link = cluster.link();
+    link.delay(Duration::from_millis(400));
+    let mark = cluster.audit().mark();
+    let live = Live::start(command_with(cluster, link.kubeconfig(), &[&a]));
+    // The node and all pods are read at the same time, and the answers are on their way for a while.
+    wait_for("the check", testsupport::DEFAULT_TIMEOUT, || {
+        let asked = asked(&ns, mark);
+        asked.iter().any(|r| r.verb == "get" && r.name == a).then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    ns.pod("late", &Shape::new().on(&a));
+    let ran = live.finish().expect(3);
+    ran.says(
+        "error: unable to drain node \"b32-a\": pod b32/late arrived meanwhile and it is among the Pods that declare no \
+         controller (use --force to override)",
+    );
+    ran.never_says("evicting").never_says("stays cordoned");
+    assert_eq!(
+        ran.stdout,
+        "node/b32-a cordoned\nnode/b32-a uncordoned\n",
+        "{}",
+        ran.text()
+    );
+    assert!(!is_cordoned(cluster, &a) && !is_locked(cluster, &a));
 }

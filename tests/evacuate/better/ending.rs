@@ -7,7 +7,7 @@ use testsupport::{Cluster, Shape};
 use crate::{
     kit::{command, command_with, evacuate},
     live::Live,
-    scene::{cordon, filters, is_cordoned, is_locked},
+    scene::{cordon, evictions, filters, is_cordoned, is_locked, living},
 };
 
 #[test]
@@ -112,6 +112,36 @@ fn b13_ctrl_c_says_what_is_done_and_what_is_not() {
         assert!(ran.stderr.ends_with("error: interrupted\n"), "{}", ran.text());
         assert!(is_cordoned(cluster, &a) && !is_locked(cluster, &a), "SIG{signal}");
     }
+}
+
+/// A client that goes away in the middle of an eviction leaves a budget that counts a pod as gone which is still there.
+#[test]
+fn b13_ctrl_c_does_not_cut_evictions_off() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b13e");
+    let [a, _b] = ns.nodes(["a", "b"]);
+    ns.replicaset("web", 20, &Shape::new().prefers(&a).stops_in("5s"));
+    ns.pdb("web", serde_json::json!({"maxUnavailable": "100%"}));
+    ns.wait_pods_ready(20);
+    ns.wait_pdb_allows("web", 20);
+    let mark = cluster.audit().mark();
+    let mut live = Live::start(command(cluster, &[&a]));
+    live.wait_for("evicting pod");
+    live.signal("INT");
+    live.finish().expect(130);
+    let budget = ns.get("policy/v1/PodDisruptionBudget", "web").unwrap();
+    let stays = living(&ns);
+    let counted = budget["status"]["disruptedPods"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    let cut: Vec<&String> = counted.keys().filter(|name| stays.contains_key(*name)).collect();
+    assert!(cut.is_empty(), "{cut:?}");
+    let sent = evictions(&ns, mark);
+    assert!(
+        !sent.is_empty() && sent.values().flatten().all(|code| *code == 201),
+        "{sent:?}"
+    );
 }
 
 #[test]

@@ -170,3 +170,28 @@ fn params() -> PatchParams {
         ..PatchParams::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only what has to change is in the patch, bound to the node that was looked at.
+    #[test]
+    fn u03_the_patch_that_cordons() {
+        let me = Identity::current();
+        let claim = Claim::new(&me, Timestamp::UNIX_EPOCH);
+        let mut node = core::Node::default();
+        node.metadata.uid = Some("u1".into());
+        node.metadata.resource_version = Some("7".into());
+        let patch = cordon_patch(&node, &claim, &me, false);
+        assert_eq!(patch["metadata"]["uid"], "u1");
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
+        assert_eq!(patch["spec"], json!({ "unschedulable": true }));
+        assert_eq!(patch["metadata"]["annotations"][CORDONED], json!(me.run));
+        let foreign = cordon_patch(&node, &claim, &me, true);
+        assert!(
+            foreign["metadata"]["annotations"].get(CORDONED).is_none(),
+            "a cordon of others is not ours"
+        );
+    }
+}

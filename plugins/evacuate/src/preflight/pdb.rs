@@ -103,12 +103,10 @@ fn never(budget: &Budget, total: usize, desired: usize, settled: bool) -> Option
     if hopeless {
         return Some(format!("{stated} allows no eviction at all"));
     }
-    (settled && total > 0 && total <= desired).then(|| {
-        let pods = if total == 1 { "pod is" } else { "pods are" };
-        format!(
-            "{stated} with {total} healthy {pods} all that there {}",
-            if total == 1 { "is" } else { "are" }
-        )
+    (settled && total > 0 && total <= desired).then(|| match (total, desired) {
+        (1, 1) => format!("{stated} needs its only pod"),
+        (total, desired) if total == desired => format!("{stated} needs all of its {total} pods"),
+        (total, _) => format!("{stated} needs more than the {total} that there are"),
     })
 }
 
