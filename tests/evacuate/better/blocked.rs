@@ -121,7 +121,21 @@ fn b07_two_budgets_on_one_pod_are_explained_and_the_others_go_on() {
     );
 
     let ran = evacuate(cluster, &[&a, "--on-blocked=wait", "--timeout=4s"]).expect(5);
-    insta::with_settings!({filters => filters()}, { insta::assert_snapshot!(ran.text(), @""); });
+    insta::with_settings!({filters => filters()}, { insta::assert_snapshot!(ran.text(), @r#"
+        node/b07-a cordoned
+        evicting pod b07/free-0
+        pod/free-0 evicted
+        --- stderr
+        Warning: 2 budgets match this pod (tier, web), which the eviction API does not support: b07/web-0
+          hint: make their selectors disjoint, or delete one of them
+        Warning: the eviction of b07/web-0 is blocked: more than one budget matches it (tier and web), which the eviction API does not support
+        b07-a: not drained in TIME; 1 pod gone: 1 to b07-b; 1 pod left
+          hint: it stays cordoned; run again to go on, or 'kubectl uncordon b07-a' to put it back
+        NODE    POD LEFT    STATE     REASON
+        b07-a   b07/web-0   Blocked   more than one budget matches it (tier and web), which the eviction API does not support
+        error: the time of --timeout is up
+        --- exit Some(5)
+        "#); });
     assert_eq!(ns.pods_on(&a), ["web-0"]);
 }
 
