@@ -23,7 +23,7 @@ build: ## Build the plugins (target/release)
 lint: ## Check format, lints and docs
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 bench: testbed build ## Measure beside kubectl drain, on the same servers
 	$(CARGO) run --locked --release -p testsupport --bin bench

@@ -362,7 +362,11 @@ fn k16_empty_node() {
         let mut lists = row.place.cluster().audit().since(mark, scene::AGENT);
         let of_node = format!("fieldSelector=spec.nodeName%3D{}&", row.place.node);
         lists.retain(|r| r.verb == "list" && r.uri.contains(&of_node));
-        println!("{:#?}", lists.iter().map(|r| &r.uri).collect::<Vec<_>>());
+        let as_kubectl = format!("/api/v1/pods?&{of_node}limit=500");
+        assert!(
+            !lists.is_empty() && lists.iter().all(|r| r.uri == as_kubectl),
+            "{lists:#?}"
+        );
         row.assert_drained(&ran, &[]);
         if row.how == How::Evict {
             assert_run!(ran, @r#"

@@ -153,8 +153,11 @@ pub struct State {
 
 /// How long the end of a run waits for its own cordons to be taken back, in milliseconds.
 const UNDO_PATIENCE: i64 = 10_000;
-/// How long it waits for the answers to evictions that were asked for, in milliseconds.
-const ANSWER_PATIENCE: i64 = 700;
+/// How long it waits for the answers to evictions that were asked for, in milliseconds. Those that wait for each other at
+/// one budget take steps of half a second.
+const ANSWER_PATIENCE: i64 = 3_000;
+/// The same where the end was promised to be on time.
+const ANSWER_PATIENCE_AT_DEADLINE: i64 = 700;
 
 impl State {
     /// A run that has not begun. `now` is the time of the first event.
@@ -316,7 +319,11 @@ impl State {
         }
         // An eviction that is cut off in the middle may have been counted by its budget without taking effect; the
         // budget then stays short of it for two minutes.
-        let answered = until.saturating_sub(UNDO_PATIENCE).saturating_add(ANSWER_PATIENCE);
+        let patience = match outcome {
+            Outcome::Deadline => ANSWER_PATIENCE_AT_DEADLINE,
+            _ => ANSWER_PATIENCE,
+        };
+        let answered = until.saturating_sub(UNDO_PATIENCE).saturating_add(patience);
         if self.in_flight > 0 && self.now < answered {
             self.wake_at(answered);
             return;
