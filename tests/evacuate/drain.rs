@@ -396,20 +396,11 @@ fn k17_server_that_goes_away() {
         let ran = run.finish().expect(5);
         ran.never_says("panicked").never_says(" drained\n");
         assert_eq!(place.moves(), row.moves(&pods), "{}", ran.text());
-        if row.how == How::Evict {
-            assert_run!(ran, @r#"
-            node/k17-evict-a cordoned
-            evicting pod k17-evict/rs-HASH
-            --- stderr
-            Warning: the API server does not answer well and is asked again: connection refused
-            k17-evict-a: not drained in TIME; 0 pods gone; 1 pod left
-              hint: it stays cordoned; run again to go on, or 'kubectl uncordon k17-evict-a' to put it back
-            NODE   POD LEFT   STATE   REASON
-            k17-evict-a   k17-evict/rs-HASH   Terminating   TIME of its grace period left
-            error: the time of --timeout is up
-            --- exit Some(5)
-            "#);
-        }
+        ran.says("Warning: the API server does not answer well and is asked again: connection refused");
+        ran.says("error: the time of --timeout is up");
+        // Terminating, or not known where the answer was lost.
+        let left = format!(" {}/{} ", place.ns.name(), pods[0]);
+        assert_eq!(ran.stderr.matches(&left).count(), 1, "{}", ran.text());
 
         let ran = kit::run(place.command(link.kubeconfig(), &[])).expect(1);
         assert_eq!(ran.stdout, "");
