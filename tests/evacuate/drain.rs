@@ -431,6 +431,11 @@ fn node_lines(ran: &Ran) -> Vec<&str> {
     lines.filter(|line| line.starts_with("node/")).collect()
 }
 
+/// Leaves out whether a budget was asked although it seems shut: that is a matter of time.
+fn only_nodes(ran: &mut Ran) {
+    ran.stdout = node_lines(ran).iter().map(|line| format!("{line}\n")).collect();
+}
+
 const GIVE_UP: [&str; 3] = ["--on-blocked=wait", "--timeout=2s", "--uncordon-on-abort"];
 
 #[test]
@@ -453,10 +458,10 @@ fn c01_node_as_kubectl_prints_it() {
 fn c02_uncordons_for_real() {
     let place = Place::new("c02");
     blocked(&place, &[&place.node]);
-    let ran = place.evacuate(&GIVE_UP).expect(5);
+    let mut ran = place.evacuate(&GIVE_UP).expect(5);
+    only_nodes(&mut ran);
     assert_run!(ran, @r#"
     node/c02-a cordoned
-    evicting pod c02/web-0-HASH
     node/c02-a uncordoned
     --- stderr
     Warning: budget c02/web-0 (minAvailable 1) can never allow the eviction of this pod: minAvailable 1 needs its only pod: c02/web-0-HASH
@@ -552,8 +557,7 @@ fn c07_node_that_is_deleted_meanwhile() {
     run.wait_for("blocks the eviction");
     place.cluster().delete("v1/Node", "", &place.node);
     let mut ran = run.finish().expect(4);
-    // On a slow machine the budget may have been asked once before.
-    ran.stdout = node_lines(&ran).join("\n") + "\n";
+    only_nodes(&mut ran);
     assert_run!(ran, @r#"
     node/c07-a cordoned
     --- stderr
