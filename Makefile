@@ -15,7 +15,7 @@ demo: testbed ## Show the main job on a throw-away control plane
 	@$(CARGO) run --locked --quiet -p testsupport --bin demo
 
 test: testbed ## Run all tests, against real servers
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 build: ## Build the plugins (target/release)
 	$(CARGO) build --locked --release -p kubectl-evacuate

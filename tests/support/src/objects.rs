@@ -5,9 +5,11 @@
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::discovery::{Scope, pinned_kind};
+use kube::error::DiscoveryError;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::wait::{DEFAULT_TIMEOUT, wait_for};
 
 impl Cluster {
     /// Creates an object.
@@ -121,10 +123,10 @@ impl Cluster {
         }
     }
 
-    /// What discovery says about a kind, asked once.
+    /// What discovery says about a kind, asked once. A kind that was defined a moment ago is waited for: that its
+    /// definition is Established does not mean yet that the server answers for it.
     fn resource(&self, kind: &str) -> (ApiResource, Scope) {
-        let mut known = self.kinds();
-        if let Some(found) = known.get(kind) {
+        if let Some(found) = self.kinds().get(kind) {
             return found.clone();
         }
         let (version, name) = kind
@@ -133,10 +135,19 @@ impl Cluster {
         let (group, version) = version.split_once('/').unwrap_or(("", version));
         let gvk = GroupVersionKind::gvk(group, version, name);
         let client = self.own_client();
-        let (resource, capabilities) = self
-            .block_on(async move { pinned_kind(&client, &gvk).await })
-            .unwrap_or_else(|e| panic!("the server does not know {kind}: {e}"));
-        known.insert(kind.to_owned(), (resource.clone(), capabilities.scope.clone()));
+        let (resource, capabilities) = wait_for(format!("the server to know {kind}"), DEFAULT_TIMEOUT, || {
+            let asked = self.block_on(async { pinned_kind(&client, &gvk).await });
+            match asked {
+                Ok(found) => Some(found),
+                Err(kube::Error::Api(status)) if status.code == 404 => None,
+                Err(kube::Error::Discovery(DiscoveryError::MissingKind(_) | DiscoveryError::MissingApiGroup(_))) => {
+                    None
+                }
+                Err(e) => panic!("failed to find out about {kind}: {e}"),
+            }
+        });
+        self.kinds()
+            .insert(kind.to_owned(), (resource.clone(), capabilities.scope.clone()));
         (resource, capabilities.scope)
     }
 }

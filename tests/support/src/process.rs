@@ -162,7 +162,9 @@ impl Server {
         command
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&self.plan.program)
-            .args(&self.plan.args);
+            .args(&self.plan.args)
+            // On two cores the servers' garbage collection is a good part of what a test waits for; memory is not short.
+            .env("GOGC", "400");
         let child = spawn_logged(command, log)
             .with_context(|| format!("failed to start {} (setpriv of util-linux is needed)", self.name()))?;
         *self.child() = Some(child);
