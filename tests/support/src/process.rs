@@ -163,7 +163,7 @@ impl Server {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&self.plan.program)
             .args(&self.plan.args)
-            // On two cores the servers' garbage collection is a good part of what a test waits for; memory is not short.
+            // Less garbage collection: on a small machine cores are short, memory is not.
             .env("GOGC", "400");
         let child = spawn_logged(command, log)
             .with_context(|| format!("failed to start {} (setpriv of util-linux is needed)", self.name()))?;
