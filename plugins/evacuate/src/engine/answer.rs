@@ -35,6 +35,9 @@ impl State {
     pub(super) fn move_answered(&mut self, call: Call, key: &Key, verb: Verb, budget: Option<Uid>, reply: Reply) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(ledger) = budget.as_deref().and_then(|b| self.ledgers.get_mut(b)) {
+            if matches!(reply, Reply::Accepted | Reply::OverBudget { .. }) {
+                ledger.decided(call);
+            }
             ledger.flying.remove(&call);
             if reply == Reply::Accepted {
                 ledger.budget.allowed = (ledger.budget.allowed - 1).max(0);

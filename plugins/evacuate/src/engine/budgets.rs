@@ -1,8 +1,13 @@
 //! How many evictions each budget has room for right now.
 //!
-//! Every eviction that the server refuses costs a request and helps nobody, so no more are in flight than the budget
-//! allows. The server decrements `disruptionsAllowed` with each accepted eviction, and the watch tells us so; between
-//! the answer and that news the own count stands in.
+//! Every eviction that the server refuses costs a request and helps nobody, so no more are being decided on than the
+//! budget allows. The server decrements `disruptionsAllowed` with each accepted eviction, and the watch tells us so;
+//! between the answer and that news the own count stands in.
+//!
+//! Each eviction writes the budget's status, and so does the disruption controller after each pod that goes, comes and
+//! gets Ready. An eviction that meets such a write sleeps half a second on the server before its next try, and again if
+//! it meets another (`EvictionsRetry` in the eviction registry). Under a busy budget most of those in flight are asleep;
+//! if they took up its room it would stand unused, so one that was overtaken takes none.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +17,10 @@ use crate::{
     preflight::pdb,
 };
 
-/// How many evictions may be young at the same time under one budget. Each writes the budget's status on the server; two
-/// that meet there conflict, and the loser sleeps half a second before its next try (`EvictionsRetry` in the eviction
-/// registry). One that is not young any more sleeps, and does not stand in the way of the next.
+/// How many evictions may be young at the same time under one budget, so that they do not meet each other.
 const YOUNG_AT_ONCE: usize = 2;
-/// How long an eviction is young, in milliseconds.
+/// How long an eviction is young, in milliseconds. One that was answered although it was sent so much later has
+/// overtaken.
 const YOUNG: i64 = 40;
 
 /// A budget and the own bookkeeping about it.
@@ -26,6 +30,10 @@ pub struct Ledger {
     pub budget: Budget,
     /// When each eviction that is not answered yet was asked for.
     pub flying: BTreeMap<Call, At>,
+    /// When the latest-sent of those that were answered was sent.
+    answered: At,
+    /// The most it has allowed in this run.
+    most: usize,
     /// When this run's last eviction under it was accepted.
     pub accepted_at: Option<At>,
     /// `currentHealthy` when this run first evicted under it.
@@ -51,13 +59,28 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// How many more evictions may be sent.
+    /// How many more evictions may be sent. Those that sleep on the server take no room, but once awake they may be
+    /// refused: all together there are fewer than twice the most that it has allowed, so one for a budget of one.
     pub fn room(&self) -> usize {
-        let allowed = usize::try_from(self.budget.allowed).unwrap_or(0);
-        if self.budget.observed {
-            allowed.saturating_sub(self.flying.len())
-        } else {
-            0
+        if !self.budget.observed {
+            return 0;
+        }
+        let overtaken = |sent: &&At| sent.saturating_add(YOUNG) <= self.answered;
+        let awake = self.flying.len() - self.flying.values().filter(overtaken).count();
+        let bound = (2 * self.most).saturating_sub(1);
+        self.allowed()
+            .saturating_sub(awake)
+            .min(bound.saturating_sub(self.flying.len()))
+    }
+
+    fn allowed(&self) -> usize {
+        usize::try_from(self.budget.allowed).unwrap_or(0)
+    }
+
+    /// The server has decided on an eviction.
+    pub fn decided(&mut self, call: Call) {
+        if let Some(sent) = self.flying.get(&call) {
+            self.answered = self.answered.max(*sent);
         }
     }
 
@@ -109,6 +132,8 @@ impl Ledgers {
         let ledger = self.by_uid.entry(budget.uid.clone()).or_insert_with(|| Ledger {
             budget: budget.clone(),
             flying: BTreeMap::new(),
+            answered: At::MIN,
+            most: 0,
             accepted_at: None,
             healthy_before: None,
             baseline: None,
@@ -127,6 +152,7 @@ impl Ledgers {
             ledger.inspected = None;
         }
         ledger.budget = budget;
+        ledger.most = ledger.most.max(ledger.allowed());
         if ledger.room() > 0 {
             ledger.shut_since = None;
             ledger.class = None;

@@ -17,8 +17,6 @@ mod nodes;
 mod pods;
 #[cfg(test)]
 mod scripted;
-#[cfg(test)]
-mod scripted_b;
 mod send;
 #[cfg(test)]
 mod sim;

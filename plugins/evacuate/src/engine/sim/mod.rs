@@ -4,6 +4,7 @@
 //! fair, and then the run must come to its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod under;
 mod world;
 
 use std::io::Write as _;

@@ -7,6 +7,7 @@ use proptest::test_runner::TestCaseError;
 use serde_json::json;
 use upkeep::report::Seen;
 
+use super::under::Under;
 use crate::{
     engine::{
         OnBlocked, Plan, Settings, State, Target,
@@ -68,8 +69,7 @@ pub struct World {
     cordoned: BTreeSet<String>,
     accepted: BTreeSet<String>,
     asked_without_answer: BTreeSet<String>,
-    in_flight: BTreeMap<usize, usize>,
-    seen_allowed: Vec<i32>,
+    under: Vec<Under>,
     last_list: BTreeMap<String, usize>,
     finished: Option<Outcome>,
     interrupted: bool,
@@ -98,8 +98,7 @@ impl World {
             cordoned: BTreeSet::new(),
             accepted: BTreeSet::new(),
             asked_without_answer: BTreeSet::new(),
-            in_flight: BTreeMap::new(),
-            seen_allowed: vec![1; shape.budgets],
+            under: (0..shape.budgets).map(|_| Under::new()).collect(),
             last_list: BTreeMap::new(),
             finished: None,
             interrupted: false,
@@ -278,7 +277,7 @@ impl World {
         }
         if let Some(i) = self.budgets.iter().position(|b| b.changed) {
             self.budgets[i].changed = false;
-            self.seen_allowed[i] = self.budgets[i].allowed;
+            self.under[i].told(self.budgets[i].allowed);
             return self.feed(What::Budgets(Change::Applied(self.budget(i))));
         }
         if self.pods.values().any(|p| p.pod.deletion.is_some()) {
@@ -347,7 +346,7 @@ impl World {
         if self.one_in(2) {
             self.budgets[i].allowed = i32::try_from(self.roll(4)).unwrap();
         }
-        self.seen_allowed[i] = self.budgets[i].allowed;
+        self.under[i].told(self.budgets[i].allowed);
         self.budgets[i].changed = false;
         self.feed(What::Budgets(Change::Applied(self.budget(i))))
     }
@@ -413,11 +412,7 @@ impl World {
                 })
             }
             Command::Evict { pod, .. } | Command::Delete { pod, .. } => {
-                let sim_budget = self.pods.get(&pod.uid).and_then(|p| p.budget);
-                if let Some(b) = sim_budget {
-                    *self.in_flight.entry(b).or_default() =
-                        self.in_flight.get(&b).copied().unwrap_or(1).saturating_sub(1);
-                }
+                let budget = self.pods.get(&pod.uid).and_then(|p| p.budget);
                 self.asked_without_answer.remove(&pod.uid);
                 let reply = match self.roll(9) {
                     0 if fault => Reply::Throttled { retry_after: Some(1) },
@@ -431,6 +426,9 @@ impl World {
                     }
                     _ => self.perform(&pod.uid, true, true),
                 };
+                if let Some(b) = budget {
+                    self.under[b].answered(&pod.uid, &reply);
+                }
                 if reply == Reply::Accepted {
                     self.accepted.insert(pod.uid);
                 }
@@ -498,13 +496,9 @@ impl World {
                 return fail(format!("{uid} is not ours to move"));
             }
             if let Some(b) = sim.budget {
-                let flying = self.in_flight.entry(b).or_default();
-                *flying += 1;
-                if self.shape.on_blocked != 3 && *flying > usize::try_from(self.seen_allowed[b].max(1)).unwrap() {
-                    return fail(format!(
-                        "{flying} in flight under a budget that allows {}",
-                        self.seen_allowed[b]
-                    ));
+                let broken = self.under[b].sent(uid, self.now);
+                if let Some(text) = broken.filter(|_| self.shape.on_blocked != 3) {
+                    return fail(text);
                 }
             }
         }

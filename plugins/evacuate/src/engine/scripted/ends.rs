@@ -1,40 +1,23 @@
 //! How a run ends while answers are still to come. Real servers answer in any order; here the bad ones are written down.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1 as api;
 use serde_json::json;
-use upkeep::report::Seen;
 
-use super::{
-    OnBlocked, Plan, Settings, State, Target,
-    event::{At, Call, Change, Command, Event, Note, Outcome, Reply, Verb, What},
-};
 use crate::{
+    engine::{
+        Plan, Settings, State, Target,
+        event::{At, Call, Change, Command, Event, Note, Outcome, Reply, What},
+    },
     facts::Pod,
-    preflight::filters::{Allowed, Rules},
 };
 
 const START: At = 1_000_000;
 
 fn run(nodes: &[&str], uncordon_on_abort: bool) -> (State, Vec<Command>) {
     let settings = Settings {
-        rules: Rules {
-            allowed: Allowed::default(),
-            daemon_sets: Seen::Known(BTreeSet::new()),
-        },
-        verb: Verb::Evict,
-        grace: None,
-        deadline: None,
-        on_blocked: OnBlocked::Patient,
-        by_priority: false,
         parallel: 4,
-        in_flight: 32,
-        wait_detach: false,
-        wait_replacements: None,
         uncordon_on_abort,
-        seed: 7,
+        ..super::settings()
     };
     let targets = nodes.iter().map(|name| Target {
         name: (*name).to_owned(),
