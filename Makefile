@@ -11,8 +11,8 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: testbed ## Show the main job on a throw-away control plane
-	@$(CARGO) build --locked -p kubectl-evacuate -p testsupport --bins
-	@$(CARGO) run --locked --quiet -p testsupport --bin demo
+	@$(CARGO) build --locked --workspace --bins
+	@"$${CARGO_TARGET_DIR:-target}/debug/demo"
 
 test: testbed ## Run all tests, against real servers
 	$(CARGO) test --locked --workspace --no-fail-fast

@@ -16,6 +16,8 @@ mod place;
 mod bad_input;
 #[path = "evacuate/better.rs"]
 mod better;
+#[path = "evacuate/cordon.rs"]
+mod cordon;
 #[path = "evacuate/drain.rs"]
 mod drain;
 #[path = "evacuate/faults.rs"]

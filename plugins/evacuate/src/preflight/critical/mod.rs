@@ -82,7 +82,8 @@ fn dns(facts: &Facts, planned: &[&Pod]) -> Option<Finding> {
 }
 
 /// Controllers of which every Ready pod is to go. One of one is said once for all of them: it is the ordinary case of a
-/// single replica, and only in `kube-system` is it likely to be missed by everybody.
+/// single replica, and only in `kube-system` is it likely to be missed by everybody. Several under a budget are not said
+/// here: the budget keeps them from going at once.
 fn replicas(facts: &Facts, planned: &[&Pod]) -> Vec<Finding> {
     let serves = |pod: &&Pod| pod.ready && pod.deletion.is_none() && !pod.finished() && !is_dns(pod);
     let lasting = |owner: &&Owner| !(owner.is_daemon_set() || owner.api_version == "batch/v1" && owner.kind == "Job");
@@ -103,7 +104,9 @@ fn replicas(facts: &Facts, planned: &[&Pod]) -> Vec<Finding> {
         .into_iter()
         .filter(|(uid, (_, pods))| ready.get(uid) == Some(&pods.len()))
         .map(|(_, group)| group);
-    let (many, single): (Vec<_>, Vec<_>) = all.partition(|(_, pods)| pods.len() > 1);
+    let (mut many, single): (Vec<_>, Vec<_>) = all.partition(|(_, pods)| pods.len() > 1);
+    let budgets = facts.budgets.known().map_or(&[][..], Vec::as_slice);
+    many.retain(|(_, pods)| !pods.iter().all(|pod| budgets.iter().any(|b| b.matches(pod))));
     let (system, single): (Vec<_>, Vec<_>) = single
         .into_iter()
         .partition(|(_, pods)| pods[0].namespace == "kube-system");
@@ -143,7 +146,12 @@ fn replicas(facts: &Facts, planned: &[&Pod]) -> Vec<Finding> {
             Severity::Info,
             &members(&many),
             many_text,
-            "without a budget they may all be away at once; spread them over nodes",
+            match facts.budgets {
+                Seen::Known(_) => {
+                    "no budget keeps them from being away at once; give them one, or spread them over nodes"
+                }
+                Seen::Unknown { .. } => "they may all be away at once; spread them over nodes",
+            },
         ),
         finding(
             "only-replica",

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    facts::{Volume, Volumes},
+    facts::{Budget, Volume, Volumes},
     preflight::testkit::{facts, merge, names, node, on_targets, pod, told},
 };
 
@@ -84,6 +85,39 @@ fn all_replicas_of_a_workload() {
             "all Ready replicas of 2 workloads go: default/api (3), default/web (2)"
         )]
     );
+}
+
+#[test]
+fn all_replicas_under_a_budget_go_one_after_the_other() {
+    let budget = |selector: Value| {
+        let object = json!({
+            "metadata": {"namespace": "default", "name": "web", "uid": "b", "generation": 1},
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
+            "status": {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1},
+        });
+        Budget::from(serde_json::from_value::<PodDisruptionBudget>(object).unwrap())
+    };
+    let web = |name: &str| {
+        pod(
+            name,
+            "t",
+            "web",
+            json!({"metadata": {"labels": {"app": "web", "pod": name}}}),
+        )
+    };
+    let asked = |selector: Value| {
+        let mut facts = facts(1, vec![node("t", json!({}))], vec![web("p"), web("q")]);
+        facts.budgets = Seen::Known(vec![budget(selector)]);
+        critical(&facts, &on_targets(&facts))
+    };
+    assert_eq!(told(&asked(json!({"app": "web"}))), []);
+    // One that protects only some of them does not count.
+    let found = asked(json!({"pod": "p"}));
+    assert_eq!(
+        told(&found),
+        [("all-replicas", "all 2 Ready replicas of default/web go")]
+    );
+    assert!(found[0].hint.as_deref().unwrap().starts_with("no budget"));
 }
 
 #[test]
