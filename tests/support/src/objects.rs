@@ -123,8 +123,8 @@ impl Cluster {
         }
     }
 
-    /// What discovery says about a kind, asked once. A kind that was defined a moment ago is waited for: that its
-    /// definition is Established does not mean yet that the server answers for it.
+    /// What discovery says about a kind, asked once. One in a group with a dot may have been defined a moment ago, and is
+    /// waited for: that its definition is Established does not mean yet that the server answers for it.
     fn resource(&self, kind: &str) -> (ApiResource, Scope) {
         if let Some(found) = self.kinds().get(kind) {
             return found.clone();
@@ -135,17 +135,18 @@ impl Cluster {
         let (group, version) = version.split_once('/').unwrap_or(("", version));
         let gvk = GroupVersionKind::gvk(group, version, name);
         let client = self.own_client();
-        let (resource, capabilities) = wait_for(format!("the server to know {kind}"), DEFAULT_TIMEOUT, || {
-            let asked = self.block_on(async { pinned_kind(&client, &gvk).await });
-            match asked {
-                Ok(found) => Some(found),
-                Err(kube::Error::Api(status)) if status.code == 404 => None,
-                Err(kube::Error::Discovery(DiscoveryError::MissingKind(_) | DiscoveryError::MissingApiGroup(_))) => {
-                    None
+        let (resource, capabilities) =
+            wait_for(format!("the server to know {kind}"), DEFAULT_TIMEOUT, || {
+                let asked = self.block_on(async { pinned_kind(&client, &gvk).await });
+                match asked {
+                    Ok(found) => Some(found),
+                    Err(kube::Error::Api(status)) if status.code == 404 && group.contains('.') => None,
+                    Err(kube::Error::Discovery(
+                        DiscoveryError::MissingKind(_) | DiscoveryError::MissingApiGroup(_),
+                    )) if group.contains('.') => None,
+                    Err(e) => panic!("failed to find out about {kind}: {e}"),
                 }
-                Err(e) => panic!("failed to find out about {kind}: {e}"),
-            }
-        });
+            });
         self.kinds()
             .insert(kind.to_owned(), (resource.clone(), capabilities.scope.clone()));
         (resource, capabilities.scope)

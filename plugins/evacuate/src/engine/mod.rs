@@ -4,13 +4,15 @@
 //! same code runs against a real cluster and, in tests, against a hundred thousand random orders of events.
 //!
 //! The parts, in the order in which a run passes through them:
-//! [`nodes`] walks each node from cordon to empty; [`ingest`] takes in news about pods; [`send`] decides who is asked to
-//! go next; [`answer`] reads the replies; [`blocked`] deals with budgets that let nothing through.
+//! [`cordon`] closes the nodes; [`nodes`] walks each of them on until it is empty; [`ingest`] takes in news about pods;
+//! [`send`] decides who is asked to go next, [`budgets`] how many at a time; [`answer`] reads the replies; [`blocked`]
+//! deals with budgets that let nothing through; [`settling`] waits for volumes and replacements.
 
 mod answer;
 mod blocked;
 mod budgets;
 mod clock;
+mod cordon;
 pub mod event;
 mod ingest;
 mod nodes;
@@ -18,6 +20,7 @@ mod pods;
 #[cfg(test)]
 mod scripted;
 mod send;
+mod settling;
 #[cfg(test)]
 mod sim;
 pub mod view;

@@ -1,0 +1,106 @@
+//! The cordon of a node: set first, watched, and taken back where the run set it and was not allowed to go on.
+
+use super::{
+    Asked, State,
+    event::{Change, Command, Note, Outcome, Reply},
+    nodes::Phase,
+};
+use crate::facts;
+
+impl State {
+    pub(super) fn cordon(&mut self, index: usize) {
+        let name = self.nodes[index].target.name.clone();
+        self.nodes[index].phase = Phase::Cordoning { retry: None };
+        let call = self.call(Asked::Cordon(name.clone()));
+        self.out.push(Command::Cordon { call, node: name });
+    }
+
+    pub(super) fn uncordon(&mut self, index: usize) {
+        let name = self.nodes[index].target.name.clone();
+        let asked = self
+            .calls
+            .values()
+            .any(|a| matches!(a, Asked::Uncordon(n) if *n == name));
+        if !self.nodes[index].cordoned_by_us || asked {
+            return;
+        }
+        let call = self.call(Asked::Uncordon(name.clone()));
+        self.out.push(Command::Uncordon { call, node: name });
+    }
+
+    pub(super) fn cordon_answered(&mut self, name: &str, reply: Reply) {
+        let Some(index) = self.index(name).filter(|i| !self.nodes[*i].over()) else {
+            return;
+        };
+        match reply {
+            Reply::Accepted => {
+                let already = self.nodes[index].target.cordoned;
+                self.nodes[index].phase = Phase::Queued;
+                self.nodes[index].cordoned_by_us = !already;
+                self.tell(Note::Cordoned {
+                    node: name.to_owned(),
+                    already,
+                });
+                if self.ending.is_some() && self.undo {
+                    self.uncordon(index);
+                }
+            }
+            Reply::Unavailable(_) | Reply::Lost(_) | Reply::Throttled { .. } | Reply::Contended(_) => {
+                let retry = self.dice.retry(self.now, self.nodes[index].tries);
+                self.nodes[index].tries += 1;
+                self.nodes[index].phase = Phase::Cordoning { retry: Some(retry) };
+            }
+            // A refusal by the lock: another run is at work on the node.
+            Reply::Conflict(holder) => self.abort(index, holder, Outcome::Refused),
+            other => {
+                let text = format!("it could not be cordoned: {}", other.text());
+                self.abort(index, text, Outcome::Failed);
+            }
+        }
+    }
+
+    /// One node cannot be cordoned: the whole run stops before a pod has moved.
+    fn abort(&mut self, index: usize, why: String, outcome: Outcome) {
+        self.give_up(index, why, outcome);
+        if self.ending.is_none() {
+            self.end(outcome);
+        }
+    }
+
+    pub(super) fn uncordon_answered(&mut self, name: &str, reply: &Reply) {
+        let Some(index) = self.index(name) else { return };
+        match reply {
+            Reply::Accepted => {
+                self.nodes[index].cordoned_by_us = false;
+                self.tell(Note::Uncordoned { node: name.to_owned() });
+            }
+            other => self.tell(Note::Warning(format!("node/{name} stays cordoned: {}", other.text()))),
+        }
+    }
+
+    pub(super) fn node_changed(&mut self, change: Change<facts::Node>) {
+        match change {
+            Change::Gone(node) => {
+                self.cordon_is_gone(&node.name);
+                self.end_node(&node.name, "the Node object was deleted".into());
+            }
+            Change::Applied(node) => {
+                let watched = self.nodes.iter().any(|n| n.target.name == node.name && n.active());
+                // At the end it may be the own cordon that was taken back.
+                if watched && !node.unschedulable && self.ending.is_none() {
+                    self.cordon_is_gone(&node.name);
+                    self.end_node(&node.name, "it was uncordoned by someone else".into());
+                }
+            }
+            Change::Listed(nodes) => nodes.into_iter().for_each(|n| self.node_changed(Change::Applied(n))),
+        }
+    }
+
+    /// Somebody else has ended it: there is nothing to take back.
+    fn cordon_is_gone(&mut self, name: &str) {
+        if let Some(index) = self.index(name) {
+            self.nodes[index].cordoned_by_us = false;
+            self.nodes[index].target.cordoned = false;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What is waited for when a node is empty: that its volumes are detached, that replacements are Ready.
+
+use std::collections::BTreeSet;
+
+use super::{
+    State,
+    event::{At, Change, Note, Outcome},
+    nodes::Phase,
+};
+use crate::facts::Pod;
+
+impl State {
+    /// Volumes of pods that were moved from the node and are not used by a pod that stays there.
+    pub(super) fn volumes_of(&self, index: usize) -> BTreeSet<String> {
+        let target = &self.nodes[index].target;
+        let volumes_of = |uid: &str| target.volumes.get(uid).into_iter().flatten().cloned();
+        let stay: BTreeSet<String> = self.pods.of(&target.name).flat_map(|(k, _)| volumes_of(&k.2)).collect();
+        let departed = self.pods.departed.iter().filter(|d| d.node == target.name);
+        departed
+            .flat_map(|d| volumes_of(&d.pod.uid))
+            .filter(|v| !stay.contains(v))
+            .collect()
+    }
+
+    pub(super) fn attachments_seen(&mut self, name: &str, volumes: Option<Vec<String>>) {
+        let Some(index) = self.index(name) else { return };
+        if self.nodes[index].phase != Phase::Detaching {
+            return;
+        }
+        let wanted = self.volumes_of(index);
+        match volumes {
+            Some(volumes) => {
+                self.nodes[index].attached = volumes.into_iter().filter(|v| wanted.contains(v)).collect();
+            }
+            None => {
+                self.nodes[index].attached.clear();
+                self.tell(Note::Warning(format!(
+                    "cannot tell whether the volumes of node/{name} are detached: list volumeattachments.storage.k8s.io is not allowed"
+                )));
+            }
+        }
+    }
+
+    pub(super) fn detaching(&mut self, index: usize) {
+        if self.nodes[index].attached.is_empty() {
+            self.detached(index);
+        }
+    }
+
+    pub(super) fn detached(&mut self, index: usize) {
+        match self.settings.wait_replacements {
+            Some(patience) => {
+                let until = self.now.saturating_add(patience);
+                self.nodes[index].phase = Phase::Replacing { until };
+                self.replacing(index, until);
+            }
+            None => self.emptied(index),
+        }
+    }
+
+    pub(super) fn replacing(&mut self, index: usize, until: At) {
+        let missing = self.missing_replacements();
+        if missing == 0 {
+            self.emptied(index);
+        } else if self.now >= until {
+            let pods = if missing == 1 {
+                "replacement is"
+            } else {
+                "replacements are"
+            };
+            self.give_up(
+                index,
+                format!("it is empty, but {missing} {pods} not Ready"),
+                Outcome::Incomplete,
+            );
+            // Going on would take more pods away while these are missing.
+            for other in 0..self.nodes.len() {
+                if self.nodes[other].phase == Phase::Queued {
+                    self.give_up(
+                        other,
+                        "not begun: replacements of an earlier node are missing".into(),
+                        Outcome::Incomplete,
+                    );
+                }
+            }
+        } else {
+            self.wake_at(until);
+        }
+    }
+
+    pub(super) fn elsewhere_changed(&mut self, change: Change<Pod>) {
+        match change {
+            Change::Listed(pods) => self.elsewhere = pods.into_iter().map(|p| (p.uid.clone(), p)).collect(),
+            Change::Applied(pod) => drop(self.elsewhere.insert(pod.uid.clone(), pod)),
+            Change::Gone(pod) => drop(self.elsewhere.remove(&pod.uid)),
+        }
+    }
+
+    /// How many pods that were moved have no Ready successor yet. Finished pods, and those without a controller that
+    /// keeps a number of pods running, are not replaced.
+    fn missing_replacements(&self) -> usize {
+        let mut wanted = std::collections::BTreeMap::<&str, usize>::new();
+        for departed in self.pods.departed.iter().filter(|d| !d.finished && d.verb.is_some()) {
+            if let Some(owner) = departed
+                .owner
+                .as_ref()
+                .filter(|o| o.kind != "Job" && !o.is_daemon_set())
+            {
+                *wanted.entry(owner.uid.as_str()).or_default() += 1;
+            }
+        }
+        let ours: BTreeSet<&str> = self.nodes.iter().map(|n| n.target.name.as_str()).collect();
+        for pod in self.elsewhere.values() {
+            let fresh = pod.ready && pod.deletion.is_none() && !self.before.contains(&pod.uid);
+            if fresh
+                && !ours.contains(pod.node.as_str())
+                && let Some(left) = pod.owner.as_ref().and_then(|o| wanted.get_mut(o.uid.as_str()))
+            {
+                *left = left.saturating_sub(1);
+            }
+        }
+        wanted.values().sum()
+    }
+}
