@@ -10,7 +10,7 @@ const OVERTAKEN: At = 40;
 #[derive(Debug)]
 pub struct Under {
     flying: BTreeMap<String, At>,
-    /// What the engine was last told, never less than the one that it may try.
+    /// What the engine was last told, less what was accepted since.
     allowed: usize,
     most: usize,
     latest_answered: At,
@@ -27,7 +27,7 @@ impl Under {
     }
 
     pub fn told(&mut self, allowed: i32) {
-        self.allowed = usize::try_from(allowed).unwrap_or(0).max(1);
+        self.allowed = usize::try_from(allowed).unwrap_or(0);
         self.most = self.most.max(self.allowed);
     }
 
@@ -36,6 +36,9 @@ impl Under {
             && matches!(reply, Reply::Accepted | Reply::OverBudget { .. })
         {
             self.latest_answered = self.latest_answered.max(sent);
+            if *reply == Reply::Accepted {
+                self.allowed = self.allowed.saturating_sub(1);
+            }
         }
     }
 
@@ -45,7 +48,8 @@ impl Under {
         let all = self.flying.len();
         let overtaken = |sent: &&At| **sent + OVERTAKEN <= self.latest_answered;
         let awake = all - self.flying.values().filter(overtaken).count();
-        if awake > self.allowed || all >= 2 * self.most {
+        // One may always be tried: news may be late.
+        if awake > self.allowed.max(1) || all >= 2 * self.most {
             return Some(format!(
                 "{awake} awake of {all} in flight under a budget that allows {} and at most {}",
                 self.allowed, self.most
