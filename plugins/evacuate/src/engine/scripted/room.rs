@@ -41,7 +41,8 @@ fn one_that_sleeps_on_the_server_takes_no_room() {
     // The last one is answered first: the server has the others asleep.
     assert_eq!(accept(&mut script, "evict u2", 3), ["evict u3", "evict u4"]);
     assert_eq!(script.pass(40), ["evict u5"]);
-    // Five are in flight; one more might make six meet a budget of three.
+    // Four of four are asleep, and there would be room for three; but five in flight are the most under a budget of three.
+    assert_eq!(accept(&mut script, "evict u5", 3), ["evict u6"]);
     assert_eq!(script.pass(4_000), NOTHING);
     assert_eq!(script.reply("evict u0", over_budget()), NOTHING);
 }
