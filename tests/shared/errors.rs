@@ -116,7 +116,7 @@ fn answers_that_are_not_from_an_api_server() {
         ),
         (
             Some("HTTP/1.1 302 Found\r\nlocation: https://login.example\r\ncontent-length: 0\r\n\r\n".to_owned()),
-            "302 Found with something: \"a redirect to https://login.example\"",
+            "302 Found with a redirect to https://login.example",
         ),
     ];
     for (answer, what) in cases {

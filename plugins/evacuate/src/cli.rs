@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
-use clap_complete::engine::ArgValueCompleter;
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use upkeep::{
     Error, Result,
     args::{KubeArgs, parse_duration},
@@ -21,7 +21,7 @@ Examples:
   # Show what would happen, and change nothing
   kubectl evacuate node1 --dry-run=client
 
-  # Two racks' worth of nodes, four at a time, within half an hour altogether
+  # All nodes of a rack, four at a time, within half an hour altogether
   kubectl evacuate -l rack=b --parallel=4 --timeout=30m
 
   # Also move pods that nothing will re-create, and give up the data of emptyDir volumes
@@ -45,6 +45,7 @@ Exit codes:
     bin_name = "kubectl evacuate",
     version,
     after_help = EXAMPLES,
+    args_override_self = true,
     override_usage = "kubectl evacuate NODE... [flags]\n       kubectl evacuate -l SELECTOR [flags]"
 )]
 #[allow(clippy::struct_excessive_bools)]
@@ -66,7 +67,8 @@ pub struct Cli {
     pub switches: Switches,
 
     /// Seconds that each pod gets to stop; negative: the pod's own; 0: at once, without waiting for the kubelet
-    #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i64).range(i64::from(i32::MIN)..=i64::from(i32::MAX)))]
     pub grace_period: i64,
 
     /// Time for all nodes together, after which the run ends and lists what remains; 0 is no limit
@@ -95,7 +97,7 @@ pub struct Cli {
 
     /// Pods that a budget holds back: "wait" for ever, "fail" at once, "delete-after=DURATION" without asking it.
     /// Without this flag: wait for a budget that can recover, refuse one that never can
-    #[arg(long, value_name = "POLICY", value_parser = parse_on_blocked)]
+    #[arg(long, value_name = "POLICY", value_parser = parse_on_blocked, add = ArgValueCandidates::new(policies))]
     pub on_blocked: Option<OnBlocked>,
 
     /// "priority": pods of lower priority go first and are gone before the next, system-critical ones last
@@ -128,6 +130,17 @@ pub struct Cli {
     pub kube: KubeArgs,
 }
 
+/// What `--on-blocked` takes, for completion.
+fn policies() -> Vec<CompletionCandidate> {
+    let policies = [
+        ("wait", "for ever"),
+        ("fail", "at once"),
+        ("delete-after=", "without asking the budget, after this time"),
+    ];
+    let candidates = policies.map(|(policy, help)| CompletionCandidate::new(policy).help(Some(help.into())));
+    candidates.into()
+}
+
 /// On or off; `--flag` and `--flag=true|false` as kubectl takes them.
 #[derive(clap::Args, Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)]
@@ -152,7 +165,7 @@ pub struct Switches {
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub disable_eviction: bool,
 
-    /// After a node is empty, wait until the volumes of its pods are detached
+    /// After a node is empty, wait until the volumes of its pods are detached; on unless --wait-detach=false
     #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "true",
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub wait_detach: bool,

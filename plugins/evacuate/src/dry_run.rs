@@ -146,21 +146,21 @@ async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Ver
                 // A budget that opens again is waited for; everything else would end the run or hold it up.
                 let waits = plan.when != When::Now;
                 let severity = if waits { Severity::Warning } else { Severity::Refusal };
-                groups.entry((severity, words(&error))).or_default().push(plan);
+                let would = match (&error, verb) {
+                    (kube::Error::Api(_), Verb::Evict) => "the server would not evict now",
+                    (kube::Error::Api(_), Verb::Delete) => "the server would not delete now",
+                    _ => "the server did not say",
+                };
+                groups
+                    .entry((severity, format!("{would}: {}", words(&error))))
+                    .or_default()
+                    .push(plan);
             }
         }
     }
     for ((severity, text), plans) in groups {
         let subjects = plans.iter().map(|p| p.pod.clone()).collect();
-        findings.push(objection(
-            "server-says-no",
-            severity,
-            subjects,
-            match verb {
-                Verb::Evict => format!("the server would not evict now: {text}"),
-                Verb::Delete => format!("the server would not delete now: {text}"),
-            },
-        ));
+        findings.push(objection("server-says-no", severity, subjects, text));
     }
     let later = yes.iter().filter(|p| p.when == When::Later).count();
     if later > 0 {

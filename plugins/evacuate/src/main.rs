@@ -20,6 +20,5 @@ fn main() -> ExitCode {
     }
     let cli = cli::Cli::parse();
     let ui = upkeep::ui::Ui::from_env();
-    let result = run::run(&cli, &ui);
-    upkeep::finish(&ui, result)
+    upkeep::run(&ui, run::run(&cli, &ui))
 }

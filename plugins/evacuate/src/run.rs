@@ -12,7 +12,7 @@ use upkeep::{
     client::{Agent, Connection, connect, log_to_stderr},
     output::{self, Format},
     report::{Finding, Seen, Severity},
-    ui::Ui,
+    ui::{Ui, human_duration, plural},
 };
 
 use crate::{
@@ -42,33 +42,36 @@ const AGENT: Agent = Agent {
 ///
 /// # Errors
 /// Whatever ends it before it has begun; what happens later is reported and becomes the exit code.
-pub fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
+pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     log_to_stderr(cli.kube.verbosity);
     let names = cli.node_names()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| Error::failed("cannot start").caused_by(e))?;
-    let result = runtime.block_on(evacuate(cli, ui, names));
-    // A credential plugin that hangs must not keep the process.
-    runtime.shutdown_background();
-    result
-}
-
-async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
     let began = Instant::now();
     let base = drive::base();
     if cli.dry_run == DryRun::Unchanged {
         ui.warning("--dry-run without a value is deprecated and means --dry-run=client");
     }
-    let connection = connect(&cli.kube, &AGENT, ui).await?;
+    let form = cli.output.unwrap_or_default();
+    let time = Time {
+        began,
+        limit: Some(cli.timeout).filter(|t| !t.is_zero()),
+    };
+    let connection = time.within(connect(&cli.kube, &AGENT, ui)).await?;
     let wanted = Wanted {
         names,
         selector: cli.selector.clone().filter(|_| cli.nodes.is_empty()),
         pod_selector: cli.pod_selector.clone().filter(|s| !s.is_empty()),
         chunk: cli.chunk_size,
     };
-    let (facts, support) = gathered(cli, ui, &connection, &wanted, began).await?;
+    let (facts, support) = time.within(gathered(ui, &connection, &wanted)).await?;
     if facts.targets.is_empty() {
         ui.status("No resources found");
+        if form.is_document() {
+            let empty = Preview::default();
+            ui.document(&output::document(
+                form,
+                &document::of_preview(&empty, "none", "done", Exit::Done),
+            )?);
+        }
         return Ok(Exit::Done);
     }
     let verb = match support {
@@ -93,15 +96,15 @@ async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
     let mut preview = preflight::preview::preview(&facts, &asked);
     preview.findings.extend(gather::gaps(&facts));
     preview.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
-    rights(&connection, &preview, &asked).await?;
+    time.within(rights(&connection, &preview, &asked)).await?;
 
     let moves = Moves {
         grace: Some(cli.grace_period).filter(|g| *g >= 0),
         support,
     };
-    let form = cli.output.unwrap_or_default();
     if cli.dry_run != DryRun::None {
-        return dry_run::show(cli, ui, &connection, &facts, &preview, moves, verb).await;
+        let shown = dry_run::show(cli, ui, &connection, &facts, &preview, moves, verb);
+        return time.within(shown).await;
     }
     if let Some(refused) = refusal(ui, &preview, form)? {
         return Err(refused);
@@ -122,7 +125,7 @@ async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
         chunk: cli.chunk_size,
         watch_budgets,
     };
-    let mut watcher: Box<dyn Watcher + '_> = if ui.is_stderr_tty() && ui.is_stdout_tty() && form == Format::Table {
+    let mut watcher: Box<dyn Watcher + '_> = if ui.can_redraw() && ui.is_stdout_tty() && form == Format::Table {
         Box::new(View::new(ui))
     } else {
         let quiet = form.is_document() || form == Format::Name;
@@ -140,10 +143,17 @@ async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
     let patience = match (ended.signal, ended.outcome) {
         (Some(_), _) => Duration::ZERO,
         (None, Outcome::Deadline) => Duration::from_millis(500),
-        (None, _) => Duration::from_secs(10),
+        (None, _) => time.left().min(Duration::from_secs(10)),
     };
     let after = successors(&connection, &state, cli.chunk_size, patience).await;
     let moved = render::moves::moves(state.departed(), &before, after.as_deref().unwrap_or_default());
+    let show_report = |wide: bool| {
+        let moved = render::report::Moved {
+            moves: &moved,
+            complete: after.is_some(),
+        };
+        render::report::show(ui, &state, ended.outcome, &moved, wide);
+    };
     match form {
         Format::Json | Format::Yaml => {
             ui.document(&output::document(
@@ -155,52 +165,56 @@ async fn evacuate(cli: &Cli, ui: &Ui, names: Vec<String>) -> Result<Exit> {
             for node in state.node_rows().iter().filter(|n| n.state == "Drained") {
                 ui.data(&format!("node/{}", node.name));
             }
+            if ended.outcome != Outcome::Done {
+                show_report(false);
+            }
         }
         Format::Table | Format::Wide => {
-            let moved = render::report::Moved {
-                moves: &moved,
-                complete: after.is_some(),
-            };
-            render::report::show(ui, &state, ended.outcome, &moved, form == Format::Wide);
+            show_report(form == Format::Wide);
         }
     }
     Ok(exit)
 }
 
-/// Reads the cluster, and says so where that takes longer than a second.
-async fn gathered(
-    cli: &Cli,
-    ui: &Ui,
-    connection: &Connection,
-    wanted: &Wanted,
+/// What `--timeout` leaves: it begins with the run, not with the first eviction.
+struct Time {
     began: Instant,
-) -> Result<(Facts, access::Eviction)> {
+    limit: Option<Duration>,
+}
+
+impl Time {
+    fn left(&self) -> Duration {
+        self.limit
+            .map_or(Duration::MAX, |limit| limit.saturating_sub(self.began.elapsed()))
+    }
+
+    /// What comes before the first change.
+    async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        if self.limit.is_none() {
+            return work.await;
+        }
+        tokio::time::timeout(self.left(), work).await.map_err(|_| {
+            Error::new(
+                Exit::Deadline,
+                "the time of --timeout was up before the cluster had been read; nothing was changed",
+            )
+        })?
+    }
+}
+
+/// Reads the cluster, and says so where that takes longer than a second.
+async fn gathered(ui: &Ui, connection: &Connection, wanted: &Wanted) -> Result<(Facts, access::Eviction)> {
     let reading = futures::future::try_join(gather::gather(connection, wanted), access::eviction_support(connection));
     let mut reading = std::pin::pin!(reading);
     let patience = Duration::from_secs(1);
-    let limit = Some(cli.timeout).filter(|t| !t.is_zero());
-    let limited = async {
-        if let Ok(done) = tokio::time::timeout(patience, &mut reading).await {
-            return done;
-        }
-        let live = ui.live();
-        live.set(&format!("reading the cluster at {}", connection.server));
-        let done = reading.await;
-        live.clear();
-        done
-    };
-    match limit {
-        None => limited.await,
-        Some(limit) => {
-            let left = limit.saturating_sub(began.elapsed());
-            tokio::time::timeout(left, limited).await.map_err(|_| {
-                Error::new(
-                    Exit::Deadline,
-                    "the time of --timeout was up before the cluster had been read; nothing was changed",
-                )
-            })?
-        }
+    if let Ok(done) = tokio::time::timeout(patience, &mut reading).await {
+        return done;
     }
+    let live = ui.live();
+    live.set(&format!("reading the cluster at {}", connection.server));
+    let done = reading.await;
+    live.clear();
+    done
 }
 
 /// The rights that the plan needs; whatever is only nice to have has degraded already.
@@ -256,16 +270,26 @@ fn important(findings: &[Finding]) -> Vec<Finding> {
 
 /// What goes further than kubectl's drain is asked for.
 fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
-    let Some(OnBlocked::DeleteAfter(_)) = cli.on_blocked else {
+    let Some(OnBlocked::DeleteAfter(patience)) = cli.on_blocked else {
         return Ok(());
     };
     if cli.switches.yes || preview.going().next().is_none() {
         return Ok(());
     }
-    let question = format!(
-        "Pods of {} that their budgets hold back will be deleted without asking the budgets. Do you want to continue?",
-        preview.nodes.join(", ")
+    let under = preview.going().filter(|p| p.budget.is_some()).count();
+    let mut question = format!(
+        "Up to {} of {} will be deleted without asking their budgets, once these have held them back for {}",
+        plural(under, "pod"),
+        preview.nodes.join(", "),
+        human_duration(Duration::from_millis(u64::try_from(patience).unwrap_or(0))),
     );
+    if !cli.timeout.is_zero() {
+        question += &format!(
+            ", or earlier where the {} of --timeout leave no more time",
+            human_duration(cli.timeout)
+        );
+    }
+    question += ". Do you want to continue?";
     if !ui.is_stdin_tty() {
         return Err(
             Error::refused("--on-blocked=delete-after needs a confirmation; nothing was changed")

@@ -69,7 +69,7 @@ impl Bound {
 }
 
 /// Answers without an end: watches and followed logs.
-fn is_stream<B>(request: &Request<B>) -> bool {
+pub(super) fn is_stream<B>(request: &Request<B>) -> bool {
     let on = |value: Option<&str>| value.is_none_or(|value| matches!(value, "true" | "1" | ""));
     request
         .uri()

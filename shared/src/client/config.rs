@@ -8,6 +8,7 @@ use kube::Config;
 use kube::config::{Cluster, KubeconfigError, LoadDataError};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use secrecy::ExposeSecret;
 
 use super::choice::Choice;
 use super::kubeconfig::reason;
@@ -30,6 +31,9 @@ pub(super) fn build(choice: &Choice, proxies: &Proxies, user_agent: &str) -> Res
     config.tls_server_name = cluster.tls_server_name.clone().filter(|name| !name.is_empty());
     config.root_cert = root_certificates(cluster)?;
     config.auth_info = choice.user.clone();
+    if let Some(token) = &config.auth_info.token {
+        super::credentials::bearer(token.expose_secret())?;
+    }
     config.proxy_url = match cluster.proxy_url.as_deref().filter(|url| !url.is_empty()) {
         Some(url) => Some(proxy::parse(url).map_err(|why| Error::failed(format!("invalid proxy-url: {why}")))?),
         None => proxies.for_server(&url)?,
@@ -40,6 +44,12 @@ pub(super) fn build(choice: &Choice, proxies: &Proxies, user_agent: &str) -> Res
         config.default_namespace.clone_from(namespace);
     }
     Ok(config)
+}
+
+/// The address as it may be shown: without user and password.
+pub(super) fn shown(url: &http::Uri) -> String {
+    let path = url.path().trim_end_matches('/');
+    format!("{}{path}", proxy::hide_password(url))
 }
 
 /// A server without a scheme is `https` where anything about TLS is configured, else `http`: client-go's rule.

@@ -196,7 +196,7 @@ async fn read_token(path: &Path, fallback: Option<&str>, last: Option<HeaderValu
     }
 }
 
-fn bearer(token: &str) -> Result<HeaderValue> {
+pub(super) fn bearer(token: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))
         .map_err(|_| Error::failed("the token holds characters that cannot be sent in a header"))?;
     // Keeps it out of every log.

@@ -62,6 +62,16 @@ pub(super) fn load(sources: &Sources) -> Result<Kubeconfig> {
 }
 
 fn read(path: &Path) -> Result<Kubeconfig> {
+    // kube-rs reads UTF-16 as well, and panics where half a character is missing.
+    if let Ok(bytes) = std::fs::read(path)
+        && (bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]))
+        && !bytes.len().is_multiple_of(2)
+    {
+        let path = path.display();
+        return Err(Error::failed(format!(
+            "error loading config file \"{path}\": it is not text"
+        )));
+    }
     let mut config = Kubeconfig::read_from(path).map_err(|error| loading(path, &error))?;
     // `kubectl config set-cluster` writes an empty current context, which must not hide the one of a later file.
     config.current_context = config.current_context.filter(|name| !name.is_empty());

@@ -3,7 +3,7 @@
 //! In order: [`kubeconfig`] reads the files, [`choice`] picks context, cluster and user and lays the flags over them,
 //! [`config`] turns that into what kube-rs wants, with the proxy that [`proxy`] finds. [`session`] then carries every
 //! request: it adds credentials ([`credentials`], [`exec`]), bounds it in time ([`bounds`]) and shows what the server
-//! warns of ([`warnings`]).
+//! warns of ([`warnings`]); [`pace`] keeps a watch that ends at once from becoming a storm.
 //!
 //! kube-rs' own loading and its own stack are not used as they are, because they differ from kubectl: missing files, unknown
 //! users, `NO_PROXY`, token files that end in a line break, blocking credential plugins, no answer to a 401, hidden retries.
@@ -14,6 +14,7 @@ mod config;
 mod credentials;
 mod exec;
 mod kubeconfig;
+mod pace;
 mod proxy;
 mod session;
 mod warnings;
@@ -145,7 +146,7 @@ pub async fn connect_with(args: &KubeArgs, agent: &Agent, ui: &Ui, options: Opti
     let choice = choice::fall_back(choice, args, &choice::Pod::from_env())?;
     let proxies = proxy::Proxies::from_env();
     let config = config::build(&choice, &proxies, &agent.user_agent())?;
-    let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+    let server = config::shown(&config.cluster_url);
     let client = session::open(config, &choice, options, ui)
         .await
         .map_err(|error| match error {

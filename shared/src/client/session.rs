@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use base64::Engine;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
@@ -15,9 +15,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower::BoxError;
 
-use super::bounds::{Bound, BoundedBody};
+use super::bounds::{Bound, BoundedBody, is_stream};
 use super::choice::Choice;
+use super::config::shown;
 use super::credentials::{Credentials, Current, Identity};
+use super::pace::Pace;
 use super::proxy::hide_password;
 use super::warnings::Warnings;
 use super::{Limits, Options};
@@ -40,11 +42,12 @@ pub(super) async fn open(
     let credentials = Credentials::take(&mut config.auth_info, &choice.cluster, options.interactive);
     let namespace = config.default_namespace.clone();
     let session = Session {
-        server: config.cluster_url.to_string().trim_end_matches('/').to_owned(),
+        server: shown(&config.cluster_url),
         config,
         credentials,
         transport: Mutex::new(None),
         limits: options.limits,
+        pace: Pace::default(),
         warnings: Warnings::new(ui.clone()),
     };
     let current = session.credentials.current().await.map_err(OpenError::Ours)?;
@@ -59,6 +62,7 @@ struct Session {
     /// kube-rs' client, which knows the client certificate; a new one is made when a plugin hands out another certificate.
     transport: Mutex<Option<(Option<Identity>, Client)>>,
     limits: Limits,
+    pace: Pace,
     warnings: Warnings,
 }
 
@@ -112,6 +116,9 @@ impl Session {
             request.headers_mut().insert(AUTHORIZATION, header.clone());
         }
         let client = self.transport(current).await?;
+        if is_stream(&request) {
+            self.pace.wait(request.uri()).await;
+        }
         let started = Instant::now();
         let line = format!("{} {}{}", request.method(), self.server, request.uri());
         let bound = Bound::new(&request, self.limits);
@@ -133,6 +140,7 @@ impl Session {
         if let Some(error) = self.foreign(&response) {
             return Err(error.into());
         }
+        let response = with_retry_after(response);
         Ok(response.map(|body| bound.body(body)))
     }
 
@@ -161,6 +169,23 @@ impl Session {
         let page = header(CONTENT_TYPE).is_some_and(|value| value.starts_with("text/html"));
         (page && status.is_success()).then(|| error::not_kubernetes(&self.server, status.as_u16(), "<html>"))
     }
+}
+
+/// An API server that sheds load says in a header how long to wait, and the body is plain text; kube-rs keeps neither. Put
+/// into a Status, it is where everything else of that kind is.
+fn with_retry_after(response: Response<Body>) -> Response<Body> {
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let json = header(CONTENT_TYPE).is_some_and(|value| value.starts_with("application/json"));
+    let seconds = header(RETRY_AFTER).and_then(|value| value.trim().parse::<u32>().ok());
+    let Some(seconds) = seconds.filter(|_| !json && response.status() == StatusCode::TOO_MANY_REQUESTS) else {
+        return response;
+    };
+    let status = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 429, "reason": "TooManyRequests",
+        "message": "Too many requests, please try again later.",
+        "details": { "retryAfterSeconds": seconds },
+    });
+    response.map(|_| Body::from(status.to_string().into_bytes()))
 }
 
 /// The session as the service that kube-rs' client wants.

@@ -47,7 +47,9 @@ pub fn intercept(command: clap::Command) -> Option<ExitCode> {
         }
     };
     names::remember(&words);
-    Ui::from_env().document(&answer(command, words));
+    let ui = Ui::from_env();
+    ui.document(&answer(command, words));
+    ui.flush();
     Some(Exit::Done.into())
 }
 
@@ -58,13 +60,17 @@ fn print_script(command: &clap::Command, shell: Option<&OsString>) -> ExitCode {
         .unwrap_or_default();
     if matches!(shell.as_str(), "-h" | "--help") {
         ui.document(&script::usage(command));
+        ui.flush();
         return Exit::Done.into();
     }
     let result = script::script(command, &shell).map(|text| {
         ui.document(&text);
         Exit::Done
     });
-    crate::finish(&ui, result)
+    ui.flush();
+    let code = crate::finish(&ui, result);
+    ui.flush();
+    code
 }
 
 /// One candidate per line, with a tab and a description where there is one, and the directive at the end.
@@ -87,8 +93,12 @@ fn answer(mut command: clap::Command, words: Vec<OsString>) -> String {
     let found = found
         .iter()
         .filter(|candidate| last.starts_with('-') || !is_flag(candidate));
+    // The scripts of kubectl put the flag before its value themselves.
+    let flag = last.split_once('=').filter(|(flag, _)| flag.starts_with("--"));
     for candidate in found.filter(|_| !wants_file) {
-        text.push_str(&line(candidate));
+        let line = line(candidate);
+        let bare = flag.and_then(|(flag, _)| line.strip_prefix(flag)?.strip_prefix('='));
+        text.push_str(bare.unwrap_or(&line));
         text.push('\n');
     }
     text + &format!(":{}\n", if wants_file { DEFAULT } else { NO_FILES })
@@ -146,7 +156,7 @@ mod tests {
         let all = lines(&["--p"]);
         assert_eq!(all, ["--pace\tWhat to do first", ":4"]);
         assert_eq!(lines(&["--pace", ""]), ["fast", "slow", ":4"]);
-        assert_eq!(lines(&["--pace=s"]), ["--pace=slow", ":4"]);
+        assert_eq!(lines(&["--pace=s"]), ["slow", ":4"]);
     }
 
     #[test]

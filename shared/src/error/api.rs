@@ -113,14 +113,17 @@ fn from_text(status: &Status, server: &str) -> Error {
 
 /// An answer that no API server sends: a login page, an error page of a proxy, text where JSON should be.
 pub(crate) fn not_kubernetes(server: &str, code: u16, text: &str) -> Error {
-    let what = if text.trim_start().starts_with('<') {
+    let redirect = (300..400).contains(&code) && !text.is_empty();
+    let what = if redirect {
+        text
+    } else if text.trim_start().starts_with('<') {
         "a web page"
     } else {
         "something"
     };
     let known = http::StatusCode::from_u16(code).ok().and_then(|s| s.canonical_reason());
     let code = known.map_or(format!("{code}"), |name| format!("{code} {name}"));
-    let excerpt = excerpt(text);
+    let excerpt = if redirect { String::new() } else { excerpt(text) };
     let quoted = if excerpt.is_empty() {
         String::new()
     } else {

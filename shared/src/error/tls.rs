@@ -22,7 +22,11 @@ pub(super) fn tls_words(error: &rustls::Error) -> String {
         Bad::NotValidForNameContext { expected, presented } => {
             format!(
                 "certificate is valid for {}, not {}",
-                presented.join(", "),
+                presented
+                    .iter()
+                    .map(|name| plain_name(name))
+                    .collect::<Vec<_>>()
+                    .join(", "),
                 expected.to_str()
             )
         }
@@ -32,6 +36,12 @@ pub(super) fn tls_words(error: &rustls::Error) -> String {
         other => words(&format!("{other:?}")),
     };
     format!("failed to verify certificate: x509: {why}")
+}
+
+/// rustls hands out `DnsName("localhost")`; people know `localhost`.
+fn plain_name(name: &str) -> String {
+    let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(name).trim_matches('"').to_owned()
 }
 
 /// `BadCertificate` becomes `bad certificate`.
@@ -62,6 +72,13 @@ mod tests {
             (
                 bad(CertificateError::BadEncoding),
                 "failed to verify certificate: x509: bad encoding",
+            ),
+            (
+                bad(CertificateError::NotValidForNameContext {
+                    expected: rustls::pki_types::ServerName::try_from("nope").unwrap_or_else(|_| unreachable!()),
+                    presented: vec!["DnsName(\"localhost\")".into(), "IpAddress(127.0.0.1)".into()],
+                }),
+                "failed to verify certificate: x509: certificate is valid for localhost, 127.0.0.1, not nope",
             ),
             (
                 tls_words(&Error::AlertReceived(AlertDescription::HandshakeFailure)),

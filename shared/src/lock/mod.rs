@@ -22,6 +22,9 @@ pub const LOCK: &str = "kubectl-upkeep/lock";
 pub const HEARTBEAT: Duration = Duration::from_secs(20);
 /// Without a heartbeat for so long, a claim counts for nothing. Three heartbeats, so that two may get lost.
 pub const STALE_AFTER: Duration = Duration::from_secs(60);
+/// A claim that only looks stale is watched for so long before it is replaced: a run that is alive renews it within
+/// [`HEARTBEAT`], whatever its clock says.
+pub const WATCHED_FOR: Duration = Duration::from_secs(25);
 
 /// The value of the annotation, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,18 +78,19 @@ pub enum Verdict {
         /// When the claim becomes stale if its run has died.
         retry_in: Duration,
     },
-    /// Another run held it and is gone: take over.
+    /// Another run held it and seems to be gone: take over.
     Stale {
         /// Who, as above; or that the value cannot be read, which deserves a warning.
         holder: String,
-        /// Whether the value could be read.
-        readable: bool,
+        /// Whether it is known to be gone. If not, its clock may only differ from ours, or it is of a later version: watch
+        /// the value for [`WATCHED_FOR`], and take over if it stays as it is.
+        proven: bool,
     },
 }
 
 /// Judges the value of the annotation.
 ///
-/// A claim is stale after [`STALE_AFTER`] without a heartbeat. It is stale at once where its holder ran on this very machine
+/// A claim looks stale after [`STALE_AFTER`] without a heartbeat. It is stale at once where its holder ran on this very machine
 /// and its process is gone, so that after `kill -9` a second run need not wait. A heartbeat from the future counts as fresh
 /// for no longer than one from now would: clocks differ.
 pub fn verdict(existing: Option<&str>, now: Timestamp, me: &Identity) -> Verdict {
@@ -106,7 +110,7 @@ fn judge(
         let short: String = text.chars().take(60).collect();
         return Verdict::Stale {
             holder: format!("a claim that cannot be read: {}", escape(&short)),
-            readable: false,
+            proven: false,
         };
     };
     if claim.holder.run == me.run {
@@ -116,13 +120,20 @@ fn judge(
     let holder = describe(&claim, now, silent);
     // A clock that is ahead by more than the limit would keep a dead claim alive for as long as it is ahead.
     let ahead = Duration::try_from(claim.heartbeat.duration_since(now)).unwrap_or_default();
-    if silent >= STALE_AFTER || ahead >= STALE_AFTER || is_gone(&claim.holder, me) {
-        return Verdict::Stale { holder, readable: true };
+    let proven = is_gone(&claim.holder, me);
+    if proven || silent >= STALE_AFTER || ahead >= STALE_AFTER {
+        return Verdict::Stale { holder, proven };
     }
     Verdict::Fresh {
         holder,
         retry_in: STALE_AFTER - silent,
     }
+}
+
+/// The sentence for [`Verdict::Fresh`].
+pub fn at_work(holder: &str, retry_in: Duration) -> String {
+    let seconds = retry_in.as_secs();
+    format!("{holder} is at work on it; if that run has died, it can be taken over in {seconds}s at the latest")
 }
 
 fn describe(claim: &Claim, now: Timestamp, silent: Duration) -> String {
@@ -201,9 +212,9 @@ mod tests {
         assert!(matches!(judged(&other, 59, false), Verdict::Fresh { .. }));
         assert!(matches!(
             judged(&other, 60, false),
-            Verdict::Stale { readable: true, .. }
+            Verdict::Stale { proven: false, .. }
         ));
-        assert!(matches!(judged(&other, 1, true), Verdict::Stale { readable: true, .. }));
+        assert!(matches!(judged(&other, 1, true), Verdict::Stale { proven: true, .. }));
     }
 
     #[test]
@@ -229,11 +240,7 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_read_is_stale_and_says_so() {
         for text in ["yes", "{}", "{\"run\":1}", "\x1b[2J"] {
-            let Verdict::Stale {
-                holder,
-                readable: false,
-            } = judged(text, 0, false)
-            else {
+            let Verdict::Stale { holder, proven: false } = judged(text, 0, false) else {
                 panic!("{text}")
             };
             assert!(!holder.contains('\x1b'));

@@ -1,61 +1,80 @@
 //! The part of the terminal that is drawn again and again.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::text;
+use super::sink::Sinks;
+use super::{size, text};
 
 /// A block of lines below everything that is printed. Dropping it takes it away.
 pub struct Live {
-    bar: Option<ProgressBar>,
-    width: usize,
+    sinks: Option<Sinks>,
+    /// Made by the thread that draws, when it first does.
+    bar: Arc<Mutex<Option<ProgressBar>>>,
+    /// What to go by where the terminal does not tell, or `COLUMNS` says otherwise.
+    width: Option<usize>,
 }
 
 impl Live {
-    pub(super) fn new(area: Option<MultiProgress>, width: usize) -> Self {
-        let bar = area.map(|area| {
-            let bar = area.add(ProgressBar::new_spinner());
-            // The template is a constant, so this can only fail in a test.
-            if let Ok(style) = ProgressStyle::with_template("{msg}") {
-                bar.set_style(style);
-            }
-            bar
-        });
-        Self { bar, width }
+    pub(super) fn new(sinks: Option<Sinks>, width: Option<usize>) -> Self {
+        Self {
+            sinks,
+            bar: Arc::default(),
+            width,
+        }
     }
 
     /// Whether anything is shown at all. Callers print plain lines where it is not.
     pub fn is_shown(&self) -> bool {
-        self.bar.is_some()
+        self.sinks.is_some()
     }
 
-    /// Draws these lines in place of the former ones. Lines that are too long are cut, never wrapped.
+    /// Columns and lines of the terminal as it is now.
+    pub fn size(&self) -> (usize, usize) {
+        let (columns, lines) = size().unwrap_or((80, 24));
+        (self.width.unwrap_or(columns), lines)
+    }
+
+    /// Draws these lines in place of the former ones. Lines that are too long are cut, never wrapped. What the terminal has
+    /// no time to show is left out.
     pub fn set(&self, block: &str) {
-        if let Some(bar) = &self.bar {
-            let lines = block
-                .lines()
-                .map(|line| text::cut(&text::net(line, true), self.width.saturating_sub(1)));
+        let Some(sinks) = &self.sinks else { return };
+        let width = self.size().0.saturating_sub(1);
+        let lines = block.lines().map(|line| text::cut(&text::net(line, true), width));
+        let block = lines.collect::<Vec<_>>().join("\n");
+        let bar = Arc::clone(&self.bar);
+        sinks.draw(move |area| {
+            let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+            let bar = bar.get_or_insert_with(|| new_bar(area));
             // After `clear` it begins anew.
             if bar.is_finished() {
                 bar.reset();
             }
-            bar.set_message(lines.collect::<Vec<_>>().join("\n"));
+            bar.set_message(block);
             bar.tick();
-        }
-    }
-
-    /// Prints a line above the block. Unlike [`super::Ui::status`] it prints nothing where the block is not shown.
-    pub fn println(&self, line: &str) {
-        if let Some(bar) = &self.bar {
-            bar.println(text::net(line, true));
-        }
+        });
     }
 
     /// Takes the block away.
     pub fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        let Some(sinks) = &self.sinks else { return };
+        let bar = Arc::clone(&self.bar);
+        sinks.redraw(move || {
+            if let Some(bar) = &*bar.lock().unwrap_or_else(PoisonError::into_inner) {
+                bar.finish_and_clear();
+            }
+        });
     }
+}
+
+fn new_bar(area: &MultiProgress) -> ProgressBar {
+    let bar = area.add(ProgressBar::new_spinner());
+    // The template is a constant, so this can only fail in a test.
+    if let Ok(style) = ProgressStyle::with_template("{msg}") {
+        bar.set_style(style);
+    }
+    bar
 }
 
 impl Drop for Live {

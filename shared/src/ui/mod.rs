@@ -45,6 +45,14 @@ struct Environment {
     dumb: bool,
     unicode: bool,
     width: usize,
+    /// `COLUMNS`.
+    given_width: Option<usize>,
+}
+
+/// Columns and lines of the terminal on stderr.
+fn size() -> Option<(usize, usize)> {
+    let (columns, lines) = terminal_size::terminal_size_of(std::io::stderr())?;
+    Some((usize::from(columns.0), usize::from(lines.0))).filter(|(columns, lines)| *columns > 0 && *lines > 0)
 }
 
 impl Ui {
@@ -56,7 +64,7 @@ impl Ui {
             std::io::stdout().is_terminal(),
             std::io::stderr().is_terminal(),
         ];
-        let columns = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0));
+        let columns = size().map(|(columns, _)| columns);
         let env = Environment::decide(ttys, columns, cfg!(windows), var);
         Self::with(env, Sinks::real())
     }
@@ -149,8 +157,24 @@ impl Ui {
     /// A block of lines at the bottom of the terminal that is drawn again and again. Prints nothing where stderr is no
     /// terminal that can do it.
     pub fn live(&self) -> Live {
-        let possible = self.inner.env.stderr_tty && !self.inner.env.dumb;
-        Live::new(possible.then(|| self.inner.sinks.area()), self.width())
+        Live::new(
+            self.can_redraw().then(|| self.inner.sinks.clone()),
+            self.inner.env.given_width,
+        )
+    }
+
+    /// Waits until everything up to now is printed, however long that takes.
+    pub fn flush(&self) {
+        self.inner.sinks.flush();
+    }
+
+    /// Ends when everything up to now is printed. A terminal that was stopped takes its time.
+    pub async fn printed(&self) {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        self.inner.sinks.when_printed(move || {
+            let _ = done.send(());
+        });
+        let _ = wait.await;
     }
 
     /// Styles for stderr; plain where it has no colour.
@@ -171,6 +195,11 @@ impl Ui {
     /// Whether results go to a terminal.
     pub fn is_stdout_tty(&self) -> bool {
         self.inner.env.stdout_tty
+    }
+
+    /// Whether a block of lines can be drawn again and again.
+    pub fn can_redraw(&self) -> bool {
+        self.inner.env.stderr_tty && !self.inner.env.dumb
     }
 
     /// Whether somebody watches the progress.
@@ -227,6 +256,8 @@ impl Environment {
     ) -> Self {
         let set = |name: &str| var(name).filter(|value| !value.is_empty());
         let dumb = var("TERM").is_some_and(|term| term == "dumb");
+        // A terminal of which nothing is known may not be able to move its cursor.
+        let unknown = !windows && set("TERM").is_none();
         // kubectl's rule: the old Windows console shows escape sequences as text, Windows Terminal announces itself.
         let able = !windows || set("WT_SESSION").is_some();
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -243,9 +274,10 @@ impl Environment {
             stdout_tty,
             stderr_tty,
             color: able && !dumb && var("NO_COLOR").is_none(),
-            dumb: dumb || !able,
+            dumb: dumb || unknown || !able,
             unicode: if windows { able } else { utf8 },
             width: given.or(columns).unwrap_or(80),
+            given_width: given,
         }
     }
 }

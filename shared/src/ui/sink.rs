@@ -1,7 +1,10 @@
 //! Where printed lines go: to the real streams, or into memory for tests.
+//!
+//! The real streams have a thread of their own. A terminal that was stopped (Ctrl-S, a pager) must not stop the work.
 
 use std::io::{ErrorKind, Write};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
@@ -29,6 +32,19 @@ pub(super) struct Sinks {
     area: MultiProgress,
     failed: Arc<OnceLock<WriteFault>>,
     memory: Option<Arc<Mutex<[String; 2]>>>,
+    /// The thread that writes. Without it the caller's does.
+    printer: Option<mpsc::Sender<Job>>,
+    /// A drawing waits to be done; until then further ones are left out.
+    drawing: Arc<AtomicBool>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+fn printer() -> Option<mpsc::Sender<Job>> {
+    let (to, jobs) = mpsc::channel::<Job>();
+    let thread = std::thread::Builder::new().name("printer".into());
+    let started = thread.spawn(move || jobs.into_iter().for_each(|job| job()));
+    started.is_ok().then_some(to)
 }
 
 impl Sinks {
@@ -37,6 +53,8 @@ impl Sinks {
             area: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
             failed: Arc::default(),
             memory: None,
+            printer: printer(),
+            drawing: Arc::default(),
         }
     }
 
@@ -46,6 +64,8 @@ impl Sinks {
             area,
             failed: Arc::default(),
             memory: Some(Arc::default()),
+            printer: None,
+            drawing: Arc::default(),
         }
     }
 
@@ -53,13 +73,48 @@ impl Sinks {
         self.write(out, &format!("{line}\n"));
     }
 
-    /// Prints a question and leaves the cursor behind it.
+    /// Prints a question, leaves the cursor behind it and waits until it is there.
     pub(super) fn ask(&self, question: &str) {
         self.write(Out::Talk, question);
+        self.flush();
     }
 
-    pub(super) fn area(&self) -> MultiProgress {
-        self.area.clone()
+    /// Waits until everything up to now is printed.
+    pub(super) fn flush(&self) {
+        let (done, wait) = mpsc::channel();
+        self.run(move || {
+            let _ = done.send(());
+        });
+        let _ = wait.recv();
+    }
+
+    /// Calls back when everything up to now is printed.
+    pub(super) fn when_printed(&self, call: impl FnOnce() + Send + 'static) {
+        self.run(call);
+    }
+
+    /// Draws below the lines. While one drawing waits to be done, further ones are left out.
+    pub(super) fn draw(&self, draw: impl FnOnce(&MultiProgress) + Send + 'static) {
+        if self.drawing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (area, drawing) = (self.area.clone(), Arc::clone(&self.drawing));
+        self.run(move || {
+            drawing.store(false, Ordering::Relaxed);
+            draw(&area);
+        });
+    }
+
+    /// Does something to the drawing that must not be left out.
+    pub(super) fn redraw(&self, draw: impl FnOnce() + Send + 'static) {
+        self.run(draw);
+    }
+
+    fn run(&self, job: impl FnOnce() + Send + 'static) {
+        match &self.printer {
+            Some(printer) => drop(printer.send(Box::new(job))),
+            None => job(),
+        }
     }
 
     pub(super) fn fault(&self) -> Option<&WriteFault> {
@@ -78,21 +133,26 @@ impl Sinks {
             memory.lock().unwrap_or_else(PoisonError::into_inner)[out as usize].push_str(text);
             return;
         }
-        self.area.suspend(|| match out {
-            // A closed stderr is nobody's fault and nobody could be told.
-            Out::Talk => drop(std::io::stderr().lock().write_all(text.as_bytes())),
-            Out::Data if self.fault().is_some() => {}
-            Out::Data => {
-                let mut stdout = std::io::stdout().lock();
-                if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-                    let fault = match error.kind() {
-                        ErrorKind::BrokenPipe => WriteFault::ReaderGone,
-                        _ => WriteFault::Other(error.to_string()),
-                    };
-                    // Only the first one counts.
-                    drop(self.failed.set(fault));
-                }
+        let (area, failed, text) = (self.area.clone(), Arc::clone(&self.failed), text.to_owned());
+        self.run(move || area.suspend(|| put(out, &text, &failed)));
+    }
+}
+
+fn put(out: Out, text: &str, failed: &OnceLock<WriteFault>) {
+    match out {
+        // A closed stderr is nobody's fault and nobody could be told.
+        Out::Talk => drop(std::io::stderr().lock().write_all(text.as_bytes())),
+        Out::Data if failed.get().is_some() => {}
+        Out::Data => {
+            let mut stdout = std::io::stdout().lock();
+            if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+                let fault = match error.kind() {
+                    ErrorKind::BrokenPipe => WriteFault::ReaderGone,
+                    _ => WriteFault::Other(error.to_string()),
+                };
+                // Only the first one counts.
+                drop(failed.set(fault));
             }
-        });
+        }
     }
 }

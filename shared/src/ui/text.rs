@@ -70,6 +70,12 @@ fn color_len(text: &str) -> usize {
 
 /// Cuts a line to so many characters and leaves its colours whole.
 pub(super) fn cut(line: &str, width: usize) -> String {
+    let dots = if letters(line) > width && width > DOTS.len() {
+        DOTS
+    } else {
+        ""
+    };
+    let width = width - dots.len();
     let mut shown = 0;
     let mut short = String::new();
     let mut rest = line;
@@ -83,6 +89,12 @@ pub(super) fn cut(line: &str, width: usize) -> String {
             continue;
         }
         if shown == width {
+            // A line that just fits goes on to its end, for its colours.
+            if dots.is_empty() && letters(rest) == 0 {
+                short.push_str(rest);
+                break;
+            }
+            short.push_str(dots);
             if colored {
                 short.push_str("\x1b[0m");
             }
@@ -93,6 +105,21 @@ pub(super) fn cut(line: &str, width: usize) -> String {
         rest = &rest[c.len_utf8()..];
     }
     short
+}
+
+/// Stands where a line was cut.
+const DOTS: &str = "...";
+
+/// What is seen of a line: not its colours.
+fn letters(line: &str) -> usize {
+    let mut count = 0;
+    let mut rest = line;
+    while let Some(c) = rest.chars().next() {
+        let color = color_len(rest);
+        count += usize::from(color == 0);
+        rest = &rest[if color > 0 { color } else { c.len_utf8() }..];
+    }
+    count
 }
 
 #[cfg(test)]
@@ -130,6 +157,10 @@ mod tests {
     #[test]
     fn lines_are_cut_between_colours() {
         assert_eq!(cut("abcdef", 3), "abc");
+        assert_eq!(cut("abcdef", 5), "ab...");
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("\x1b[32mabcdef\x1b[0m", 5), "\x1b[32mab...\x1b[0m");
+        assert_eq!(cut("\x1b[32mabc\x1b[0m", 3), "\x1b[32mabc\x1b[0m");
         assert_eq!(cut("\x1b[32mabcdef\x1b[0m", 3), "\x1b[32mabc\x1b[0m");
         assert_eq!(cut("äöü", 3), "äöü");
     }

@@ -107,7 +107,7 @@ fn b26_a_second_run_refuses_while_the_first_is_alive_and_takes_over_when_it_is_d
     first.wait_for("evicting pod b26/slow");
 
     let second = evacuate(cluster, &[&b, &a, &c, "--force"]).expect(3);
-    let said = "unable to drain node \"b26-a\": ";
+    let said = "cause: node/b26-a: ";
     let line = second
         .stderr
         .lines()

@@ -6,7 +6,9 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use upkeep::lock::{Claim, Identity, LOCK, Verdict, heartbeat_patch, verdict};
+use upkeep::lock::{
+    Claim, Identity, LOCK, STALE_AFTER, Verdict, WATCHED_FOR, at_work, heartbeat_patch, release_patch, verdict,
+};
 
 use super::reply;
 use crate::engine::event::Reply;
@@ -30,42 +32,43 @@ pub struct Taken {
     pub replaced: Option<String>,
 }
 
+impl Taken {
+    fn not(reply: Reply) -> Self {
+        Self {
+            reply,
+            claim: None,
+            replaced: None,
+        }
+    }
+}
+
 /// Cordons and claims a node in one patch, bound to the node that was looked at: whoever comes second sees the claim of
-/// the first.
-pub async fn take(nodes: &Api<core::Node>, name: &str, me: &Identity) -> Taken {
+/// the first. A claim that only looks stale is watched before it is replaced; `notice` is told whose it is.
+pub async fn take(nodes: &Api<core::Node>, name: &str, uid: &str, me: &Identity, notice: impl Fn(String)) -> Taken {
     let mut replaced = None;
+    let mut watched: Option<String> = None;
     for _ in 0..TRIES {
         let node = match nodes.get(name).await {
             Ok(node) => node,
-            Err(error) => {
-                return Taken {
-                    reply: reply::read::<()>(Err(error)),
-                    claim: None,
-                    replaced,
-                };
-            }
+            Err(error) => return Taken::not(reply::read::<()>(Err(error))),
         };
+        if node.metadata.uid.as_deref() != Some(uid) {
+            let text = "it was deleted and made anew since it was looked at";
+            return Taken::not(Reply::Rejected(text.into()));
+        }
         let now = Timestamp::now();
-        let existing = node
-            .metadata
-            .annotations
-            .as_ref()
-            .and_then(|a| a.get(LOCK))
-            .map(String::as_str);
+        let existing = lock_of(&node);
         match verdict(existing, now, me) {
             Verdict::Free | Verdict::Mine => {}
-            Verdict::Stale { holder, .. } => replaced = Some(holder),
-            Verdict::Fresh { holder, retry_in } => {
-                let seconds = retry_in.as_secs();
-                let text = format!(
-                    "{holder} is at work on it; if that run has died, it can be taken over in {seconds}s at the latest"
-                );
-                return Taken {
-                    reply: Reply::Conflict(text),
-                    claim: None,
-                    replaced: None,
-                };
+            Verdict::Stale { holder, proven } if proven || watched.as_deref() == existing => replaced = Some(holder),
+            Verdict::Stale { holder, .. } if watched.is_none() => {
+                watched = existing.map(str::to_owned);
+                notice(holder);
+                tokio::time::sleep(WATCHED_FOR).await;
+                continue;
             }
+            Verdict::Stale { holder, .. } => return Taken::not(Reply::Conflict(at_work(&holder, STALE_AFTER))),
+            Verdict::Fresh { holder, retry_in } => return Taken::not(Reply::Conflict(at_work(&holder, retry_in))),
         }
         let claim = Claim::new(me, now);
         let already = node.spec.as_ref().and_then(|s| s.unschedulable).unwrap_or(false);
@@ -80,20 +83,16 @@ pub async fn take(nodes: &Api<core::Node>, name: &str, me: &Identity) -> Taken {
             }
             // The kubelet writes the same object; look again.
             Err(Error::Api(status)) if status.code == 409 => {}
-            Err(error) => {
-                return Taken {
-                    reply: reply::read::<()>(Err(error)),
-                    claim: None,
-                    replaced,
-                };
-            }
+            Err(error) => return Taken::not(reply::read::<()>(Err(error))),
         }
     }
-    Taken {
-        reply: Reply::Contended("the node changes faster than it can be patched".into()),
-        claim: None,
-        replaced,
-    }
+    Taken::not(Reply::Contended(
+        "the node changes faster than it can be patched".into(),
+    ))
+}
+
+fn lock_of(node: &core::Node) -> Option<&str> {
+    node.metadata.annotations.as_ref()?.get(LOCK).map(String::as_str)
 }
 
 fn cordon_patch(node: &core::Node, claim: &Claim, me: &Identity, already: bool) -> Value {
@@ -128,8 +127,7 @@ pub async fn renew(nodes: &Api<core::Node>, name: &str, claim: &Claim, me: &Iden
         Err(Error::Api(status)) if matches!(status.code, 404 | 422) => {
             // Either the value is not ours any more, or our last renewal arrived although its answer did not.
             let node = nodes.get(name).await.map_err(|_| None)?;
-            let existing = node.metadata.annotations.as_ref().and_then(|a| a.get(LOCK));
-            match existing.map(|text| (verdict(Some(text), Timestamp::now(), me), text)) {
+            match lock_of(&node).map(|text| (verdict(Some(text), Timestamp::now(), me), text)) {
                 Some((Verdict::Mine, text)) => serde_json::from_str(text).map_err(|_| None),
                 Some((Verdict::Fresh { holder, .. } | Verdict::Stale { holder, .. }, _)) => Err(Some(holder)),
                 Some((Verdict::Free, _)) | None => Err(Some("someone who has removed the claim of this run".into())),
@@ -139,21 +137,54 @@ pub async fn renew(nodes: &Api<core::Node>, name: &str, claim: &Claim, me: &Iden
     }
 }
 
-/// Gives the node back, and with `uncordon` takes back the cordon, as far as both are still this run's.
-pub async fn release(nodes: &Api<core::Node>, name: &str, claim: &Claim, uncordon: bool) -> Result<(), Error> {
-    let pointer = |key: &str| format!("/metadata/annotations/{}", key.replace('/', "~1"));
-    let mut patch = vec![
-        json!({ "op": "test", "path": pointer(LOCK), "value": claim.to_value() }),
-        json!({ "op": "remove", "path": pointer(LOCK) }),
-    ];
-    if uncordon {
-        patch.extend([
-            json!({ "op": "test", "path": pointer(CORDONED), "value": claim.holder.run }),
+/// Gives the node back, as far as it is still this run's.
+pub async fn release(nodes: &Api<core::Node>, name: &str, claim: &Claim) -> Result<(), Error> {
+    json_patch(nodes, name, release_patch(claim)).await
+}
+
+/// Takes back this run's cordon and claim, looking at the node first: an earlier try may have been heard although its
+/// answer was lost.
+pub async fn uncordon(nodes: &Api<core::Node>, name: &str, me: &Identity) -> Reply {
+    for _ in 0..TRIES {
+        let node = match nodes.get(name).await {
+            Ok(node) => node,
+            Err(error) => return reply::read::<()>(Err(error)),
+        };
+        let annotations = node.metadata.annotations.as_ref();
+        if annotations.and_then(|a| a.get(CORDONED)) != Some(&me.run) {
+            return match node.spec.as_ref().and_then(|s| s.unschedulable) {
+                Some(true) => Reply::Rejected("its cordon is not this run's any more".into()),
+                _ => Reply::Accepted,
+            };
+        }
+        let mut patch = vec![
+            json!({ "op": "test", "path": pointer(CORDONED), "value": me.run }),
             json!({ "op": "remove", "path": pointer(CORDONED) }),
             json!({ "op": "replace", "path": "/spec/unschedulable", "value": false }),
-        ]);
+        ];
+        if let Some(text) = lock_of(&node) {
+            match verdict(Some(text), Timestamp::now(), me) {
+                Verdict::Mine => patch.extend([
+                    json!({ "op": "test", "path": pointer(LOCK), "value": text }),
+                    json!({ "op": "remove", "path": pointer(LOCK) }),
+                ]),
+                Verdict::Free => {}
+                Verdict::Fresh { holder, .. } | Verdict::Stale { holder, .. } => {
+                    return Reply::Rejected(format!("{holder} holds it now"));
+                }
+            }
+        }
+        match json_patch(nodes, name, Value::Array(patch)).await {
+            // A heartbeat or somebody else came first; look again.
+            Err(Error::Api(status)) if matches!(status.code, 409 | 422) => {}
+            answer => return reply::read(answer),
+        }
     }
-    json_patch(nodes, name, Value::Array(patch)).await
+    Reply::Contended("the node changes faster than it can be patched".into())
+}
+
+fn pointer(key: &str) -> String {
+    format!("/metadata/annotations/{}", key.replace('/', "~1"))
 }
 
 async fn json_patch(nodes: &Api<core::Node>, name: &str, patch: Value) -> Result<(), Error> {

@@ -5,7 +5,6 @@
 pub mod claim;
 pub mod moves;
 mod reply;
-mod signals;
 mod watch;
 
 use std::{
@@ -25,6 +24,7 @@ use upkeep::{
     Exit,
     client::Connection,
     lock::{self, Claim, Identity},
+    signals::Signals,
 };
 
 use self::{claim::Taken, moves::Moves};
@@ -72,8 +72,6 @@ struct Run<'a> {
     to: mpsc::UnboundedSender<What>,
     watches: BTreeMap<String, JoinHandle<()>>,
     tasks: JoinSet<()>,
-    began: Instant,
-    base: At,
 }
 
 /// How a run ended.
@@ -105,10 +103,8 @@ impl Driver<'_> {
             to,
             watches: BTreeMap::new(),
             tasks: JoinSet::new(),
-            began,
-            base,
         };
-        let mut signals = signals::Signals::new();
+        let mut signals = Signals::new();
         let mut signal = None;
         let mut heartbeat = tokio::time::interval(lock::HEARTBEAT);
         let mut redraw = tokio::time::interval(REDRAW);
@@ -135,7 +131,8 @@ impl Driver<'_> {
                 () = sleep_until(wake) => What::Tick,
                 what = from.recv() => what.unwrap_or(What::Tick),
                 _ = heartbeat.tick() => { run.renew_claims(); commands = Vec::new(); continue }
-                _ = redraw.tick() => { commands = Vec::new(); continue }
+                // Ages and what is left of a grace period move on as well.
+                _ = redraw.tick() => What::Tick,
             };
             commands = state.step(Event {
                 at: now(base, began),
@@ -183,10 +180,16 @@ impl Run<'_> {
         let to = self.to.clone();
         let answer = move |call, reply| drop(to.send(What::Reply { call, reply }));
         match command {
-            Command::Cordon { call, node } => {
+            Command::Cordon { call, node, uid } => {
                 let (nodes, me, claims, to) = (self.nodes(), self.me.clone(), self.claims.clone(), self.to.clone());
                 self.tasks.spawn_local(async move {
-                    let Taken { reply, claim, replaced } = claim::take(&nodes, &node, &me).await;
+                    let notice = |holder| {
+                        drop(to.send(What::LockDoubted {
+                            node: node.clone(),
+                            holder,
+                        }))
+                    };
+                    let Taken { reply, claim, replaced } = claim::take(&nodes, &node, &uid, &me, notice).await;
                     if let Some(claim) = claim {
                         claims.borrow_mut().insert(node.clone(), claim);
                     }
@@ -197,13 +200,12 @@ impl Run<'_> {
                 });
             }
             Command::Uncordon { call, node } => {
-                let (nodes, claims) = (self.nodes(), self.claims.clone());
+                let (nodes, me, claims) = (self.nodes(), self.me.clone(), self.claims.clone());
                 self.tasks.spawn_local(async move {
-                    let claim = claims.borrow_mut().remove(&node);
-                    let reply = match claim {
-                        Some(claim) => reply::read(claim::release(&nodes, &node, &claim, true).await),
-                        None => Reply::Rejected("this run does not hold it".into()),
-                    };
+                    let reply = claim::uncordon(&nodes, &node, &me).await;
+                    if reply == Reply::Accepted {
+                        claims.borrow_mut().remove(&node);
+                    }
                     answer(call, reply);
                 });
             }
@@ -299,9 +301,6 @@ impl Run<'_> {
             .map(|(n, c)| (n.clone(), c.clone()))
             .collect();
         for (name, claim) in held {
-            if now(self.base, self.began) - claim.heartbeat.as_millisecond() < 1_000 {
-                continue;
-            }
             let (nodes, me, claims, to) = (self.nodes(), self.me.clone(), self.claims.clone(), self.to.clone());
             self.tasks.spawn_local(async move {
                 match claim::renew(&nodes, &name, &claim, &me).await {
@@ -326,9 +325,7 @@ impl Run<'_> {
         self.tasks.abort_all();
         let held: Vec<(String, Claim)> = std::mem::take(&mut *self.claims.borrow_mut()).into_iter().collect();
         let nodes = self.nodes();
-        let releases = held
-            .iter()
-            .map(|(name, claim)| claim::release(&nodes, name, claim, false));
+        let releases = held.iter().map(|(name, claim)| claim::release(&nodes, name, claim));
         // What is not given back now becomes stale by itself.
         let _ = tokio::time::timeout(Duration::from_secs(3), futures::future::join_all(releases)).await;
     }

@@ -56,12 +56,13 @@ impl Backoff for Pace {
 }
 
 /// Follows a list and its watch until the receiver is gone or the right to do so is missing; then returns the server's
-/// words.
+/// words. `failing` is what to say each time that it fails once more.
 async fn follow<K, T>(
     api: Api<K>,
     config: watcher::Config,
     to: &Sender,
     mut tell: impl FnMut(Change<T>) -> bool,
+    failing: impl Fn() -> Option<What>,
 ) -> Option<String>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -93,6 +94,11 @@ where
                 }
                 if failures == FAILURES_TO_TELL {
                     let _ = to.send(What::Unwell(words(&error)));
+                }
+                if failures > 1
+                    && let Some(what) = failing()
+                {
+                    let _ = to.send(what);
                 }
                 continue;
             }
@@ -143,7 +149,11 @@ pub async fn pods(api: Api<core::Pod>, node: String, selector: Option<String>, t
         })
         .is_ok()
     };
-    if follow::<core::Pod, Pod>(api, config, &to, tell).await.is_some() {
+    let failing = || Some(What::WatchFailing { node: node.clone() });
+    if follow::<core::Pod, Pod>(api, config, &to, tell, failing)
+        .await
+        .is_some()
+    {
         // Without the watch, lists in an interval must do.
         let _ = to.send(What::WatchUnavailable { node });
     }
@@ -153,7 +163,10 @@ pub async fn pods(api: Api<core::Pod>, node: String, selector: Option<String>, t
 pub async fn budgets(api: Api<PodDisruptionBudget>, to: Sender) {
     let sent = to.clone();
     let tell = move |change| sent.send(What::Budgets(change)).is_ok();
-    if follow(api, watcher::Config::default(), &to, tell).await.is_some() {
+    if follow(api, watcher::Config::default(), &to, tell, || None)
+        .await
+        .is_some()
+    {
         let _ = to.send(What::Unwatchable {
             resource: "poddisruptionbudgets.policy",
             consequence: "a budget that opens is noticed late",
@@ -164,13 +177,13 @@ pub async fn budgets(api: Api<PodDisruptionBudget>, to: Sender) {
 /// One node: somebody may uncordon or delete it.
 pub async fn node(api: Api<core::Node>, name: String, to: Sender) {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let sent = to.clone();
-    let tell = move |change: Change<Node>| {
+    let (sent, this) = (to.clone(), name.clone());
+    let mut tell = move |change: Change<Node>| {
         let what = match change {
             Change::Listed(nodes) if nodes.is_empty() => {
                 let node = core::Node {
                     metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-                        name: Some(name.clone()),
+                        name: Some(this.clone()),
                         ..Default::default()
                     },
                     ..Default::default()
@@ -181,7 +194,12 @@ pub async fn node(api: Api<core::Node>, name: String, to: Sender) {
         };
         sent.send(what).is_ok()
     };
-    if follow(api, config, &to, tell).await.is_some() {
+    if follow(api.clone(), config, &to, &mut tell, || None).await.is_some() {
+        // One look at least, before the work on it begins.
+        match api.get_opt(&name).await {
+            Ok(found) => drop(tell(Change::Listed(found.into_iter().map(Node::from).collect()))),
+            Err(error) => drop(to.send(What::Unwell(describe(&error)))),
+        }
         let _ = to.send(What::Unwatchable {
             resource: "nodes",
             consequence: "it is not noticed when someone uncordons or deletes one",
@@ -217,7 +235,7 @@ pub async fn elsewhere(api: Api<core::Pod>, to: Sender) {
             .into_iter()
             .all(|change| sent.send(What::Elsewhere(change)).is_ok())
     };
-    if follow(api.clone(), watcher::Config::default(), &to, &mut tell)
+    if follow(api.clone(), watcher::Config::default(), &to, &mut tell, || None)
         .await
         .is_none()
     {
@@ -256,7 +274,10 @@ pub async fn attachments(api: Api<VolumeAttachment>, node: String, to: Sender) {
         })
         .is_ok()
     };
-    if follow(api, watcher::Config::default(), &to, tell).await.is_some() {
+    if follow(api, watcher::Config::default(), &to, tell, || None)
+        .await
+        .is_some()
+    {
         let _ = to.send(What::Attachments { node, volumes: None });
     }
 }

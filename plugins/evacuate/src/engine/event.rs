@@ -71,11 +71,23 @@ pub enum What {
         /// The pods.
         pods: Option<Vec<Pod>>,
     },
+    /// The watch of a node's pods fails again and again.
+    WatchFailing {
+        /// Name of the node.
+        node: String,
+    },
     /// Another run has taken the node over.
     LockLost {
         /// Name of the node.
         node: String,
         /// Who holds it now.
+        holder: String,
+    },
+    /// The claim of another run looks stale; it is watched for a while before it is replaced.
+    LockDoubted {
+        /// Name of the node.
+        node: String,
+        /// Who holds it.
         holder: String,
     },
     /// The claim of a run that has died was replaced by ours.
@@ -151,6 +163,8 @@ pub enum Command {
         call: Call,
         /// Name of the node.
         node: String,
+        /// The node that preflight has looked at; another one of the same name is not touched.
+        uid: Uid,
     },
     /// Take back the own cordon, if it is still ours.
     Uncordon {
@@ -159,7 +173,7 @@ pub enum Command {
         /// Name of the node.
         node: String,
     },
-    /// Begin to watch the pods of a node; the first news is a complete consistent list.
+    /// Begin to watch a node and its pods; the first news of each is a complete consistent list.
     Watch {
         /// Name of the node.
         node: String,

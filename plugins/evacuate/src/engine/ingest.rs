@@ -25,6 +25,7 @@ impl State {
                     _ => 0,
                 };
                 self.listed(node, pods, epoch);
+                self.confirm_doubts(node, epoch);
                 if call.is_some() {
                     self.failures = 0;
                     self.list_arrived(node);
@@ -36,6 +37,14 @@ impl State {
                 }
             }
             Change::Gone(pod) => self.depart(&key(&pod)),
+        }
+        self.heard_of(node);
+    }
+
+    /// A list shows those pods as alive that should be terminating.
+    fn confirm_doubts(&mut self, node: &str, epoch: u64) {
+        for entry in self.pods.entries.values_mut().filter(|e| e.node == node) {
+            entry.confirmed |= entry.doubted.is_some_and(|at| epoch > at);
         }
     }
 
@@ -155,6 +164,8 @@ impl State {
             tries: 0,
             blocked: None,
             told: None,
+            doubted: None,
+            confirmed: false,
         };
         if entry.standing == Standing::Planned
             && entry.pod.deletion.is_some()
@@ -196,7 +207,12 @@ impl State {
                 entry.standing = Standing::Left;
                 skipped.push(entry.pod.reference());
             } else if let Some(at) = entry.pod.deletion {
-                due.push((at.as_second() + limit + 1) * 1_000);
+                due.push(
+                    at.as_second()
+                        .saturating_add(limit)
+                        .saturating_add(1)
+                        .saturating_mul(1_000),
+                );
             }
         }
         due.into_iter().for_each(|at| self.wake_at(at));

@@ -27,6 +27,8 @@ pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use upkeep::lock;
+
 use self::{
     budgets::Ledgers,
     clock::Dice,
@@ -86,6 +88,8 @@ pub struct Settings {
 pub struct Target {
     /// Name of the node.
     pub name: String,
+    /// Its UID.
+    pub uid: Uid,
     /// Whether it was unschedulable before.
     pub cordoned: bool,
     /// Pods that preflight has judged; others that forbid the work make the run take its cordon back.
@@ -142,7 +146,7 @@ pub struct State {
     /// What was said not to be watchable.
     unwatched: BTreeSet<&'static str>,
     /// Set once the run is to end: nothing new is asked for but to take back cordons.
-    ending: Option<(Outcome, At)>,
+    ending: Option<Ending>,
     /// Whether the end of the run takes back its own cordons.
     undo: bool,
     finished: Option<Outcome>,
@@ -152,8 +156,19 @@ pub struct State {
     out: Vec<Command>,
 }
 
+/// The end of a run, under way.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    outcome: Outcome,
+    since: At,
+    /// Somebody has asked a second time: nothing is waited for.
+    hurried: bool,
+}
+
 /// How long the end of a run waits for its own cordons to be taken back, in milliseconds.
 const UNDO_PATIENCE: i64 = 10_000;
+/// The same where the end was promised to be on time.
+const UNDO_PATIENCE_AT_DEADLINE: i64 = 3_000;
 /// How long it waits for the answers to evictions that were asked for, in milliseconds. Those that wait for each other at
 /// one budget take steps of half a second.
 const ANSWER_PATIENCE: i64 = 3_000;
@@ -216,6 +231,7 @@ impl State {
             What::Tick => {}
             What::Pods { node, change, call } => self.pods_changed(&node, change, call),
             What::WatchUnavailable { node } => self.poll_node(&node),
+            What::WatchFailing { node } => self.want_list(&node),
             What::Unwatchable { resource, consequence } => self.cannot_watch(resource, consequence),
             What::Unwell(text) => self.complain(&text),
             What::Budgets(Change::Listed(budgets)) => self.ledgers.replace(budgets),
@@ -231,6 +247,12 @@ impl State {
                     "node/{node} has been taken over by {holder}; leaving it to them"
                 )));
                 self.end_node(&node, "another run has taken it over".into());
+            }
+            What::LockDoubted { node, holder } => {
+                let seconds = lock::WATCHED_FOR.as_secs();
+                self.tell(Note::Warning(format!(
+                    "node/{node} is claimed by {holder}; waiting {seconds}s to see whether that run is alive"
+                )));
             }
             What::LockReplaced { node, holder } => {
                 self.tell(Note::Warning(format!(
@@ -264,6 +286,8 @@ impl State {
         if self.ending.is_none() {
             self.walk_nodes();
             self.pump();
+        } else {
+            self.undo_again();
         }
         self.conclude();
         if self.finished.is_some() {
@@ -274,9 +298,9 @@ impl State {
 
     /// Ends the run: stops asking, and takes back own cordons where that was asked for.
     fn end(&mut self, outcome: Outcome) {
-        if self.ending.is_some() {
+        if let Some(ending) = &mut self.ending {
             // A second interrupt while cordons are being taken back: leave at once.
-            self.ending = Some((outcome, self.now));
+            (ending.outcome, ending.hurried) = (outcome, true);
             return;
         }
         self.undo = match outcome {
@@ -284,7 +308,11 @@ impl State {
             Outcome::Done => false,
             _ => self.settings.uncordon_on_abort,
         };
-        self.ending = Some((outcome, self.now.saturating_add(UNDO_PATIENCE)));
+        self.ending = Some(Ending {
+            outcome,
+            since: self.now,
+            hurried: false,
+        });
         for index in 0..self.nodes.len() {
             if self.undo && !matches!(self.nodes[index].phase, Phase::Done) {
                 self.uncordon(index);
@@ -307,27 +335,36 @@ impl State {
             };
             self.end(outcome);
         }
-        let Some((outcome, until)) = self.ending else { return };
+        let Some(ending) = self.ending else { return };
+        let outcome = ending.outcome;
+        let (undo_patience, answer_patience) = match outcome {
+            Outcome::Deadline => (UNDO_PATIENCE_AT_DEADLINE, ANSWER_PATIENCE_AT_DEADLINE),
+            _ => (UNDO_PATIENCE, ANSWER_PATIENCE),
+        };
+        let until = ending.since.saturating_add(undo_patience);
         // A cordon whose answer is still to come has to be taken back as well.
         let undoing = self.calls.values().any(|asked| match asked {
             Asked::Uncordon(_) => true,
             Asked::Cordon(_) => self.undo,
             _ => false,
-        });
-        if undoing && self.now < until {
+        }) || self.nodes.iter().any(|n| n.undo_at.is_some());
+        if undoing && !ending.hurried && self.now < until {
             self.wake_at(until);
             return;
         }
         // An eviction that is cut off in the middle may have been counted by its budget without taking effect; the
         // budget then stays short of it for two minutes.
-        let patience = match outcome {
-            Outcome::Deadline => ANSWER_PATIENCE_AT_DEADLINE,
-            _ => ANSWER_PATIENCE,
-        };
-        let answered = until.saturating_sub(UNDO_PATIENCE).saturating_add(patience);
-        if self.in_flight > 0 && self.now < answered {
+        let answered = ending.since.saturating_add(answer_patience);
+        if self.in_flight > 0 && !ending.hurried && self.now < answered {
             self.wake_at(answered);
             return;
+        }
+        for index in 0..self.nodes.len() {
+            if let (Some(_), Some(text)) = (self.nodes[index].undo_at, self.nodes[index].trouble.clone()) {
+                let name = &self.nodes[index].target.name;
+                let note = Note::Warning(format!("the cordon of node/{name} could not be taken back: {text}"));
+                self.tell(note);
+            }
         }
         self.finished = Some(outcome);
         self.out.push(Command::Finish(outcome));

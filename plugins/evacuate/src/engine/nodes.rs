@@ -10,6 +10,10 @@ use super::{
 
 /// How often a node is listed that cannot be watched, in milliseconds.
 const POLL_EVERY: i64 = 2_000;
+/// How long nothing may be heard of a node's pods before they are listed, in milliseconds.
+const SILENCE: i64 = 30_000;
+/// How many failures in a row are said.
+pub(super) const FAILURES_TO_TELL: u32 = 3;
 
 /// Where a node stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +64,20 @@ pub struct Node {
     pub listing: bool,
     /// When it is listed next, where it cannot be watched.
     pub poll_at: Option<At>,
-    /// Failed tries to cordon it.
+    /// Failed tries to cordon it, or to take the cordon back.
     pub tries: u32,
+    /// A try to cordon it got no answer, so that it may be cordoned all the same.
+    pub maybe_cordoned: bool,
+    /// When taking back the cordon is tried again.
+    pub undo_at: Option<At>,
+    /// What the last failed try to cordon it met.
+    pub trouble: Option<String>,
+    /// It was seen, cordoned, after work on it began. Its watch may run behind that of its pods.
+    pub seen: bool,
+    /// The consistent list of its pods is there.
+    pub listed: bool,
+    /// When anything was last heard of its pods.
+    pub heard: At,
     /// Volumes that are still attached.
     pub attached: BTreeSet<String>,
     /// When work on it began.
@@ -80,6 +96,12 @@ impl Node {
             listing: false,
             poll_at: None,
             tries: 0,
+            maybe_cordoned: false,
+            undo_at: None,
+            trouble: None,
+            seen: false,
+            listed: false,
+            heard: At::MIN,
             attached: BTreeSet::new(),
             began: None,
             ended: None,
@@ -117,6 +139,7 @@ impl State {
                 Phase::Queued if all_cordoned && self.has_slot() => {
                     self.nodes[index].phase = Phase::Listing;
                     self.nodes[index].began = Some(self.now);
+                    self.nodes[index].heard = self.now;
                     self.out.push(Command::Watch { node: name });
                 }
                 Phase::Draining if !self.pods.pending(&name) => {
@@ -129,6 +152,7 @@ impl State {
                 _ => {}
             }
             self.poll(index);
+            self.break_silence(index);
         }
         self.send_lists();
     }
@@ -146,6 +170,30 @@ impl State {
     pub(super) fn cannot_watch(&mut self, resource: &'static str, consequence: &str) {
         if self.unwatched.insert(resource) {
             self.tell(Note::Warning(format!("cannot watch {resource}, so {consequence}")));
+        }
+        (0..self.nodes.len()).for_each(|index| self.begin_draining(index));
+    }
+
+    /// Something was heard of a node's pods.
+    pub(super) fn heard_of(&mut self, name: &str) {
+        if let Some(index) = self.index(name) {
+            self.nodes[index].heard = self.now;
+        }
+    }
+
+    /// A watch may be silent because nothing happens or because it does not work: a list tells.
+    fn break_silence(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        if !matches!(node.phase, Phase::Draining | Phase::Confirming) {
+            return;
+        }
+        let until = node.heard.saturating_add(SILENCE);
+        if self.now < until {
+            self.wake_at(until);
+        } else {
+            node.heard = self.now;
+            node.wants_list = true;
+            self.wake_at(self.now.saturating_add(SILENCE));
         }
     }
 
@@ -166,11 +214,21 @@ impl State {
         self.nodes.iter().filter(|n| n.active()).count() < self.settings.parallel.max(1)
     }
 
-    /// The list after the cordon has come: nothing forbids the work, so it begins.
+    /// The list after the cordon has come: nothing forbids the work.
     pub(super) fn node_listed(&mut self, name: &str) {
-        let Some(index) = self.index(name) else { return };
-        if self.nodes[index].phase == Phase::Listing {
-            self.nodes[index].phase = Phase::Draining;
+        if let Some(index) = self.index(name) {
+            self.nodes[index].listed = true;
+            self.begin_draining(index);
+        }
+    }
+
+    /// Begins once the pods are known and the node was seen to be cordoned still: while it was queued, somebody may have
+    /// uncordoned it or made it anew.
+    pub(super) fn begin_draining(&mut self, index: usize) {
+        let unwatched = self.unwatched.contains("nodes");
+        let node = &mut self.nodes[index];
+        if node.phase == Phase::Listing && node.listed && (node.seen || unwatched) {
+            node.phase = Phase::Draining;
         }
     }
 
@@ -212,9 +270,12 @@ impl State {
                 let why = format!("its pods can no longer be listed: {text}");
                 self.give_up(index, why, Outcome::Incomplete);
             }
-            _ => {
+            other => {
                 self.nodes[index].wants_list = true;
                 self.back_off();
+                if self.failures == FAILURES_TO_TELL {
+                    self.complain(&other.text());
+                }
             }
         }
     }

@@ -94,6 +94,10 @@ pub struct Entry {
     pub blocked: Option<Blocked>,
     /// What was last said about it.
     pub told: Option<String>,
+    /// It should be terminating, and no news says so; how many lists had been asked for when that was noticed.
+    pub doubted: Option<u64>,
+    /// A list that was asked for after that says the same.
+    pub confirmed: bool,
 }
 
 /// All pods that are on our nodes, and all that were.

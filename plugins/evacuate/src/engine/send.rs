@@ -205,7 +205,11 @@ impl State {
         let own_grace = self.settings.grace.unwrap_or(entry.pod.grace);
         let patient_until = since.max(progress).saturating_add(patience);
         let takes = own_grace.saturating_mul(1_000).saturating_add(CONFIRMATION);
-        let latest = self.settings.deadline.map(|d| d.saturating_sub(takes));
+        // However long the grace, the budget has half of the run's time to let the pod go by itself.
+        let latest = self.settings.deadline.map(|deadline| {
+            let half = deadline.saturating_sub(self.started) / 2;
+            deadline.saturating_sub(takes.min(half))
+        });
         let due = latest.map_or(patient_until, |l| l.min(patient_until));
         if self.now < due {
             self.wake_at(due);
@@ -219,6 +223,7 @@ impl State {
     /// else deletes the pod later.
     fn mention_unstarted_terminations(&mut self) {
         let mut notes = Vec::new();
+        let mut doubted = Vec::new();
         let mut wake = None::<At>;
         for entry in self.pods.entries.values_mut() {
             let Standing::Terminating { since } = entry.standing else {
@@ -228,7 +233,14 @@ impl State {
                 continue;
             }
             let due = since.saturating_add(ACCEPTED_PATIENCE);
-            if self.now >= due {
+            if self.now >= due && entry.doubted.is_none() {
+                // The watch may be what does not work: a fresh list tells.
+                entry.doubted = Some(self.epoch);
+                doubted.push(entry.node.clone());
+            } else if self.now >= due {
+                if !entry.confirmed {
+                    continue;
+                }
                 let text = "accepted, but not terminating yet: an admission webhook may hold it back";
                 entry.told = Some(text.into());
                 notes.push(Note::Trouble {
@@ -242,6 +254,7 @@ impl State {
         if let Some(at) = wake {
             self.wake_at(at);
         }
+        doubted.iter().for_each(|node| self.want_list(node));
         self.out.extend(notes.into_iter().map(Command::Tell));
     }
 

@@ -22,6 +22,8 @@ pub struct PodRow {
     pub reason: String,
     /// Since when it is in this state, where that is known.
     pub since: Option<At>,
+    /// Whether its budget has held it back.
+    pub blocked: bool,
     /// Whether this run has given up on it.
     pub held: bool,
 }
@@ -43,6 +45,8 @@ pub struct NodeRow {
     pub attached: Vec<String>,
     /// This run has cordoned it (and it still is).
     pub cordoned_by_us: bool,
+    /// This run may have cordoned it: the answer was lost.
+    pub maybe_cordoned: bool,
     /// It is unschedulable because of this run or was so before.
     pub cordoned: bool,
     /// When work on it began.
@@ -80,11 +84,13 @@ impl State {
                 left: self.pods.of(name).filter(|(_, e)| is_left(e)).count(),
                 why: match &node.phase {
                     Phase::Ended { why, .. } => Some(why.clone()),
+                    Phase::Cordoning { .. } => node.trouble.clone(),
                     _ => None,
                 },
                 attached: node.attached.iter().cloned().collect(),
                 cordoned_by_us: node.cordoned_by_us,
-                cordoned: node.cordoned_by_us || node.target.cordoned,
+                maybe_cordoned: node.maybe_cordoned,
+                cordoned: node.cordoned_by_us || node.maybe_cordoned || node.target.cordoned,
                 began: node.began,
                 ended: node.ended,
             }
@@ -135,7 +141,11 @@ impl State {
                 Some(Verb::Delete) => ("Deleting", String::new(), None),
                 _ => ("Evicting", String::new(), None),
             },
-            Standing::Unknown => ("Checking", "the request got no answer".into(), None),
+            Standing::Unknown => (
+                "Checking",
+                entry.told.clone().unwrap_or_else(|| "the request got no answer".into()),
+                None,
+            ),
             Standing::Terminating { since } => ("Terminating", self.termination(entry), Some(*since)),
             Standing::Held { why } => ("Failed", why.clone(), None),
             Standing::Returned => ("Returned", "it tolerates the cordon".into(), None),
@@ -147,6 +157,7 @@ impl State {
             state,
             reason,
             since,
+            blocked: entry.blocked.is_some(),
             held: matches!(entry.standing, Standing::Held { .. }),
         }
     }

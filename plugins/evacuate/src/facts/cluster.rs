@@ -72,6 +72,8 @@ pub struct Facts {
     pub pods: Vec<Pod>,
     /// With `--pod-selector`: UIDs of the pods on the targets that match.
     pub selected: Option<BTreeSet<Uid>>,
+    /// Nodes to be emptied on which another run is at work, and the words for that run.
+    pub claimed: Vec<(String, String)>,
     /// All budgets.
     pub budgets: Seen<Vec<Budget>>,
     /// All DaemonSets of apps/v1.

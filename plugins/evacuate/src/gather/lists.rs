@@ -1,6 +1,6 @@
 //! Lists: in pages, converted page by page, so that a large cluster needs no large memory.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
@@ -114,6 +114,9 @@ pub fn optional<T>(
     }
 }
 
+/// How often a page is asked for again that the server had no time for.
+const PATIENCE: u32 = 5;
+
 /// Follows the pages of a list. A list whose continue token has expired (410) is begun anew in one piece, as client-go
 /// does.
 ///
@@ -129,6 +132,7 @@ where
     T: From<K>,
 {
     let mut found = Vec::new();
+    let mut shed = 0;
     let mut page = if chunk > 0 {
         params.clone().limit(chunk)
     } else {
@@ -136,6 +140,13 @@ where
     };
     loop {
         let list = match fetch(page.clone()).await {
+            // The server sheds load and says for how long; client-go waits as well.
+            Err(kube::Error::Api(status)) if status.code == 429 && shed < PATIENCE => {
+                shed += 1;
+                let seconds = status.details.as_ref().map_or(1, |d| d.retry_after_seconds);
+                tokio::time::sleep(Duration::from_secs(u64::from(seconds).clamp(1, 10))).await;
+                continue;
+            }
             Err(kube::Error::Api(status)) if status.code == 410 && page.continue_token.is_some() => {
                 found.clear();
                 page = params.clone();

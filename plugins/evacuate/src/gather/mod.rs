@@ -24,6 +24,7 @@ use kube::api::{Api, ListParams};
 use upkeep::{
     Error, Result,
     client::Connection,
+    lock::{Identity, LOCK, Verdict, at_work, verdict},
     report::{Finding, Seen, Severity},
 };
 
@@ -78,6 +79,7 @@ pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
         volumes: Seen::Known(crate::facts::Volumes::default()),
         maintenances: Vec::new(),
         leases: Vec::new(),
+        claimed: claimed(&targets),
         targets,
         pods,
     };
@@ -106,6 +108,19 @@ async fn targets(connection: &Connection, lists: &Lists, wanted: &Wanted) -> Res
         return Err(missing.fold(first, |error, more| error.caused_by(more.headline())));
     }
     Ok(found.into_iter().flatten().map(Node::from).collect())
+}
+
+/// The nodes that another run holds. One that only may have died is looked into when the node is taken.
+fn claimed(targets: &[Node]) -> Vec<(String, String)> {
+    let (now, me) = (Timestamp::now(), Identity::current());
+    let held = targets.iter().filter_map(|node| {
+        let text = node.annotations.get(LOCK).map(String::as_str);
+        match verdict(text, now, &me) {
+            Verdict::Fresh { holder, retry_in } => Some((node.name.clone(), at_work(&holder, retry_in))),
+            _ => None,
+        }
+    });
+    held.collect()
 }
 
 /// The server reads selectors; what it does not understand is a wrong command line.

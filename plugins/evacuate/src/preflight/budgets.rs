@@ -1,14 +1,17 @@
 //! What the budgets will do to this run, pod by pod, with own bookkeeping: the server's dry run does not count what was
 //! asked before, so five pods under a budget of one would all be told "yes".
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use upkeep::report::{Finding, ObjRef, Severity};
+use upkeep::{
+    report::{Finding, ObjRef, Severity},
+    ui::human_duration,
+};
 
 use super::pdb::{self, Class, Outlook};
 use crate::{
     engine::OnBlocked,
-    facts::{Budget, Pod, Uid},
+    facts::{Budget, Pod, Uid, Unhealthy},
 };
 
 /// When a pod can go, as far as budgets are concerned.
@@ -135,10 +138,13 @@ fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBloc
             "budget-never",
             severity(on_blocked, true),
             format!("{name} can never allow the eviction of {what}: {why}"),
-            Some(
-                "run more replicas, change the budget, or say what to do with --on-blocked=wait or \
-                 --on-blocked=delete-after=DURATION",
-            ),
+            Some(match on_blocked {
+                OnBlocked::Patient | OnBlocked::Fail => "run more replicas, change the budget, or say what to do with \
+                     --on-blocked=wait or --on-blocked=delete-after=DURATION"
+                    .to_owned(),
+                OnBlocked::Wait => "run more replicas or change the budget; until then this waits".to_owned(),
+                OnBlocked::DeleteAfter(patience) => deleted_after(patience),
+            }),
         ),
         Class::Shut { holders } => {
             let shown: Vec<String> = holders.iter().take(3).map(|h| h.name.clone()).collect();
@@ -157,7 +163,7 @@ fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBloc
                 "budget-shut",
                 severity(on_blocked, false),
                 format!("{name} does not allow the eviction of {what} now: {facts}{held}"),
-                Some("it is waited for until it recovers"),
+                Some(shut_hint(budget, pods, on_blocked)),
             )
         }
         Class::Waves { rounds } => (
@@ -181,8 +187,27 @@ fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBloc
         severity,
         subjects: pods.iter().map(|p| p.reference()).collect(),
         evidence,
-        hint: hint.map(Into::into),
+        hint,
     })
+}
+
+fn deleted_after(milliseconds: i64) -> String {
+    let patience = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
+    let patience = human_duration(patience);
+    format!("pods that it holds back for {patience} are deleted without asking it")
+}
+
+/// What will be done about a budget that has no room now, and what could be.
+fn shut_hint(budget: &Budget, pods: &[&Pod], on_blocked: OnBlocked) -> String {
+    let mut hint = match on_blocked {
+        OnBlocked::Patient | OnBlocked::Wait => "it is waited for until it recovers".to_owned(),
+        OnBlocked::Fail => "leave out --on-blocked=fail to wait until it recovers".to_owned(),
+        OnBlocked::DeleteAfter(patience) => deleted_after(patience),
+    };
+    if budget.unhealthy != Unhealthy::AlwaysAllow && pods.iter().any(|p| !p.ready) {
+        hint += "; with unhealthyPodEvictionPolicy: AlwaysAllow in it, pods that are not Ready may go at once";
+    }
+    hint
 }
 
 #[cfg(test)]

@@ -92,6 +92,7 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
     findings.extend(consent.findings);
     let mut fits = capacity::place(facts, &planned);
     findings.extend(no_room(&planned, &fits));
+    findings.extend(facts.claimed.iter().map(claimed));
     findings.extend(tenants::other_owners(facts));
     findings.extend(webhooks::eviction_webhooks(facts, &planned));
     findings.extend(critical::critical(facts, &planned));
@@ -148,6 +149,17 @@ fn grouped(judged: &[(&Pod, Judgement)]) -> Vec<Finding> {
     findings.collect()
 }
 
+/// Another run is at work on a node.
+fn claimed((node, holder): &(String, String)) -> Finding {
+    Finding {
+        id: "claimed",
+        severity: Severity::Refusal,
+        subjects: Vec::new(),
+        evidence: format!("node/{node}: {holder}"),
+        hint: Some("wait for that run to end; ask its operator before anything is done by hand".into()),
+    }
+}
+
 /// Pods that are proven to have no place to go, one finding per reason.
 fn no_room(planned: &[&Pod], fits: &BTreeMap<String, Fit>) -> Vec<Finding> {
     let mut groups = BTreeMap::<String, Vec<ObjRef>>::new();
@@ -187,6 +199,7 @@ pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
         let on_node = || facts.pods.iter().filter(|p| p.node == node.name);
         Target {
             name: node.name.clone(),
+            uid: node.uid.clone(),
             cordoned: node.unschedulable,
             judged: on_node().map(|p| p.uid.clone()).collect(),
             volumes: on_node()

@@ -71,6 +71,7 @@ pub fn facts(targets: usize, nodes: Vec<Node>, pods: Vec<Pod>) -> Facts {
         targets: nodes[..targets].to_vec(),
         nodes: Seen::Known(nodes),
         pods,
+        claimed: Vec::new(),
         selected: None,
         budgets: Seen::Known(Vec::new()),
         daemon_sets: Seen::Known(Vec::new()),

@@ -25,9 +25,7 @@ pub struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<f64>,
     nodes: Vec<NodeDoc>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     moved: Vec<MoveDoc>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     remaining: Vec<RemainingDoc>,
     plan: PlanDoc<'a>,
     findings: &'a [Finding],

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use upkeep::{
     output::table,
-    ui::{Live, Styles, Ui, escape, human_duration},
+    ui::{Live, Styles, Ui, escape, human_duration, plural},
 };
 
 use super::{lines::talk, short};
 use crate::{
     drive::Watcher,
-    engine::{State, event::Note},
+    engine::{
+        State,
+        event::{At, Note},
+        view::NodeRow,
+    },
 };
 
 /// How many pods are shown at most; a terminal has so many lines.
@@ -59,61 +63,153 @@ impl Watcher for View<'_> {
             return;
         }
         self.drawn = Some(std::time::Instant::now());
-        self.live.set(&block(state, self.ui.styles()));
+        self.live.set(&block(state, self.ui.styles(), self.live.size()));
     }
 }
 
-fn block(state: &State, styles: &Styles) -> String {
-    let age = |since: i64| human_duration(Duration::from_millis(u64::try_from(state.now() - since).unwrap_or(0)));
-    let mut text = String::new();
-    for node in state.node_rows() {
-        let total = node.gone + node.left;
-        let since = node.began.map(age).unwrap_or_default();
-        let name = styles.bold(&escape(&node.name));
-        text += &match node.state {
-            "Drained" => format!("{name}  {}  {} gone\n", styles.good("Drained"), node.gone),
-            "NotDrained" => format!(
-                "{name}  {}  {}\n",
-                styles.bad("NotDrained"),
-                escape(&node.why.unwrap_or_default())
-            ),
-            "Queued" | "Cordoning" => format!("{name}  {}\n", styles.dim(node.state)),
-            "Detaching" => format!(
-                "{name}  Detaching  volumes: {}  {since}\n",
-                escape(&node.attached.join(", "))
-            ),
-            word => format!("{name}  {word}  {} of {total} gone  {since}\n", node.gone),
-        };
+fn block(state: &State, styles: &Styles, (columns, lines): (usize, usize)) -> String {
+    let nodes = state.node_rows();
+    let several = nodes.len() > 1;
+    let mut shown = Vec::new();
+    if several {
+        shown.push(total(state, &nodes, styles));
     }
+    // The lines that stay need some room above the block, and pods need some below the nodes.
+    let lines = lines.saturating_sub(2).max(4);
+    shown.extend(node_lines(
+        state,
+        nodes,
+        styles,
+        if several { (lines / 2).max(1) } else { 1 },
+    ));
+    shown.extend(pod_lines(
+        state,
+        styles,
+        several,
+        columns,
+        lines.saturating_sub(shown.len()),
+    ));
+    shown.join("\n")
+}
+
+fn age(state: &State, since: At) -> String {
+    human_duration(Duration::from_millis(u64::try_from(state.now() - since).unwrap_or(0)))
+}
+
+/// Where a run over several nodes stands as a whole.
+fn total(state: &State, nodes: &[NodeRow], styles: &Styles) -> String {
+    let drained = nodes.iter().filter(|n| n.state == "Drained").count();
+    let gone: usize = nodes.iter().map(|n| n.gone).sum();
+    let left: usize = nodes.iter().map(|n| n.left).sum();
+    styles.bold(&format!(
+        "{drained} of {} nodes drained, {gone} of {} pods gone, {}",
+        nodes.len(),
+        gone + left,
+        age(state, state.started())
+    ))
+}
+
+/// The nodes that are worked on first; what finds no room is counted.
+fn node_lines(state: &State, mut nodes: Vec<NodeRow>, styles: &Styles, room: usize) -> Vec<String> {
+    nodes.sort_by_key(|node| match node.state {
+        "NotDrained" => 0,
+        "Drained" => 3,
+        "Queued" => 2,
+        _ => 1,
+    });
+    let more = nodes.len() - room.min(nodes.len());
+    let cut = if more > 0 { room.saturating_sub(1) } else { room };
+    let hidden = nodes.len().saturating_sub(cut);
+    nodes.truncate(cut);
+    let width = nodes.iter().map(|n| escape(&n.name).chars().count()).max().unwrap_or(0);
+    let mut shown: Vec<String> = nodes
+        .into_iter()
+        .map(|node| node_line(state, node, styles, width))
+        .collect();
+    if hidden > 0 && more > 0 {
+        shown.push(styles.dim(&format!("... and {}", plural(hidden, "more node"))));
+    }
+    shown
+}
+
+fn node_line(state: &State, node: NodeRow, styles: &Styles, width: usize) -> String {
+    let total = node.gone + node.left;
+    let since = node.began.map(|began| age(state, began)).unwrap_or_default();
+    let name = styles.bold(&format!("{:width$}", escape(&node.name)));
+    let why = || escape(node.why.as_deref().unwrap_or_default());
+    match node.state {
+        "Drained" => format!("{name}  {}  {} gone", styles.good("Drained"), node.gone),
+        "NotDrained" => format!("{name}  {}  {}", styles.bad("NotDrained"), why()),
+        "Queued" => format!("{name}  {}", styles.dim(node.state)),
+        "Cordoning" => format!("{name}  {}  {}", styles.dim(node.state), why())
+            .trim_end()
+            .to_owned(),
+        "Detaching" => {
+            let volumes = escape(&node.attached.join(", "));
+            format!("{name}  Detaching  volumes: {volumes}  {since}")
+        }
+        word => format!("{name}  {word}  {} of {total} gone  {since}", node.gone),
+    }
+}
+
+/// The pods that are not done, those that hold everything up first.
+fn pod_lines(state: &State, styles: &Styles, several: bool, columns: usize, room: usize) -> Vec<String> {
     let mut rows = state.pod_rows();
-    // Those that hold everything up come first.
     rows.sort_by_key(|r| match r.state {
         "Failed" => 0,
         "Blocked" => 1,
+        // Asked once more; it must not jump about.
+        "Evicting" if r.blocked => 1,
         "Retrying" | "Checking" => 2,
         "Terminating" => 3,
         _ => 4,
     });
-    let more = rows.len().saturating_sub(ROWS);
+    // The header, and the line that counts the rest.
+    let room = room.saturating_sub(2).clamp(1, ROWS);
+    let more = rows.len().saturating_sub(room);
     if rows.is_empty() {
-        return text.trim_end().to_owned();
+        return Vec::new();
     }
-    let shown = rows.into_iter().take(ROWS).map(|row| {
-        let state = match row.state {
+    let widest = (columns * 2 / 5).max(20);
+    let shown = rows.into_iter().take(room).map(|row| {
+        let word = match row.state {
             "Failed" => styles.bad(row.state),
             "Blocked" | "Retrying" | "Checking" => styles.warn(row.state),
-            state => state.to_owned(),
+            word => word.to_owned(),
         };
-        vec![
-            escape(&short(&row.pod)),
-            state,
-            row.since.map(age).unwrap_or_default(),
+        let mut cells = vec![
+            shorten(&escape(&short(&row.pod)), widest),
+            word,
+            row.since.map(|since| age(state, since)).unwrap_or_default(),
             escape(&row.reason),
-        ]
+        ];
+        if several {
+            cells.insert(0, shorten(&escape(&row.node), widest / 2));
+        }
+        cells
     });
-    text += &table(&["POD", "STATE", "AGE", "REASON"], shown.collect());
+    let headers = ["NODE", "POD", "STATE", "SINCE", "REASON"];
+    let headers = if several { &headers[..] } else { &headers[1..] };
+    let text = table(headers, shown.collect());
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if more > 0 {
-        text += &format!("\n{}", styles.dim(&format!("... and {more} more")));
+        lines.push(styles.dim(&format!("... and {more} more")));
     }
-    text
+    lines
+}
+
+/// A long name without its middle: the end is what tells pods of one workload apart.
+fn shorten(name: &str, width: usize) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= width || width < 8 {
+        return name.to_owned();
+    }
+    let end = (width - 3) / 2;
+    let begin = width - 3 - end;
+    let part = |letters: &[char]| letters.iter().collect::<String>();
+    format!(
+        "{}...{}",
+        part(&letters[..begin]),
+        part(&letters[letters.len() - end..])
+    )
 }

@@ -44,6 +44,9 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         if moved.complete {
             line += &destinations(&gone);
         }
+        if let ("Cordoning", Some(why)) = (node.state, &node.why) {
+            line += &format!("; it could not be cordoned: {}", escape(why));
+        }
         if node.left > 0 {
             line += &format!("; {} left", plural(node.left, "pod"));
         }
@@ -51,9 +54,13 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
             line += &format!("; volumes still attached: {}", escape(&node.attached.join(", ")));
         }
         ui.status(&line);
-        if outcome != Outcome::Done && node.cordoned && node.state != "Drained" {
+        // Of a node that another run holds there is nothing to put back.
+        let theirs = outcome == Outcome::Refused && !node.cordoned_by_us && !node.maybe_cordoned;
+        if outcome != Outcome::Done && node.cordoned && node.state != "Drained" && !theirs {
             let by = if node.cordoned_by_us {
                 "stays cordoned"
+            } else if node.maybe_cordoned {
+                "may be cordoned, for the answer to that was lost"
             } else {
                 "was cordoned before and stays so"
             };

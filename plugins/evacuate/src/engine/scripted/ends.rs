@@ -21,6 +21,7 @@ fn run(nodes: &[&str], uncordon_on_abort: bool) -> (State, Vec<Command>) {
     };
     let targets = nodes.iter().map(|name| Target {
         name: (*name).to_owned(),
+        uid: (*name).to_owned(),
         ..Target::default()
     });
     let plan = Plan {
@@ -57,7 +58,7 @@ fn answer(state: &mut State, after: At, call: Call, reply: Reply) -> Vec<Command
 
 fn cordon_of(commands: &[Command], wanted: &str) -> Call {
     let found = commands.iter().find_map(|c| match c {
-        Command::Cordon { call, node } if node == wanted => Some(*call),
+        Command::Cordon { call, node, .. } if node == wanted => Some(*call),
         _ => None,
     });
     found.expect("it is cordoned")
@@ -108,6 +109,7 @@ fn b01_an_answer_that_never_comes_does_not_hold_up_the_end() {
 fn draining(pods: Vec<Pod>) -> (State, Vec<Command>) {
     let (mut state, commands) = run(&["a"], false);
     answer(&mut state, 1, cordon_of(&commands, "a"), Reply::Accepted);
+    step(&mut state, 1, What::Node(Change::Listed(vec![super::cordoned("a")])));
     let news = What::Pods {
         node: "a".into(),
         change: Change::Listed(pods),

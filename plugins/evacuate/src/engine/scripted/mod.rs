@@ -2,6 +2,7 @@
 //! tests begin with their row of the conformance list.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod doubts;
 mod ends;
 mod room;
 mod rows;
@@ -20,7 +21,7 @@ use super::{
     event::{At, Call, Change, Command, Event, Note, Reply, Verb, What},
 };
 use crate::{
-    facts::{Budget, Pod},
+    facts::{Budget, Node, Pod},
     preflight::filters::{Allowed, Rules},
 };
 
@@ -98,12 +99,14 @@ impl Script {
     fn listed(settings: Settings, budget: Option<Budget>, pods: Vec<Pod>) -> (Self, Vec<String>) {
         let target = Target {
             name: NODE.into(),
+            uid: NODE.into(),
             judged: pods.iter().map(|p| p.uid.clone()).collect(),
             ..Target::default()
         };
         let (mut script, asked) = Self::new(settings, budget, target);
         assert_eq!(asked, ["cordon n0"]);
         assert_eq!(script.reply("cordon n0", Reply::Accepted), ["cordoned", "watch n0"]);
+        script.cordon_seen();
         let asked = script.news(Change::Listed(pods));
         (script, asked)
     }
@@ -120,6 +123,11 @@ impl Script {
             .remove(asked)
             .unwrap_or_else(|| panic!("nobody has asked: {asked}"));
         self.feed(What::Reply { call, reply })
+    }
+
+    /// What the watch of the node says: its cordon stands.
+    fn cordon_seen(&mut self) -> Vec<String> {
+        self.feed(What::Node(Change::Listed(vec![cordoned(NODE)])))
     }
 
     /// What the watch of the node's pods says.
@@ -159,7 +167,7 @@ impl Script {
         let mut lines = Vec::new();
         for command in commands {
             let (line, call) = match command {
-                Command::Cordon { call, node } => (format!("cordon {node}"), Some(call)),
+                Command::Cordon { call, node, .. } => (format!("cordon {node}"), Some(call)),
                 Command::Uncordon { call, node } => (format!("uncordon {node}"), Some(call)),
                 Command::List { call, node } => (format!("list {node}"), Some(call)),
                 Command::Evict { call, pod } => (format!("evict {}", pod.uid), Some(call)),
@@ -182,6 +190,12 @@ impl Script {
         lines.retain(|line| !line.is_empty());
         lines
     }
+}
+
+/// A node as its watch shows it after the cordon.
+fn cordoned(name: &str) -> Node {
+    let object = json!({"metadata": {"name": name, "uid": name}, "spec": {"unschedulable": true}});
+    serde_json::from_value::<api::Node>(object).unwrap().into()
 }
 
 fn say(note: &Note) -> String {

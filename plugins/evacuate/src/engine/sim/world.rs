@@ -13,7 +13,7 @@ use crate::{
         OnBlocked, Plan, Settings, State, Target,
         event::{At, Call, Change, Command, Event, Outcome, Reply, Verb, What},
     },
-    facts::{Budget, Pod},
+    facts::{self, Budget, Pod},
     preflight::filters::{Allowed, Rules},
 };
 
@@ -67,6 +67,8 @@ pub struct World {
     news: BTreeMap<String, VecDeque<Change<Pod>>>,
     open: Vec<Open>,
     cordoned: BTreeSet<String>,
+    /// Nodes that the engine has seen as cordoned since it watches them.
+    watched: BTreeSet<String>,
     accepted: BTreeSet<String>,
     asked_without_answer: BTreeSet<String>,
     under: Vec<Under>,
@@ -96,6 +98,7 @@ impl World {
             news: BTreeMap::new(),
             open: Vec::new(),
             cordoned: BTreeSet::new(),
+            watched: BTreeSet::new(),
             accepted: BTreeSet::new(),
             asked_without_answer: BTreeSet::new(),
             under: (0..shape.budgets).map(|_| Under::new()).collect(),
@@ -171,6 +174,7 @@ impl World {
     fn plan(&self) -> Plan {
         let targets = (0..self.shape.nodes).map(|i| Target {
             name: format!("n{i}"),
+            uid: format!("n{i}"),
             judged: self.pods.keys().cloned().collect(),
             ..Target::default()
         });
@@ -247,13 +251,11 @@ impl World {
                 self.feed(What::Interrupt)
             }
             18 if self.shape.hostile && self.one_in(30) => {
-                let node = json!({"metadata": {"name": "n0"}, "spec": {"unschedulable": false}});
-                let node = serde_json::from_value::<api::Node>(node).unwrap().into();
                 self.cordoned.insert("n0".into());
-                let change = if self.one_in(2) {
-                    Change::Applied(node)
-                } else {
-                    Change::Gone(node)
+                let change = match self.roll(3) {
+                    0 => Change::Applied(node("n0", "n0", false)),
+                    1 => Change::Applied(node("n0", "another", true)),
+                    _ => Change::Gone(node("n0", "n0", false)),
                 };
                 self.feed(What::Node(change))
             }
@@ -411,6 +413,10 @@ impl World {
                     call: Some(call),
                 })
             }
+            Command::Watch { node: name } => {
+                self.watched.insert(name.clone());
+                self.feed(What::Node(Change::Listed(vec![node(&name, &name, true)])))
+            }
             Command::Evict { pod, .. } | Command::Delete { pod, .. } => {
                 let budget = self.pods.get(&pod.uid).and_then(|p| p.budget);
                 self.asked_without_answer.remove(&pod.uid);
@@ -453,6 +459,8 @@ impl World {
                 Command::Watch { node } => {
                     let list = self.on(node);
                     self.news.insert(node.clone(), VecDeque::from([Change::Listed(list)]));
+                    // The two watches begin in any order.
+                    self.open.push(Open { call: 0, command });
                     continue;
                 }
                 Command::Unwatch { node } => {
@@ -502,6 +510,13 @@ impl World {
                 }
             }
         }
+        if self
+            .pods
+            .get(uid)
+            .is_some_and(|sim| !self.watched.contains(&sim.pod.node))
+        {
+            return fail(format!("{uid} was moved before its node was seen to be cordoned"));
+        }
         if self.cordoned.len() < self.shape.nodes {
             return fail("a pod was moved before every node was cordoned".into());
         }
@@ -529,6 +544,11 @@ impl World {
             _ => Ok(()),
         }
     }
+}
+
+fn node(name: &str, uid: &str, cordoned: bool) -> facts::Node {
+    let object = json!({"metadata": {"name": name, "uid": uid}, "spec": {"unschedulable": cordoned}});
+    serde_json::from_value::<api::Node>(object).unwrap().into()
 }
 
 fn settings(shape: &Shape, now: At) -> Settings {

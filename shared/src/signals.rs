@@ -1,6 +1,6 @@
 //! The signals that end a run, as exit codes.
 
-use upkeep::Exit;
+use crate::Exit;
 
 /// Waits for SIGINT, SIGTERM and SIGHUP.
 pub struct Signals {
@@ -17,7 +17,10 @@ impl Signals {
         use tokio::signal::unix::{SignalKind, signal};
         Self {
             term: signal(SignalKind::terminate()).ok(),
-            hangup: signal(SignalKind::hangup()).ok(),
+            // Under nohup nobody wants to hear of it.
+            hangup: Some(SignalKind::hangup())
+                .filter(|_| !hangup_is_ignored())
+                .and_then(|kind| signal(kind).ok()),
         }
     }
 
@@ -34,6 +37,22 @@ impl Signals {
             () = of(&mut self.term) => Exit::Terminated,
             () = of(&mut self.hangup) => Exit::Terminated,
         }
+    }
+}
+
+/// Whether this program was started with SIGHUP ignored, as nohup does. Linux tells; elsewhere it counts as not ignored.
+#[cfg(unix)]
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Signal n is bit n - 1; SIGHUP is 1.
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
+}
+
+#[cfg(unix)]
+impl Default for Signals {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
