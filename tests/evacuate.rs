@@ -2,6 +2,8 @@
 //! (`docs/conformance/evacuate.md`).
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "evacuate/gate.rs"]
+mod gate;
 #[path = "evacuate/kit.rs"]
 mod kit;
 #[path = "evacuate/live.rs"]

@@ -167,7 +167,7 @@ fn bad_text_from_the_cluster_is_escaped() {
     let annotations = json!({"kubectl-upkeep/lock": claim.to_string()});
     cluster.patch("v1/Node", "", &a, json!({"metadata": {"annotations": annotations}}));
     let ran = evacuate(cluster, &[&a]).expect(3);
-    let said = "error: unable to drain node \"badtext-a\": ^[[2Jeve on h\\n (run 0, pid 1, since ";
+    let said = "  cause: node/badtext-a: ^[[2Jeve on h\\n (run 0, pid 1, since ";
     assert!(ran.stderr.lines().any(|l| l.starts_with(said)), "{}", ran.text());
     assert!(!is_cordoned(cluster, &a));
 }

@@ -262,7 +262,7 @@ fn d01_server_dry_run_of_evictions() {
     d01   db-0   evict   10m   fits on 1 node
     d01   db-1   evict   10m   fits on 1 node
     Note: all 2 Ready replicas of d01/db go: d01/db-0, d01/db-1
-      hint: without a budget they may all be away at once; spread them over nodes
+      hint: no budget keeps them from being away at once; give them one, or spread them over nodes
     --- exit Some(0)
     "#);
     assert_eq!(
@@ -289,7 +289,7 @@ fn d02_server_dry_run_of_deletions() {
     d02   db-0   delete   10m   fits on 1 node
     d02   db-1   delete   10m   fits on 1 node
     Note: all 2 Ready replicas of d02/db go: d02/db-0, d02/db-1
-      hint: without a budget they may all be away at once; spread them over nodes
+      hint: no budget keeps them from being away at once; give them one, or spread them over nodes
     --- exit Some(0)
     "#);
     assert_eq!(

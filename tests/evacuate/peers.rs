@@ -46,7 +46,7 @@ fn p04_budget_that_blocks_is_named() {
     node/p04-a cordoned
     --- stderr
     Warning: budget p04/db (maxUnavailable 0) can never allow the eviction of this pod: maxUnavailable 0 allows no eviction at all: p04/db-0
-      hint: run more replicas, change the budget, or say what to do with --on-blocked=wait or --on-blocked=delete-after=DURATION
+      hint: run more replicas or change the budget; until then this waits
     Warning: budget p04/db blocks the eviction of p04/db-0: it needs 1 healthy pods and has 1; it can never allow an eviction: maxUnavailable 0 allows no eviction at all
     p04-a: not drained in TIME; 0 pods gone; 1 pod left
       hint: it stays cordoned; run again to go on, or 'kubectl uncordon p04-a' to put it back
@@ -317,21 +317,21 @@ const DELETED: [&str; 1] = ["delete db-0 200"];
 /// The pod is deleted so early that its grace period ends with the run's time.
 #[test]
 fn p11_deletes_early_enough_for_the_grace_period() {
-    let (grace, after, moves) = deleted_with("p11", 26, &["--on-blocked=delete-after=1h", "--timeout=30s", "--yes"]);
-    assert_eq!((grace, moves.as_slice()), (26, DELETED.map(str::to_owned).as_slice()));
-    assert!((3..20).contains(&after.as_secs()), "{after:?}");
+    let (grace, after, moves) = deleted_with("p11", 10, &["--on-blocked=delete-after=1h", "--timeout=30s", "--yes"]);
+    assert_eq!((grace, moves.as_slice()), (10, DELETED.map(str::to_owned).as_slice()));
+    assert!((18..30).contains(&after.as_secs()), "{after:?}");
 }
 
-/// There is no time for the whole grace period: the pod gets what is left.
+/// There is no time for the whole grace period: the budget has half of the time, and the pod gets what is left.
 #[test]
 fn p11_gives_what_is_left_where_time_is_short() {
-    let (grace, _, moves) = deleted_with(
+    let (grace, after, moves) = deleted_with(
         "p11-short",
         600,
-        &["--on-blocked=delete-after=1h", "--timeout=60s", "--yes"],
+        &["--on-blocked=delete-after=1h", "--timeout=30s", "--yes"],
     );
     assert_eq!(moves, DELETED);
-    assert!((20..60).contains(&grace), "{grace}");
+    assert!((8..=15).contains(&grace) && after.as_secs() >= 14, "{grace} {after:?}");
 }
 
 /// Whichever comes first, the patience or the time for the grace period.

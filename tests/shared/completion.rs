@@ -32,7 +32,7 @@ fn names_come_from_the_cluster_and_the_kubeconfig() {
     );
     assert_eq!(lines(&probe(&["__complete", "-n", "kube-s"])), ["kube-system", ":4"]);
     assert_eq!(lines(&probe(&["__complete", "--context", ""])), ["testbed", ":4"]);
-    assert_eq!(lines(&probe(&["__complete", "--user="])), ["--user=admin", ":4"]);
+    assert_eq!(lines(&probe(&["__complete", "--user="])), ["admin", ":4"]);
     assert_eq!(
         lines(&probe(&["__complete", "--deprec"])),
         ["--deprecated\tAlso read something deprecated, twice", ":4"]

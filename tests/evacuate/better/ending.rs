@@ -235,3 +235,42 @@ fn b14_every_exit_code_means_one_thing() {
         live.finish().expect(code);
     }
 }
+
+/// A terminal that was stopped (Ctrl-S, a pager) takes nothing any more. The work goes on, and a signal ends the run.
+#[test]
+fn b13_a_stopped_terminal_does_not_stop_the_run() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b13t");
+    let [a, _b] = ns.nodes(["a", "b"]);
+    ns.replicaset("web", 3, &Shape::new().prefers(&a).stops_in("1s"));
+    ns.wait_pods_ready(3);
+    let dir = tempfile::tempdir().unwrap();
+    let pid = dir.path().join("pid");
+    let plugin = command(cluster, &[&a]);
+    // The pipe is full before the plugin begins to print.
+    let script = format!(
+        "(head -c 65536 /dev/zero; echo $BASHPID > {}; exec {} {a} 2>&1) | sleep 60",
+        pid.display(),
+        plugin.get_program().display()
+    );
+    let mut shell = std::process::Command::new("bash");
+    shell.env_clear().envs(cluster.env()).args(["-c", &script]);
+    let mut shell = shell.spawn().unwrap();
+    testsupport::wait_for(
+        "the node to be empty and given back",
+        testsupport::DEFAULT_TIMEOUT,
+        || (ns.pods_on(&a).is_empty() && is_cordoned(cluster, &a) && !is_locked(cluster, &a)).then_some(()),
+    );
+    let pid = std::fs::read_to_string(pid).unwrap().trim().to_owned();
+    let lives = || std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
+    assert!(lives(), "what it has to say is still to be printed");
+    let status = std::process::Command::new("sh")
+        .args(["-c", &format!("kill -TERM {pid}")])
+        .status();
+    assert!(status.unwrap().success());
+    testsupport::wait_for("the run to end", testsupport::DEFAULT_TIMEOUT, || {
+        (!lives()).then_some(())
+    });
+    shell.kill().unwrap();
+    shell.wait().unwrap();
+}

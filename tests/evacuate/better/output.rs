@@ -33,8 +33,6 @@ fn b11_a_server_dry_run_counts_what_the_budget_allows() {
         b11         web-2   evict later   web      30s     fits on 1 node
         budget/b11/web: maxUnavailable 1, allows 1 now, needs 2 healthy pods and has 3; 3 pods of this plan need its consent
         Note: budget b11/web (maxUnavailable 1) allows 1 now and the rest of these 3 pods later, in at least 3 rounds: b11/web-0, b11/web-1, b11/web-2
-        Note: all 3 Ready replicas of b11/web go: b11/web-0, b11/web-1, b11/web-2
-          hint: without a budget they may all be away at once; spread them over nodes
         Note: the server would evict each of these pods alone; their budgets allow 1 now, 2 later
         --- exit Some(0)
         "#); });
@@ -128,6 +126,7 @@ fn b25_one_document_for_programs() {
             "from": "b25-a", "by": "evict", "goneAfter": 0,  "goneAfter": 0, "owner": "ReplicaSet/web",
             "successor": {"name": successor.unwrap()["metadata"]["name"], "node": b, "ready": true},
         }))],
+        "remaining": [],
         "plan": {
             "pods": [
                 pod(&agent, json!({"node": "b25-a", "goes": false, "reasons": ["daemonset"]})),

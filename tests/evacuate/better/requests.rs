@@ -1,21 +1,20 @@
 //! A server that is in trouble, and how much it is asked.
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde_json::json;
-use testsupport::{Cluster, Shape, wait_for};
+use testsupport::{Cluster, Shape};
 
 use crate::{
-    kit::{Ran, command_with, run},
+    gate::Gate,
+    kit::{command_with, run},
     live::Live,
-    scene::{evictions, rights},
+    scene::{evictions, is_cordoned, is_locked, rights},
 };
+
+fn evictions_only(request: &str) -> bool {
+    request.lines().next().is_some_and(|line| line.contains("/eviction"))
+}
 
 #[test]
 fn b03_a_connection_that_breaks_is_made_again_and_nothing_is_sent_twice() {
@@ -55,7 +54,14 @@ fn b03_a_server_that_is_unavailable_is_asked_again() {
     ns.statefulset("web", 2, &Shape::new().prefers(&a));
     ns.wait_pods_ready(2);
     let body = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"etcdserver: request timed out","reason":"ServiceUnavailable","code":503}"#;
-    let gate = Gate::before(cluster, 6, "503 Service Unavailable", "application/json", body);
+    let gate = Gate::before(
+        cluster,
+        6,
+        evictions_only,
+        "503 Service Unavailable",
+        "application/json",
+        body,
+    );
     let mark = cluster.audit().mark();
     let ran = gate.run(&[&a]).expect(0);
     ran.says("Warning: the API server does not answer well and is asked again: etcdserver: request timed out");
@@ -77,6 +83,7 @@ fn b06_a_429_without_a_cause_is_throttling_and_no_budget() {
     let gate = Gate::before(
         cluster,
         3,
+        evictions_only,
         "429 Too Many Requests\r\nretry-after: 1",
         "text/plain",
         body,
@@ -118,120 +125,52 @@ fn b15_110_pods_take_at_most_150_requests() {
     crate::scene::wait_all_on(&ns, &b, 110);
 }
 
-/// A way to the API server that turns the first evictions away by itself; everything else it passes on to a
-/// `kubectl proxy`.
-struct Gate {
-    address: SocketAddr,
-    left: Arc<Mutex<usize>>,
-    whole: usize,
-    cluster: &'static Cluster,
-    proxy: Child,
-    dir: tempfile::TempDir,
+/// A proxy that knows no watches. Lists do what is needed, and the proxy is not overrun.
+#[test]
+fn b03_watches_that_end_at_once_are_replaced_by_lists() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b03w");
+    let [a, b] = ns.nodes(["a", "b"]);
+    ns.replicaset("web", 3, &Shape::new().prefers(&a).stops_in("1s"));
+    ns.wait_pods_ready(3);
+    let watches = |request: &str| request.contains("watch=");
+    let gate = Gate::before(cluster, usize::MAX, watches, "200 OK", "application/json", "");
+    let ran = gate.run(&[&a, "--timeout=100s"]).expect(0);
+    assert!(gate.turned_away() < 100, "{} watches", gate.turned_away());
+    ran.never_says("webhook");
+    crate::scene::wait_all_on(&ns, &b, 3);
 }
 
-impl Gate {
-    fn before(cluster: &'static Cluster, times: usize, status: &str, kind: &str, body: &str) -> Self {
-        let mut proxy = Command::new(cluster.kubectl())
-            .env_clear()
-            .envs(cluster.env())
-            .args(["proxy", "--port=0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(proxy.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let behind: SocketAddr = line.trim().trim_start_matches("Starting to serve on ").parse().unwrap();
-
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let left = Arc::new(Mutex::new(times));
-        let length = body.len();
-        let answer = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}");
-        let count = Arc::clone(&left);
-        std::thread::spawn(move || {
-            for near in listener.incoming().flatten() {
-                let (answer, left) = (answer.clone(), Arc::clone(&count));
-                std::thread::spawn(move || carry(near, behind, &answer, &left));
-            }
-        });
-        wait_for("the proxy", testsupport::DEFAULT_TIMEOUT, || {
-            TcpStream::connect(behind).ok()
-        });
-        let dir = tempfile::tempdir().unwrap();
-        Self {
-            address,
-            left,
-            whole: times,
-            cluster,
-            proxy,
-            dir,
-        }
-    }
-
-    #[track_caller]
-    fn run(&self, args: &[&str]) -> Ran {
-        let config = self.dir.path().join("config");
-        let server = format!("http://{}", self.address);
-        let content = json!({
-            "clusters": [{"name": "c", "cluster": {"server": server}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": ""}}],
-            "current-context": "x",
-        });
-        std::fs::write(&config, content.to_string()).unwrap();
-        run(command_with(self.cluster, &config, args))
-    }
-
-    fn turned_away(&self) -> usize {
-        self.whole - *self.left.lock().unwrap()
-    }
+/// The same with a server that refuses them.
+#[test]
+fn b03_watches_that_fail_are_replaced_by_lists() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b03f");
+    let [a, b] = ns.nodes(["a", "b"]);
+    ns.replicaset("web", 3, &Shape::new().prefers(&a).stops_in("1s"));
+    ns.wait_pods_ready(3);
+    let watches = |request: &str| request.contains("watch=");
+    let gate = Gate::before(cluster, usize::MAX, watches, "502 Bad Gateway", "text/html", "<html>");
+    let ran = gate.run(&[&a, "--timeout=100s"]).expect(0);
+    let warned = "Warning: the API server does not answer well and is asked again: ";
+    assert!(ran.stderr.contains(warned), "{}", ran.text());
+    crate::scene::wait_all_on(&ns, &b, 3);
 }
 
-impl Drop for Gate {
-    fn drop(&mut self) {
-        let _ = self.proxy.kill();
-        let _ = self.proxy.wait();
-    }
-}
-
-/// One connection. Requests come one after the other, so that an own answer cannot get between two others.
-fn carry(near: TcpStream, behind: SocketAddr, answer: &str, left: &Mutex<usize>) -> Option<()> {
-    let mut far = TcpStream::connect(behind).ok()?;
-    let (mut replies, mut back) = (far.try_clone().ok()?, near.try_clone().ok()?);
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut replies, &mut back);
-        let _ = back.shutdown(std::net::Shutdown::Both);
-    });
-    let mut own = near.try_clone().ok()?;
-    let mut near = BufReader::new(near);
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if near.read_line(&mut head).ok()? == 0 {
-                let _ = far.shutdown(std::net::Shutdown::Write);
-                return None;
-            }
-        }
-        let length = head.lines().find_map(|l| {
-            let (name, value) = l.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length")
-                .then(|| value.trim().parse::<usize>().ok())?
-        });
-        let mut body = vec![0; length.unwrap_or(0)];
-        near.read_exact(&mut body).ok()?;
-        let is_eviction = head.lines().next()?.contains("/eviction");
-        let turn_away = is_eviction && {
-            let mut left = left.lock().unwrap();
-            let some = *left > 0;
-            *left = left.saturating_sub(1);
-            some
-        };
-        if turn_away {
-            own.write_all(answer.as_bytes()).ok()?;
-        } else {
-            far.write_all(head.as_bytes()).ok()?;
-            far.write_all(&body).ok()?;
-        }
-    }
+#[test]
+fn b03_taking_back_the_cordon_is_tried_again() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b03u");
+    let [a] = ns.nodes(["a"]);
+    ns.statefulset("db", 1, &Shape::new().prefers(&a));
+    ns.pdb("db", json!({"minAvailable": 1}));
+    ns.wait_pods_ready(1);
+    // The cordon is a merge patch.
+    let undoing = |head: &str| head.starts_with("PATCH /api/v1/nodes/") && head.contains("json-patch+json");
+    let gate = Gate::before(cluster, 2, undoing, "503 Service Unavailable", "text/plain", "busy");
+    let args = [a.as_str(), "--on-blocked=wait", "--uncordon-on-abort", "--timeout=3s"];
+    let ran = gate.run(&args).expect(5);
+    assert!(ran.stdout.contains(&format!("node/{a} uncordoned\n")), "{}", ran.text());
+    assert_eq!(gate.turned_away(), 2);
+    assert!(!is_cordoned(cluster, &a) && !is_locked(cluster, &a));
 }
