@@ -67,7 +67,7 @@ fn c02_uncordons_for_real() {
     Warning: budget c02/web-0 blocks the eviction of c02/web-0-HASH: it needs 1 healthy pods and has 1; it can never allow an eviction: minAvailable 1 needs its only pod
     c02-a: not drained in TIME; 0 pods gone; 1 pod left
     NODE   POD LEFT   STATE   REASON
-    c02-a   c02/web-0-HASH   Blocked   budget web-0: needs 1 healthy, has 1
+    c02-a   c02/web-0-HASH   Blocked   has 1, needs 1: budget web-0
     error: the time of --timeout is up
     --- exit Some(5)
     "#);
@@ -165,7 +165,7 @@ fn c07_node_that_is_deleted_meanwhile() {
     error: unable to drain node "c07-a": the Node object was deleted
     c07-a: not drained in TIME; 0 pods gone; 1 pod left
     NODE   POD LEFT   STATE   REASON
-    c07-a   c07/web-0-HASH   Blocked   budget web-0: needs 1 healthy, has 1
+    c07-a   c07/web-0-HASH   Blocked   has 1, needs 1: budget web-0
     --- exit Some(4)
     "#);
 }

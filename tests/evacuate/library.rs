@@ -97,7 +97,7 @@ fn w04_interrupted() {
     w04-a: not drained in TIME; 0 pods gone; 1 pod left
       hint: it stays cordoned; run again to go on, or 'kubectl uncordon w04-a' to put it back
     NODE   POD LEFT   STATE   REASON
-    w04-a   w04/rs-HASH   Terminating   TIME of its grace period left
+    w04-a   w04/rs-HASH   Terminating   TIME of grace left
     error: interrupted
     --- exit Some(130)
     "#);

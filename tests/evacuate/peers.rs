@@ -51,7 +51,7 @@ fn p04_budget_that_blocks_is_named() {
     p04-a: not drained in TIME; 0 pods gone; 1 pod left
       hint: it stays cordoned; run again to go on, or 'kubectl uncordon p04-a' to put it back
     NODE   POD LEFT   STATE   REASON
-    p04-a   p04/db-0   Blocked   budget db: needs 1 healthy, has 1
+    p04-a   p04/db-0   Blocked   has 1, needs 1: budget db
     error: the time of --timeout is up
     --- exit Some(5)
     "#);

@@ -45,8 +45,8 @@ impl State {
         }
         let Some(ledger) = self.ledgers.get(uid) else { return };
         let text = format!(
-            "budget {}: needs {} healthy, has {}",
-            ledger.budget.name, ledger.budget.desired, ledger.budget.current
+            "has {}, needs {}: budget {}",
+            ledger.budget.current, ledger.budget.desired, ledger.budget.name
         );
         let class = ledger.class.clone();
         self.mark_blocked(key, Some(uid.to_owned()), text);

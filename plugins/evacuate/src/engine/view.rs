@@ -169,7 +169,7 @@ impl State {
         };
         let overdue = (self.now - deletion.as_millisecond()) / 1_000;
         if overdue < 0 {
-            return format!("{}s of its grace period left", -overdue);
+            return format!("{}s of grace left", -overdue);
         }
         if !entry.pod.finalizers.is_empty() {
             return format!("finalizer {}", entry.pod.finalizers.join(", "));
