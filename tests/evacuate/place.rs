@@ -125,7 +125,7 @@ macro_rules! assert_run {
 pub fn filters() -> Vec<(&'static str, &'static str)> {
     let mut filters = scene::filters();
     filters.push((r"\b(rc|rs|ds|job)-[0-9a-z]{5}\b", "$1-HASH"));
-    filters.push((r"\b[0-9]+s (of|over) its grace period", "TIME $1 its grace period"));
+    filters.push((r"\b[0-9]+s (of grace left|over its grace period)", "TIME $1"));
     // Columns are as wide as the random names in them.
     filters.push((r" {3,}", "   "));
     filters

@@ -156,7 +156,7 @@ pub fn filters() -> Vec<(&'static str, &'static str)> {
         (r"-[0-9a-z]{8,10}-[0-9a-z]{5}\b", "-HASH"),
         (r"\bin [0-9]+\.[0-9]s", "in TIME"),
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
-        (r"\d+s of its grace", "TIME of its grace"),
+        (r"\d+s of grace left", "TIME of grace left"),
         (r" +\n", "\n"),
     ]
 }

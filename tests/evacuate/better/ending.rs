@@ -240,7 +240,7 @@ fn b14_every_exit_code_means_one_thing() {
 #[test]
 fn b13_a_stopped_terminal_does_not_stop_the_run() {
     let cluster = Cluster::shared();
-    let ns = cluster.namespace("b13t");
+    let ns = cluster.namespace("b13p");
     let [a, _b] = ns.nodes(["a", "b"]);
     ns.replicaset("web", 3, &Shape::new().prefers(&a).stops_in("1s"));
     ns.wait_pods_ready(3);
