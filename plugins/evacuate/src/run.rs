@@ -30,7 +30,7 @@ use crate::{
         filters::{Allowed, Rules},
         preview::{Asked, Preview},
     },
-    render::{self, document, lines::Lines, live::View},
+    render::{self, document, lines::Lines, live::View, moves::Candidate},
 };
 
 const AGENT: Agent = Agent {
@@ -110,6 +110,9 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         return Err(refused);
     }
     render::preview::findings(ui, &important(&preview.findings), Severity::Info);
+    if let Some(text) = unasked(cli, &facts, &preview) {
+        ui.warning(&text);
+    }
     confirm(cli, ui, &preview)?;
 
     let settings = settings(cli, asked, base);
@@ -129,11 +132,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         Box::new(View::new(ui))
     } else {
         let quiet = form.is_document() || form == Format::Name;
-        Box::new(Lines {
-            ui,
-            skip_after: cli.skip_wait_for_delete_timeout,
-            quiet,
-        })
+        Box::new(Lines::new(ui, cli.skip_wait_for_delete_timeout, quiet))
     };
     let ended = driver.drive(&mut state, began, base, watcher.as_mut()).await;
     drop(watcher);
@@ -268,6 +267,15 @@ fn important(findings: &[Finding]) -> Vec<Finding> {
         .collect()
 }
 
+/// Pods that go although a budget protects them, by the caller's own choice.
+fn unasked(cli: &Cli, facts: &Facts, preview: &Preview) -> Option<String> {
+    let budgets = facts.budgets.known().filter(|_| cli.switches.disable_eviction)?;
+    let going: BTreeSet<&str> = preview.going().map(|p| p.pod.uid.as_str()).collect();
+    let protected = |pod: &&Pod| going.contains(pod.uid.as_str()) && budgets.iter().any(|b| b.matches(pod));
+    let count = facts.pods.iter().filter(protected).count();
+    (count > 0).then(|| format!("{} will be deleted without asking their budgets", plural(count, "pod")))
+}
+
 /// What goes further than kubectl's drain is asked for.
 fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
     let Some(OnBlocked::DeleteAfter(patience)) = cli.on_blocked else {
@@ -336,7 +344,7 @@ fn exit_of(outcome: Outcome) -> Exit {
 
 /// The pods of the namespaces that pods have left, to tell what took their place. Only for the report: where they cannot
 /// be read in time, nothing is said about successors.
-async fn successors(connection: &Connection, state: &State, chunk: u32, patience: Duration) -> Option<Vec<Pod>> {
+async fn successors(connection: &Connection, state: &State, chunk: u32, patience: Duration) -> Option<Vec<Candidate>> {
     const FEW: usize = 8;
     let namespaces: BTreeSet<&str> = state
         .departed()
@@ -349,13 +357,13 @@ async fn successors(connection: &Connection, state: &State, chunk: u32, patience
     let reading = async {
         if namespaces.len() > FEW {
             let lists = Lists::new(connection, chunk);
-            return lists.all::<core::Pod, Pod>(ListParams::default()).await;
+            return lists.all::<core::Pod, Candidate>(ListParams::default()).await;
         }
         let each = namespaces.iter().map(|namespace| {
             let api = kube::Api::<core::Pod>::namespaced(connection.client.clone(), namespace);
             async move {
                 let fetch = async |params: ListParams| api.list(&params).await;
-                gather::pages::<_, Pod>(fetch, ListParams::default(), chunk).await
+                gather::pages::<_, Candidate>(fetch, ListParams::default(), chunk).await
             }
         });
         let lists = futures::future::try_join_all(each).await?;

@@ -30,7 +30,7 @@ impl Identity {
         let pid = std::process::id();
         Self {
             run: random_id(),
-            user: first_var(&["USER", "LOGNAME", "USERNAME"]),
+            user: user(),
             host: host(),
             pid,
             process: start_time(pid),
@@ -48,11 +48,34 @@ impl Identity {
     }
 }
 
+/// Services and containers have no `USER`; the system knows all the same.
+fn user() -> String {
+    let named = first_var(&["USER", "LOGNAME", "USERNAME"]);
+    if named != UNKNOWN {
+        return named;
+    }
+    let status = read("/proc/self/status").unwrap_or_default();
+    let uid = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1));
+    let Some(uid) = uid else { return named };
+    let users = read("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// What is said where the system does not tell.
+const UNKNOWN: &str = "unknown";
+
 fn first_var(names: &[&str]) -> String {
     let found = names
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    found.unwrap_or_else(|| "unknown".to_owned())
+    found.unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
 fn host() -> String {

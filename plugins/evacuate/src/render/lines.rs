@@ -1,6 +1,11 @@
 //! kubectl's own lines: what a script that ran `kubectl drain` reads from stdout.
 
-use upkeep::ui::{Ui, escape};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use upkeep::ui::{Ui, escape, human_duration};
 
 use super::short;
 use crate::{
@@ -19,9 +24,24 @@ pub struct Lines<'a> {
     pub skip_after: i64,
     /// Only talk, no results: with `-o json` stdout is one document.
     pub quiet: bool,
+    /// When something was last said.
+    said: Instant,
 }
 
-impl Lines<'_> {
+/// After so much silence it is said what is waited for.
+const SILENCE: Duration = Duration::from_secs(30);
+
+impl<'a> Lines<'a> {
+    /// Lines as they come.
+    pub fn new(ui: &'a Ui, skip_after: i64, quiet: bool) -> Self {
+        Self {
+            ui,
+            skip_after,
+            quiet,
+            said: Instant::now(),
+        }
+    }
+
     fn data(&self, line: &str) {
         if !self.quiet {
             self.ui.data(line);
@@ -31,6 +51,7 @@ impl Lines<'_> {
 
 impl Watcher for Lines<'_> {
     fn note(&mut self, note: &Note) {
+        self.said = Instant::now();
         match note {
             Note::Cordoned { node, already: false } => self.data(&format!("node/{node} cordoned")),
             Note::Cordoned { node, already: true } => self.data(&format!("node/{node} already cordoned")),
@@ -51,7 +72,34 @@ impl Watcher for Lines<'_> {
         }
     }
 
-    fn redraw(&mut self, _: &State) {}
+    fn redraw(&mut self, state: &State) {
+        if state.outcome().is_some() || self.said.elapsed() < SILENCE {
+            return;
+        }
+        self.said = Instant::now();
+        let mut states = BTreeMap::<&str, usize>::new();
+        for pod in state.pod_rows() {
+            *states.entry(pod.state).or_default() += 1;
+        }
+        let states: Vec<String> = states.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        let after = Duration::from_millis(u64::try_from(state.now() - state.started()).unwrap_or(0));
+        let left = if states.is_empty() {
+            "no pod left".to_owned()
+        } else {
+            states.join(", ")
+        };
+        let nodes: Vec<String> = state
+            .node_rows()
+            .into_iter()
+            .filter(|node| !matches!(node.state, "Drained" | "NotDrained" | "Queued"))
+            .map(|node| format!("{} {}", escape(&node.name), node.state))
+            .collect();
+        self.ui.status(&format!(
+            "after {}: {left} ({})",
+            human_duration(after),
+            nodes.join(", ")
+        ));
+    }
 }
 
 /// What goes to stderr, in every form of output.

@@ -49,7 +49,11 @@ impl Watcher for View<'_> {
             }
             Note::Uncordoned { node } => self.ui.data(&format!("node/{node} uncordoned")),
             Note::Drained { node } => self.ui.data(&format!("node/{node} drained")),
-            Note::Going { .. } | Note::Gone { .. } | Note::Skipped { .. } => {}
+            Note::Skipped { pod } => self.ui.status(&format!(
+                "pod {} is passed over: its deletion is longer ago than --skip-wait-for-delete-timeout",
+                short(pod)
+            )),
+            Note::Going { .. } | Note::Gone { .. } => {}
             other => talk(self.ui, other),
         }
     }

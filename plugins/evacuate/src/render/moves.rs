@@ -2,7 +2,36 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{engine::event::Departed, facts::Pod};
+use k8s_openapi::api::core::v1 as core;
+
+use crate::{
+    engine::event::Departed,
+    facts::{Pod, Uid},
+};
+
+/// A pod that may have taken the place of another. No more of it is kept: there may be thousands.
+pub struct Candidate {
+    uid: Uid,
+    owner: Option<Uid>,
+    name: String,
+    node: String,
+    ready: bool,
+    going: bool,
+}
+
+impl From<core::Pod> for Candidate {
+    fn from(object: core::Pod) -> Self {
+        let pod = Pod::from(object);
+        Self {
+            uid: pod.uid,
+            owner: pod.owner.map(|owner| owner.uid),
+            name: pod.name,
+            node: pod.node,
+            ready: pod.ready,
+            going: pod.deletion.is_some(),
+        }
+    }
+}
 
 /// What became of a pod that has left.
 #[derive(Debug, Clone)]
@@ -15,14 +44,11 @@ pub struct Move<'a> {
 
 /// Pairs pods that left with pods of the same controller that were not there before. Which of several is whose does not
 /// matter, except for StatefulSets, where the name tells.
-pub fn moves<'a>(departed: &'a [Departed], before: &BTreeSet<String>, after: &[Pod]) -> Vec<Move<'a>> {
-    let mut fresh = BTreeMap::<&str, Vec<&Pod>>::new();
-    for pod in after
-        .iter()
-        .filter(|p| p.deletion.is_none() && !before.contains(&p.uid))
-    {
+pub fn moves<'a>(departed: &'a [Departed], before: &BTreeSet<String>, after: &[Candidate]) -> Vec<Move<'a>> {
+    let mut fresh = BTreeMap::<&str, Vec<&Candidate>>::new();
+    for pod in after.iter().filter(|p| !p.going && !before.contains(&p.uid)) {
         if let Some(owner) = &pod.owner {
-            fresh.entry(owner.uid.as_str()).or_default().push(pod);
+            fresh.entry(owner.as_str()).or_default().push(pod);
         }
     }
     // The scheduled and ready ones are named first.
@@ -60,8 +86,8 @@ mod tests {
     use super::*;
     use crate::facts::Owner;
 
-    fn pod(name: &str, uid: &str, owner: &str, node: &str) -> Pod {
-        serde_json::from_value::<k8s_openapi::api::core::v1::Pod>(json!({
+    fn pod(name: &str, uid: &str, owner: &str, node: &str) -> Candidate {
+        serde_json::from_value::<core::Pod>(json!({
             "metadata": {"namespace": "ns", "name": name, "uid": uid,
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "X", "name": owner, "uid": owner, "controller": true}]},
             "spec": {"containers": [], "nodeName": node},
