@@ -160,6 +160,8 @@ async fn sleep_until(at: Option<Instant>) {
 
 impl Run<'_> {
     fn carry_out(&mut self, commands: Vec<Command>, watcher: &mut dyn Watcher) {
+        // A task that has ended keeps its memory until somebody asks for it.
+        while self.tasks.try_join_next().is_some() {}
         for command in commands {
             match command {
                 Command::Tell(note) => watcher.note(&note),
