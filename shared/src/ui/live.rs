@@ -60,7 +60,7 @@ impl Live {
     pub fn clear(&self) {
         let Some(sinks) = &self.sinks else { return };
         let bar = Arc::clone(&self.bar);
-        sinks.redraw(move || {
+        sinks.run(move || {
             if let Some(bar) = &*bar.lock().unwrap_or_else(PoisonError::into_inner) {
                 bar.finish_and_clear();
             }

@@ -171,7 +171,7 @@ impl Ui {
     /// Ends when everything up to now is printed. A terminal that was stopped takes its time.
     pub async fn printed(&self) {
         let (done, wait) = tokio::sync::oneshot::channel();
-        self.inner.sinks.when_printed(move || {
+        self.inner.sinks.run(move || {
             let _ = done.send(());
         });
         let _ = wait.await;
@@ -200,11 +200,6 @@ impl Ui {
     /// Whether a block of lines can be drawn again and again.
     pub fn can_redraw(&self) -> bool {
         self.inner.env.stderr_tty && !self.inner.env.dumb
-    }
-
-    /// Whether somebody watches the progress.
-    pub fn is_stderr_tty(&self) -> bool {
-        self.inner.env.stderr_tty
     }
 
     /// Columns of the terminal; 80 where there is none.

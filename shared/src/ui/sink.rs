@@ -88,11 +88,6 @@ impl Sinks {
         let _ = wait.recv();
     }
 
-    /// Calls back when everything up to now is printed.
-    pub(super) fn when_printed(&self, call: impl FnOnce() + Send + 'static) {
-        self.run(call);
-    }
-
     /// Draws below the lines. While one drawing waits to be done, further ones are left out.
     pub(super) fn draw(&self, draw: impl FnOnce(&MultiProgress) + Send + 'static) {
         if self.drawing.swap(true, Ordering::Relaxed) {
@@ -105,12 +100,8 @@ impl Sinks {
         });
     }
 
-    /// Does something to the drawing that must not be left out.
-    pub(super) fn redraw(&self, draw: impl FnOnce() + Send + 'static) {
-        self.run(draw);
-    }
-
-    fn run(&self, job: impl FnOnce() + Send + 'static) {
+    /// Does this when everything up to now is printed.
+    pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
         match &self.printer {
             Some(printer) => drop(printer.send(Box::new(job))),
             None => job(),

@@ -121,16 +121,19 @@ fn node_lines(state: &State, mut nodes: Vec<NodeRow>, styles: &Styles, room: usi
         "Queued" => 2,
         _ => 1,
     });
-    let more = nodes.len() - room.min(nodes.len());
-    let cut = if more > 0 { room.saturating_sub(1) } else { room };
-    let hidden = nodes.len().saturating_sub(cut);
-    nodes.truncate(cut);
+    let kept = if nodes.len() > room {
+        room.saturating_sub(1)
+    } else {
+        room
+    };
+    let hidden = nodes.len().saturating_sub(kept);
+    nodes.truncate(kept);
     let width = nodes.iter().map(|n| escape(&n.name).chars().count()).max().unwrap_or(0);
     let mut shown: Vec<String> = nodes
         .into_iter()
         .map(|node| node_line(state, node, styles, width))
         .collect();
-    if hidden > 0 && more > 0 {
+    if hidden > 0 {
         shown.push(styles.dim(&format!("... and {}", plural(hidden, "more node"))));
     }
     shown
