@@ -217,6 +217,21 @@ fn e04_two_of_four_pods() {
     }
 }
 
+#[test]
+fn e04_the_preview_counts_what_is_left_out() {
+    let place = Place::new("e04-preview");
+    place.ns.pod("naked", &Shape::new().on(&place.node).empty_dir());
+    place.ns.statefulset("db", 1, &Shape::new().prefers(&place.node));
+    place.ns.wait_pods_ready(2);
+    let args = ["--pod-selector=app=db", "--grace-period=0", "--dry-run=client"];
+    let ran = place.evacuate(&args).expect(0);
+    ran.says("node/e04-preview-a: 1 pod goes, 0 stay, 1 is left out by --pod-selector");
+    ran.says(
+        "Warning: --grace-period=0 removes the object of 1 pod from the API at once: no kubelet is waited for, and a pod may \
+         still run when its successor starts",
+    );
+}
+
 /// Only the version that servers of today have can be tried on one; see `gather::access` for the others.
 #[test]
 fn v01_evictions_go_to_the_subresource() {

@@ -334,6 +334,36 @@ fn p11_gives_what_is_left_where_time_is_short() {
     assert!((8..=15).contains(&grace) && after.as_secs() >= 14, "{grace} {after:?}");
 }
 
+#[test]
+fn p11_says_what_is_deleted_without_asking_a_budget() {
+    let place = Place::new("p11-said");
+    let shape = Shape::new().prefers(&place.node).stops_in("1s");
+    place.ns.statefulset("db", 1, &shape);
+    place.ns.wait_pods_ready(1);
+    place.ns.pdb("db", json!({"minAvailable": 1}));
+    let ran = place
+        .evacuate(&["--on-blocked=delete-after=1s", "--yes", "-o", "wide"])
+        .expect(0);
+    // The budget may or may not have been asked once before.
+    let lines = ran.stdout.lines().filter(|line| !line.starts_with("evicting"));
+    let lines: Vec<&str> = lines.take(4).collect();
+    assert_eq!(
+        lines,
+        [
+            "node/p11-said-a cordoned",
+            "deleting pod p11-said/db-0",
+            "pod/db-0 deleted",
+            "node/p11-said-a drained"
+        ]
+    );
+    assert!(
+        ran.stderr
+            .contains("; 1 pod gone (1 deleted without asking a budget): "),
+        "{}",
+        ran.text()
+    );
+}
+
 /// Whichever comes first, the patience or the time for the grace period.
 #[test]
 fn p13_the_earlier_deadline_wins() {

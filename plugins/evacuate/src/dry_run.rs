@@ -54,11 +54,11 @@ pub async fn show(
         render::preview::show(ui, preview);
     }
     // The preview has said why already.
-    let refused = crate::run::refusal(ui, preview, Format::Table)?.map(|full| {
+    let refused = crate::confirm::refusal(ui, preview, Format::Table)?.map(|full| {
         if form.is_document() {
             full
         } else {
-            Error::refused(crate::run::refused_sentence(preview))
+            Error::refused(crate::confirm::refused_sentence(preview))
         }
     });
     let mut against = Vec::new();

@@ -1,6 +1,7 @@
 //! `kubectl evacuate`: empties nodes safely and fast.
 
 mod cli;
+mod confirm;
 mod drive;
 mod dry_run;
 mod engine;

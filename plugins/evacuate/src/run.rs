@@ -12,18 +12,19 @@ use upkeep::{
     client::{Agent, Connection, connect, log_to_stderr},
     output::{self, Format},
     report::{Finding, Seen, Severity},
-    ui::{Ui, human_duration, plural},
+    ui::Ui,
 };
 
 use crate::{
     cli::{Cli, DryRun, Order},
+    confirm,
     drive::{self, Driver, Watcher, moves::Moves},
     dry_run,
     engine::{
         OnBlocked, Settings, State,
         event::{At, Outcome, Verb},
     },
-    facts::{Facts, Pod, Uid},
+    facts::{Facts, Uid},
     gather::{self, Lists, Wanted, access},
     preflight::{
         self,
@@ -55,14 +56,14 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         began,
         limit: Some(cli.timeout).filter(|t| !t.is_zero()),
     };
-    let connection = time.within(connect(&cli.kube, &AGENT, ui)).await?;
+    let connection = time.within(READING, connect(&cli.kube, &AGENT, ui)).await?;
     let wanted = Wanted {
         names,
         selector: cli.selector.clone().filter(|_| cli.nodes.is_empty()),
         pod_selector: cli.pod_selector.clone().filter(|s| !s.is_empty()),
         chunk: cli.chunk_size,
     };
-    let (facts, support) = time.within(gathered(ui, &connection, &wanted)).await?;
+    let (facts, support) = time.within(READING, gathered(ui, &connection, &wanted)).await?;
     if facts.targets.is_empty() {
         ui.status("No resources found");
         if form.is_document() {
@@ -96,24 +97,24 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     let mut preview = preflight::preview::preview(&facts, &asked);
     preview.findings.extend(gather::gaps(&facts));
     preview.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
-    time.within(rights(&connection, &preview, &asked)).await?;
+    time.within(READING, rights(&connection, &preview, &asked)).await?;
 
     let moves = Moves {
         grace: Some(cli.grace_period).filter(|g| *g >= 0),
         support,
     };
+    let warnings = confirm::warnings(cli, &facts, &preview);
     if cli.dry_run != DryRun::None {
+        warnings.iter().for_each(|text| ui.warning(text));
         let shown = dry_run::show(cli, ui, &connection, &facts, &preview, moves, verb);
-        return time.within(shown).await;
+        return time.within("the dry run had ended", shown).await;
     }
-    if let Some(refused) = refusal(ui, &preview, form)? {
+    if let Some(refused) = confirm::refusal(ui, &preview, form)? {
         return Err(refused);
     }
     render::preview::findings(ui, &important(&preview.findings), Severity::Info);
-    if let Some(text) = unasked(cli, &facts, &preview) {
-        ui.warning(&text);
-    }
-    confirm(cli, ui, &preview)?;
+    warnings.iter().for_each(|text| ui.warning(text));
+    confirm::confirm(cli, ui, &preview)?;
 
     let settings = settings(cli, asked, base);
     let mut state = State::new(preflight::preview::plan(&facts, &preview), settings, base);
@@ -128,10 +129,11 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         chunk: cli.chunk_size,
         watch_budgets,
     };
-    let mut watcher: Box<dyn Watcher + '_> = if ui.can_redraw() && ui.is_stdout_tty() && form == Format::Table {
-        Box::new(View::new(ui))
+    // Only talk, no results: stdout is one document, or names.
+    let quiet = form.is_document() || form == Format::Name;
+    let mut watcher: Box<dyn Watcher + '_> = if ui.can_redraw() && (quiet || ui.is_stdout_tty()) {
+        Box::new(View::new(ui, quiet))
     } else {
-        let quiet = form.is_document() || form == Format::Name;
         Box::new(Lines::new(ui, cli.skip_wait_for_delete_timeout, quiet))
     };
     let ended = driver.drive(&mut state, began, base, watcher.as_mut()).await;
@@ -150,6 +152,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         let moved = render::report::Moved {
             moves: &moved,
             complete: after.is_some(),
+            asked: verb,
         };
         render::report::show(ui, &state, ended.outcome, &moved, wide);
     };
@@ -175,6 +178,9 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     Ok(exit)
 }
 
+/// What is under way until the preview can be shown.
+const READING: &str = "the cluster had been read";
+
 /// What `--timeout` leaves: it begins with the run, not with the first eviction.
 struct Time {
     began: Instant,
@@ -188,15 +194,13 @@ impl Time {
     }
 
     /// What comes before the first change.
-    async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn within<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         if self.limit.is_none() {
             return work.await;
         }
         tokio::time::timeout(self.left(), work).await.map_err(|_| {
-            Error::new(
-                Exit::Deadline,
-                "the time of --timeout was up before the cluster had been read; nothing was changed",
-            )
+            let text = format!("the time of --timeout was up before {what}; nothing was changed");
+            Error::new(Exit::Deadline, text)
         })?
     }
 }
@@ -231,33 +235,6 @@ async fn rights(connection: &Connection, preview: &Preview, asked: &Asked) -> Re
     access::require(connection, &rights, &preview.nodes, &namespaces).await
 }
 
-/// The error of a refused preflight, if it is refused. With `-o json` the document says the same.
-pub fn refusal(ui: &Ui, preview: &Preview, form: Format) -> Result<Option<Error>> {
-    let refusals: Vec<&Finding> = preview.refusals().collect();
-    if refusals.is_empty() {
-        return Ok(None);
-    }
-    if form.is_document() {
-        let text = output::document(form, &document::of_preview(preview, "none", "refused", Exit::Refused))?;
-        ui.document(&text);
-    }
-    let mut error = Error::refused(refused_sentence(preview));
-    for finding in &refusals {
-        error = error.caused_by(render::sentence(finding));
-    }
-    let mut hints: Vec<&str> = refusals.iter().filter_map(|f| f.hint.as_deref()).collect();
-    hints.dedup();
-    for hint in hints {
-        error = error.hint(hint);
-    }
-    Ok(Some(error))
-}
-
-/// The sentence of a refusal.
-pub fn refused_sentence(preview: &Preview) -> String {
-    format!("refused to evacuate {}; nothing was changed", preview.nodes.join(", "))
-}
-
 /// What is worth a line before the work begins: warnings, and the pods that stay.
 fn important(findings: &[Finding]) -> Vec<Finding> {
     findings
@@ -265,50 +242,6 @@ fn important(findings: &[Finding]) -> Vec<Finding> {
         .filter(|f| f.severity >= Severity::Warning || f.id == "daemonset")
         .cloned()
         .collect()
-}
-
-/// Pods that go although a budget protects them, by the caller's own choice.
-fn unasked(cli: &Cli, facts: &Facts, preview: &Preview) -> Option<String> {
-    let budgets = facts.budgets.known().filter(|_| cli.switches.disable_eviction)?;
-    let going: BTreeSet<&str> = preview.going().map(|p| p.pod.uid.as_str()).collect();
-    let protected = |pod: &&Pod| going.contains(pod.uid.as_str()) && budgets.iter().any(|b| b.matches(pod));
-    let count = facts.pods.iter().filter(protected).count();
-    (count > 0).then(|| format!("{} will be deleted without asking their budgets", plural(count, "pod")))
-}
-
-/// What goes further than kubectl's drain is asked for.
-fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
-    let Some(OnBlocked::DeleteAfter(patience)) = cli.on_blocked else {
-        return Ok(());
-    };
-    if cli.switches.yes || preview.going().next().is_none() {
-        return Ok(());
-    }
-    let under = preview.going().filter(|p| p.budget.is_some()).count();
-    let mut question = format!(
-        "Up to {} of {} will be deleted without asking their budgets, once these have held them back for {}",
-        plural(under, "pod"),
-        preview.nodes.join(", "),
-        human_duration(Duration::from_millis(u64::try_from(patience).unwrap_or(0))),
-    );
-    if !cli.timeout.is_zero() {
-        question += &format!(
-            ", or earlier where the {} of --timeout leave no more time",
-            human_duration(cli.timeout)
-        );
-    }
-    question += ". Do you want to continue?";
-    if !ui.is_stdin_tty() {
-        return Err(
-            Error::refused("--on-blocked=delete-after needs a confirmation; nothing was changed")
-                .hint("add --yes where nobody can be asked"),
-        );
-    }
-    if ui.confirm(&question)? {
-        Ok(())
-    } else {
-        Err(Error::refused("evacuation is cancelled; nothing was changed"))
-    }
 }
 
 fn settings(cli: &Cli, asked: Asked, base: At) -> Settings {

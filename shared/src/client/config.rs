@@ -66,10 +66,21 @@ fn server_url(choice: &Choice) -> Result<http::Uri> {
         None => format!("{}://{server}", if tls { "https" } else { "http" }),
     };
     let url: http::Uri = full.parse().map_err(|_| bad_server(server))?;
+    if let Some(port) = bad_port(&url) {
+        return Err(Error::failed(format!("invalid port {port:?} of the server {server:?}")));
+    }
     if url.host().is_none_or(str::is_empty) || !matches!(url.scheme_str(), Some("http" | "https")) {
         return Err(bad_server(server));
     }
     Ok(url)
+}
+
+/// A port that is none: the parser keeps it in the text and says that there is no port.
+fn bad_port(url: &http::Uri) -> Option<String> {
+    let authority = url.authority()?;
+    let host = authority.as_str().rsplit('@').next()?;
+    let port = host.strip_prefix(authority.host())?.strip_prefix(':')?;
+    (!port.is_empty() && url.port().is_none()).then(|| port.to_owned())
 }
 
 fn bad_server(server: &str) -> Error {
@@ -171,6 +182,12 @@ mod tests {
         let mut tls = choice("10.0.0.1");
         tls.cluster.insecure_skip_tls_verify = Some(true);
         assert_eq!(url(&tls).unwrap(), "https://10.0.0.1/");
+        let far = url(&choice("https://h:99999")).unwrap_err();
+        assert_eq!(
+            far.headline(),
+            "error: invalid port \"99999\" of the server \"https://h:99999\""
+        );
+        assert!(url(&choice("https://user@[::1]:6443")).is_ok());
         for bad in ["", "https://", "ftp://h", "a b"] {
             assert!(url(&choice(bad)).is_err(), "{bad}");
         }

@@ -3,7 +3,8 @@
 use super::{
     Asked, State, Target,
     event::{Change, Command, Note, Outcome, Reply},
-    nodes::{FAILURES_TO_TELL, Phase},
+    hearing::FAILURES_TO_TELL,
+    nodes::Phase,
 };
 use crate::facts;
 

@@ -244,7 +244,7 @@ pub enum Note {
         /// Name of the node.
         node: String,
     },
-    /// An eviction or deletion is about to be asked for.
+    /// An eviction is about to be asked for, or the deletion of a pod that its budget has held back.
     Going {
         /// The pod.
         pod: ObjRef,
@@ -292,6 +292,13 @@ pub enum Note {
     Drained {
         /// Name of the node.
         node: String,
+    },
+    /// The node is empty, but what replaces its pods did not become Ready in time.
+    Unreplaced {
+        /// Name of the node.
+        node: String,
+        /// What is missing.
+        text: String,
     },
     /// The node could not be emptied.
     NotDrained {

@@ -4,18 +4,22 @@
 //! same code runs against a real cluster and, in tests, against a hundred thousand random orders of events.
 //!
 //! The parts, in the order in which a run passes through them:
-//! [`cordon`] closes the nodes; [`nodes`] walks each of them on until it is empty; [`ingest`] takes in news about pods;
-//! [`send`] decides who is asked to go next, [`budgets`] how many at a time; [`answer`] reads the replies; [`blocked`]
-//! deals with budgets that let nothing through; [`settling`] waits for volumes and replacements.
+//! [`plan`] is what it starts from; [`cordon`] closes the nodes; [`nodes`] walks each of them on until it is empty;
+//! [`hearing`] sees to it that news about their pods come, [`ingest`] takes them in; [`send`] decides who is asked to go next, [`budgets`] how many at a time; [`answer`] reads the replies; [`blocked`]
+//! deals with budgets that let nothing through; [`settling`] waits for volumes and replacements;
+//! [`ending`] leaves nothing half done.
 
 mod answer;
 mod blocked;
 mod budgets;
 mod clock;
 mod cordon;
+mod ending;
 pub mod event;
+mod hearing;
 mod ingest;
 mod nodes;
+mod plan;
 mod pods;
 #[cfg(test)]
 mod scripted;
@@ -29,89 +33,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use upkeep::lock;
 
+pub use self::plan::{OnBlocked, Plan, Settings, Target};
 use self::{
     budgets::Ledgers,
     clock::Dice,
+    ending::Ending,
     event::{At, Call, Change, Command, Event, Note, Outcome, Reply, Verb, What},
-    nodes::{Node, Phase},
+    nodes::Node,
     pods::{Key, Pods},
 };
-use crate::{
-    facts::{Budget, Pod, Uid},
-    preflight::filters::Rules,
-};
-
-/// What to do with pods whose budget lets nothing through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnBlocked {
-    /// Wait for a budget that can recover; give up on one that never can.
-    Patient,
-    /// `wait`: wait in any case, as kubectl's drain does.
-    Wait,
-    /// `fail`: give up unless the budget is only recovering from this run's own evictions.
-    Fail,
-    /// `delete-after`: delete, without asking the budget, after this many milliseconds without progress.
-    DeleteAfter(i64),
-}
-
-/// How the run was asked to behave.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Which pods go.
-    pub rules: Rules,
-    /// Through the eviction API, or by deletion.
-    pub verb: Verb,
-    /// `--grace-period` in seconds, where given.
-    pub grace: Option<i64>,
-    /// When the run ends whatever remains.
-    pub deadline: Option<At>,
-    /// What to do with pods whose budget lets nothing through.
-    pub on_blocked: OnBlocked,
-    /// Lower priorities go first, and are gone before higher ones are asked.
-    pub by_priority: bool,
-    /// How many nodes are emptied at the same time.
-    pub parallel: usize,
-    /// How many requests are in flight at the same time.
-    pub in_flight: usize,
-    /// Wait until the volumes of moved pods are detached.
-    pub wait_detach: bool,
-    /// Wait this many milliseconds for replacements to be Ready.
-    pub wait_replacements: Option<i64>,
-    /// Take back the own cordon when the run ends without having emptied the node.
-    pub uncordon_on_abort: bool,
-    /// Seed of the jitter.
-    pub seed: u64,
-}
-
-/// One node of the plan.
-#[derive(Debug, Clone, Default)]
-pub struct Target {
-    /// Name of the node.
-    pub name: String,
-    /// Its UID.
-    pub uid: Uid,
-    /// Whether it was unschedulable before.
-    pub cordoned: bool,
-    /// Pods that preflight has judged; others that forbid the work make the run take its cordon back.
-    pub judged: BTreeSet<Uid>,
-    /// PersistentVolumes by the pod that uses them.
-    pub volumes: BTreeMap<Uid, Vec<String>>,
-}
-
-/// What preflight hands over.
-#[derive(Debug, Default)]
-pub struct Plan {
-    /// The nodes, in the order in which they are emptied.
-    pub targets: Vec<Target>,
-    /// All budgets, or `None` where they cannot be read.
-    pub budgets: Option<Vec<Budget>>,
-    /// Living pods per budget before anything was evicted.
-    pub baseline: BTreeMap<Uid, usize>,
-    /// UIDs of all pods that existed before: what is not among them is a replacement.
-    pub before: BTreeSet<Uid>,
-    /// Namespaces of the planned pods.
-    pub namespaces: Vec<String>,
-}
+use crate::facts::{Pod, Uid};
 
 /// What a call number stands for.
 #[derive(Debug, Clone)]
@@ -155,25 +86,6 @@ pub struct State {
     dice: Dice,
     out: Vec<Command>,
 }
-
-/// The end of a run, under way.
-#[derive(Debug, Clone, Copy)]
-struct Ending {
-    outcome: Outcome,
-    since: At,
-    /// Somebody has asked a second time: nothing is waited for.
-    hurried: bool,
-}
-
-/// How long the end of a run waits for its own cordons to be taken back, in milliseconds.
-const UNDO_PATIENCE: i64 = 10_000;
-/// The same where the end was promised to be on time.
-const UNDO_PATIENCE_AT_DEADLINE: i64 = 3_000;
-/// How long it waits for the answers to evictions that were asked for, in milliseconds. Those that wait for each other at
-/// one budget take steps of half a second.
-const ANSWER_PATIENCE: i64 = 3_000;
-/// The same where the end was promised to be on time.
-const ANSWER_PATIENCE_AT_DEADLINE: i64 = 700;
 
 impl State {
     /// A run that has not begun. `now` is the time of the first event.
@@ -294,80 +206,6 @@ impl State {
             self.wake = None;
         }
         std::mem::take(&mut self.out)
-    }
-
-    /// Ends the run: stops asking, and takes back own cordons where that was asked for.
-    fn end(&mut self, outcome: Outcome) {
-        if let Some(ending) = &mut self.ending {
-            // A second interrupt while cordons are being taken back: leave at once.
-            (ending.outcome, ending.hurried) = (outcome, true);
-            return;
-        }
-        self.undo = match outcome {
-            Outcome::Refused | Outcome::Failed => !self.evicting_started || self.settings.uncordon_on_abort,
-            Outcome::Done => false,
-            _ => self.settings.uncordon_on_abort,
-        };
-        self.ending = Some(Ending {
-            outcome,
-            since: self.now,
-            hurried: false,
-        });
-        for index in 0..self.nodes.len() {
-            if self.undo && !matches!(self.nodes[index].phase, Phase::Done) {
-                self.uncordon(index);
-            }
-        }
-    }
-
-    /// Finishes once nothing is left to do.
-    fn conclude(&mut self) {
-        if self.ending.is_none() && self.nodes.iter().all(Node::over) {
-            let outcome = if self.nodes.iter().all(|n| n.phase == Phase::Done) {
-                Outcome::Done
-            } else if self.evicting_started || self.nodes.iter().any(|n| n.phase == Phase::Done) {
-                Outcome::Incomplete
-            } else {
-                self.nodes
-                    .iter()
-                    .find_map(|n| n.ended_as())
-                    .unwrap_or(Outcome::Incomplete)
-            };
-            self.end(outcome);
-        }
-        let Some(ending) = self.ending else { return };
-        let outcome = ending.outcome;
-        let (undo_patience, answer_patience) = match outcome {
-            Outcome::Deadline => (UNDO_PATIENCE_AT_DEADLINE, ANSWER_PATIENCE_AT_DEADLINE),
-            _ => (UNDO_PATIENCE, ANSWER_PATIENCE),
-        };
-        let until = ending.since.saturating_add(undo_patience);
-        // A cordon whose answer is still to come has to be taken back as well.
-        let undoing = self.calls.values().any(|asked| match asked {
-            Asked::Uncordon(_) => true,
-            Asked::Cordon(_) => self.undo,
-            _ => false,
-        }) || self.nodes.iter().any(|n| n.undo_at.is_some());
-        if undoing && !ending.hurried && self.now < until {
-            self.wake_at(until);
-            return;
-        }
-        // An eviction that is cut off in the middle may have been counted by its budget without taking effect; the
-        // budget then stays short of it for two minutes.
-        let answered = ending.since.saturating_add(answer_patience);
-        if self.in_flight > 0 && !ending.hurried && self.now < answered {
-            self.wake_at(answered);
-            return;
-        }
-        for index in 0..self.nodes.len() {
-            if let (Some(_), Some(text)) = (self.nodes[index].undo_at, self.nodes[index].trouble.clone()) {
-                let name = &self.nodes[index].target.name;
-                let note = Note::Warning(format!("the cordon of node/{name} could not be taken back: {text}"));
-                self.tell(note);
-            }
-        }
-        self.finished = Some(outcome);
-        self.out.push(Command::Finish(outcome));
     }
 
     fn call(&mut self, asked: Asked) -> Call {

@@ -4,16 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     State, Target,
-    event::{At, Command, Note, Outcome, Reply},
+    event::{At, Command, Note, Outcome},
     pods::Standing,
 };
-
-/// How often a node is listed that cannot be watched, in milliseconds.
-const POLL_EVERY: i64 = 2_000;
-/// How long nothing may be heard of a node's pods before they are listed, in milliseconds.
-const SILENCE: i64 = 30_000;
-/// How many failures in a row are said.
-pub(super) const FAILURES_TO_TELL: u32 = 3;
 
 /// Where a node stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +33,11 @@ pub enum Phase {
     },
     /// Empty.
     Done,
+    /// Empty, but what replaces its pods did not become Ready in time.
+    Unreplaced {
+        /// What is missing.
+        why: String,
+    },
     /// Given up.
     Ended {
         /// Why.
@@ -110,7 +108,12 @@ impl Node {
 
     /// Whether nothing more will be done for it.
     pub(super) fn over(&self) -> bool {
-        matches!(self.phase, Phase::Done | Phase::Ended { .. })
+        self.empty() || matches!(self.phase, Phase::Ended { .. })
+    }
+
+    /// Whether it is empty for good.
+    pub(super) fn empty(&self) -> bool {
+        matches!(self.phase, Phase::Done | Phase::Unreplaced { .. })
     }
 
     /// Whether it is one of those that are being emptied.
@@ -121,6 +124,7 @@ impl Node {
     pub(super) fn ended_as(&self) -> Option<Outcome> {
         match &self.phase {
             Phase::Ended { outcome, .. } => Some(*outcome),
+            Phase::Unreplaced { .. } => Some(Outcome::Incomplete),
             _ => None,
         }
     }
@@ -155,59 +159,6 @@ impl State {
             self.break_silence(index);
         }
         self.send_lists();
-    }
-
-    /// Without the right to watch, the node is listed in an interval.
-    pub(super) fn poll_node(&mut self, name: &str) {
-        if let Some(index) = self.index(name) {
-            self.nodes[index].poll_at = Some(self.now);
-            let seconds = POLL_EVERY / 1_000;
-            self.cannot_watch("pods", &format!("the node is listed every {seconds}s instead"));
-        }
-    }
-
-    /// Says once that news about something will not come by itself.
-    pub(super) fn cannot_watch(&mut self, resource: &'static str, consequence: &str) {
-        if self.unwatched.insert(resource) {
-            self.tell(Note::Warning(format!("cannot watch {resource}, so {consequence}")));
-        }
-        (0..self.nodes.len()).for_each(|index| self.begin_draining(index));
-    }
-
-    /// Something was heard of a node's pods.
-    pub(super) fn heard_of(&mut self, name: &str) {
-        if let Some(index) = self.index(name) {
-            self.nodes[index].heard = self.now;
-        }
-    }
-
-    /// A watch may be silent because nothing happens or because it does not work: a list tells.
-    fn break_silence(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        if !matches!(node.phase, Phase::Draining | Phase::Confirming) {
-            return;
-        }
-        let until = node.heard.saturating_add(SILENCE);
-        if self.now < until {
-            self.wake_at(until);
-        } else {
-            node.heard = self.now;
-            node.wants_list = true;
-            self.wake_at(self.now.saturating_add(SILENCE));
-        }
-    }
-
-    fn poll(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        let Some(at) = node.poll_at.filter(|_| node.active()) else {
-            return;
-        };
-        if at <= self.now {
-            node.wants_list = true;
-            node.poll_at = Some(self.now.saturating_add(POLL_EVERY));
-        }
-        let next = self.nodes[index].poll_at.unwrap_or(self.now);
-        self.wake_at(next);
     }
 
     fn has_slot(&self) -> bool {
@@ -259,24 +210,6 @@ impl State {
             self.out.push(Command::WatchAttachments { node: name.to_owned() });
         } else {
             self.detached(index);
-        }
-    }
-
-    pub(super) fn list_failed(&mut self, name: &str, reply: &Reply) {
-        let Some(index) = self.index(name) else { return };
-        self.nodes[index].listing = false;
-        match reply {
-            Reply::Forbidden(text) | Reply::Rejected(text) if !self.lately_failing() => {
-                let why = format!("its pods can no longer be listed: {text}");
-                self.give_up(index, why, Outcome::Incomplete);
-            }
-            other => {
-                self.nodes[index].wants_list = true;
-                self.back_off();
-                if self.failures == FAILURES_TO_TELL {
-                    self.complain(&other.text());
-                }
-            }
         }
     }
 

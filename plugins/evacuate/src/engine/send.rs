@@ -179,7 +179,8 @@ impl State {
         self.pods.note_moved(key);
         self.in_flight += 1;
         self.evicting_started = true;
-        if !repeated {
+        // kubectl says nothing before a deletion that was asked for; here a budget was asked before.
+        if !repeated && (verb == Verb::Evict || self.settings.verb == Verb::Evict) {
             self.tell(Note::Going { pod: pod.clone(), verb });
         }
         let grace = grace.or(self.settings.grace);

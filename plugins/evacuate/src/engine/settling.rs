@@ -1,10 +1,10 @@
 //! What is waited for when a node is empty: that its volumes are detached, that replacements are Ready.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     State,
-    event::{At, Change, Note, Outcome},
+    event::{At, Change, Command, Note, Outcome},
     nodes::Phase,
 };
 use crate::facts::Pod;
@@ -60,19 +60,10 @@ impl State {
 
     pub(super) fn replacing(&mut self, index: usize, until: At) {
         let missing = self.missing_replacements();
-        if missing == 0 {
+        if missing.is_empty() {
             self.emptied(index);
         } else if self.now >= until {
-            let pods = if missing == 1 {
-                "replacement is"
-            } else {
-                "replacements are"
-            };
-            self.give_up(
-                index,
-                format!("it is empty, but {missing} {pods} not Ready"),
-                Outcome::Incomplete,
-            );
+            self.unreplaced(index, missing.join(", "));
             // Going on would take more pods away while these are missing.
             for other in 0..self.nodes.len() {
                 if self.nodes[other].phase == Phase::Queued {
@@ -88,6 +79,16 @@ impl State {
         }
     }
 
+    /// The node is empty and stays so; only what replaces its pods is missing.
+    fn unreplaced(&mut self, index: usize, why: String) {
+        let node = &mut self.nodes[index];
+        node.phase = Phase::Unreplaced { why: why.clone() };
+        node.ended = Some(self.now);
+        let name = node.target.name.clone();
+        self.out.push(Command::Unwatch { node: name.clone() });
+        self.tell(Note::Unreplaced { node: name, text: why });
+    }
+
     pub(super) fn elsewhere_changed(&mut self, change: Change<Pod>) {
         match change {
             Change::Listed(pods) => self.elsewhere = pods.into_iter().map(|p| (p.uid.clone(), p)).collect(),
@@ -96,17 +97,19 @@ impl State {
         }
     }
 
-    /// How many pods that were moved have no Ready successor yet. Finished pods, and those without a controller that
-    /// keeps a number of pods running, are not replaced.
-    fn missing_replacements(&self) -> usize {
-        let mut wanted = std::collections::BTreeMap::<&str, usize>::new();
+    /// The controllers whose pods were moved and have no Ready successor yet: `1 of ReplicaSet shop/web-5d9c`. Finished
+    /// pods, and those without a controller that keeps a number of pods running, are not replaced.
+    fn missing_replacements(&self) -> Vec<String> {
+        let mut wanted = BTreeMap::<&str, (String, usize)>::new();
         for departed in self.pods.departed.iter().filter(|d| !d.finished && d.verb.is_some()) {
             if let Some(owner) = departed
                 .owner
                 .as_ref()
                 .filter(|o| o.kind != "Job" && !o.is_daemon_set())
             {
-                *wanted.entry(owner.uid.as_str()).or_default() += 1;
+                let namespace = departed.pod.namespace.as_deref().unwrap_or_default();
+                let name = || (format!("{} {namespace}/{}", owner.kind, owner.name), 0);
+                wanted.entry(owner.uid.as_str()).or_insert_with(name).1 += 1;
             }
         }
         let ours: BTreeSet<&str> = self.nodes.iter().map(|n| n.target.name.as_str()).collect();
@@ -114,11 +117,12 @@ impl State {
             let fresh = pod.ready && pod.deletion.is_none() && !self.before.contains(&pod.uid);
             if fresh
                 && !ours.contains(pod.node.as_str())
-                && let Some(left) = pod.owner.as_ref().and_then(|o| wanted.get_mut(o.uid.as_str()))
+                && let Some((_, left)) = pod.owner.as_ref().and_then(|o| wanted.get_mut(o.uid.as_str()))
             {
                 *left = left.saturating_sub(1);
             }
         }
-        wanted.values().sum()
+        let missing = wanted.into_values().filter(|(_, left)| *left > 0);
+        missing.map(|(owner, left)| format!("{left} of {owner}")).collect()
     }
 }

@@ -177,27 +177,47 @@ async fn selected(lists: &Lists, wanted: &Wanted, targets: &[Node]) -> Result<Op
 
 /// What could not be read, as findings: each with what is now not checked.
 pub fn gaps(facts: &Facts) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut note = |seen: Option<(&'static str, &str, &str)>, consequence: &str| {
-        let Some((verb, resource, reason)) = seen else { return };
-        findings.push(Finding {
+    let volumes = "volumes are not looked at and not waited for";
+    let one = [
+        (facts.nodes.unknown(), "it is not known whether the pods fit elsewhere"),
+        (
+            facts.budgets.unknown(),
+            "budgets are known only from the server's answers",
+        ),
+        (facts.daemon_sets.unknown(), "every DaemonSet is taken to exist"),
+        (facts.webhooks.unknown(), "webhooks on evictions are not checked"),
+        (facts.volumes.unknown(), volumes),
+    ];
+    let controllers = facts
+        .controllers
+        .values()
+        .map(|seen| (seen.unknown(), "their pods are taken to come back"));
+    let mut gaps = BTreeMap::<(&str, &str, String), Vec<&str>>::new();
+    for (seen, consequence) in one.into_iter().chain(controllers) {
+        if let Some((verb, resource, reason)) = seen {
+            gaps.entry((consequence, verb, in_short(reason)))
+                .or_default()
+                .push(resource);
+        }
+    }
+    let findings = gaps
+        .into_iter()
+        .map(|((consequence, verb, reason), resources)| Finding {
             id: "cannot-read",
             severity: Severity::Warning,
             subjects: Vec::new(),
-            evidence: format!("cannot {verb} {resource}, so {consequence}: {reason}"),
+            evidence: format!("cannot {verb} {}, so {consequence}: {reason}", resources.join(", ")),
             hint: None,
         });
-    };
-    note(facts.nodes.unknown(), "it is not known whether the pods fit elsewhere");
-    note(
-        facts.budgets.unknown(),
-        "budgets are known only from the server's answers",
-    );
-    note(facts.daemon_sets.unknown(), "every DaemonSet is taken to exist");
-    note(facts.webhooks.unknown(), "webhooks on evictions are not checked");
-    note(facts.volumes.unknown(), "volumes are not looked at and not waited for");
-    for seen in facts.controllers.values() {
-        note(seen.unknown(), "their pods are taken to come back");
+    findings.collect()
+}
+
+/// The server's sentence about a missing right says once more what it was asked for.
+fn in_short(reason: &str) -> String {
+    let missing = reason.contains(" is forbidden: User ") && reason.contains(" cannot ");
+    if missing {
+        "not allowed".to_owned()
+    } else {
+        reason.to_owned()
     }
-    findings
 }

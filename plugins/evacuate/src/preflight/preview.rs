@@ -55,6 +55,8 @@ pub struct Preview {
     pub nodes: Vec<String>,
     /// Every pod that was looked at, in the order of namespaces and names.
     pub pods: Vec<PodPlan>,
+    /// How many pods of each node `--pod-selector` leaves out.
+    pub left_out: BTreeMap<String, usize>,
     /// Budgets that have a say.
     pub budgets: Vec<BudgetPlan>,
     /// What a person should know, the gravest first.
@@ -115,6 +117,7 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
     });
     let pods = plans.collect();
     Preview {
+        left_out: left_out(facts, &nodes),
         nodes,
         pods,
         budgets: consent.budgets,
@@ -126,6 +129,21 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
 fn looked_at<'a>(facts: &'a Facts, nodes: &'a [String]) -> impl Iterator<Item = &'a Pod> {
     let on_targets = facts.pods.iter().filter(|p| nodes.contains(&p.node));
     on_targets.filter(|p| facts.selected.as_ref().is_none_or(|selected| selected.contains(&p.uid)))
+}
+
+fn left_out(facts: &Facts, nodes: &[String]) -> BTreeMap<String, usize> {
+    let Some(selected) = &facts.selected else {
+        return BTreeMap::new();
+    };
+    let mut left_out = BTreeMap::new();
+    for pod in facts
+        .pods
+        .iter()
+        .filter(|p| nodes.contains(&p.node) && !selected.contains(&p.uid))
+    {
+        *left_out.entry(pod.node.clone()).or_default() += 1;
+    }
+    left_out
 }
 
 /// The reasons of the filters, one finding per reason with all its pods.

@@ -57,7 +57,10 @@ impl Watcher for Lines<'_> {
             Note::Cordoned { node, already: true } => self.data(&format!("node/{node} already cordoned")),
             Note::Uncordoned { node } => self.data(&format!("node/{node} uncordoned")),
             Note::Going { pod, verb: Verb::Evict } => self.data(&format!("evicting pod {}", short(pod))),
-            Note::Going { .. } => {}
+            Note::Going {
+                pod,
+                verb: Verb::Delete,
+            } => self.data(&format!("deleting pod {}", short(pod))),
             Note::Gone { pod, verb: Verb::Evict } => self.data(&format!("pod/{} evicted", pod.name)),
             Note::Gone {
                 pod,
@@ -91,7 +94,7 @@ impl Watcher for Lines<'_> {
         let nodes: Vec<String> = state
             .node_rows()
             .into_iter()
-            .filter(|node| !matches!(node.state, "Drained" | "NotDrained" | "Queued"))
+            .filter(|node| !matches!(node.state, "Drained" | "Unreplaced" | "NotDrained" | "Queued"))
             .map(|node| format!("{} {}", escape(&node.name), node.state))
             .collect();
         self.ui.status(&format!(
@@ -131,6 +134,13 @@ pub fn talk(ui: &Ui, note: &Note) {
                 "{} cannot move pod {}: {}",
                 ui.styles().bad("error:"),
                 short(pod),
+                escape(text)
+            ));
+        }
+        Note::Unreplaced { node, text } => {
+            ui.status(&format!(
+                "{} node/{node} is empty, but replacements are not Ready: {}",
+                ui.styles().bad("error:"),
                 escape(text)
             ));
         }

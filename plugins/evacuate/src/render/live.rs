@@ -26,16 +26,25 @@ const PACE: Duration = Duration::from_millis(100);
 pub struct View<'a> {
     ui: &'a Ui,
     live: Live,
+    /// Only talk, no results: stdout is one document, or names.
+    quiet: bool,
     drawn: Option<std::time::Instant>,
 }
 
 impl<'a> View<'a> {
     /// A view at the bottom of the terminal.
-    pub fn new(ui: &'a Ui) -> Self {
+    pub fn new(ui: &'a Ui, quiet: bool) -> Self {
         Self {
             ui,
             live: ui.live(),
+            quiet,
             drawn: None,
+        }
+    }
+
+    fn data(&self, line: &str) {
+        if !self.quiet {
+            self.ui.data(line);
         }
     }
 }
@@ -45,10 +54,10 @@ impl Watcher for View<'_> {
         match note {
             Note::Cordoned { node, already } => {
                 let already = if *already { "already " } else { "" };
-                self.ui.data(&format!("node/{node} {already}cordoned"));
+                self.data(&format!("node/{node} {already}cordoned"));
             }
-            Note::Uncordoned { node } => self.ui.data(&format!("node/{node} uncordoned")),
-            Note::Drained { node } => self.ui.data(&format!("node/{node} drained")),
+            Note::Uncordoned { node } => self.data(&format!("node/{node} uncordoned")),
+            Note::Drained { node } => self.data(&format!("node/{node} drained")),
             Note::Skipped { pod } => self.ui.status(&format!(
                 "pod {} is passed over: its deletion is longer ago than --skip-wait-for-delete-timeout",
                 short(pod)
@@ -116,7 +125,7 @@ fn total(state: &State, nodes: &[NodeRow], styles: &Styles) -> String {
 /// The nodes that are worked on first; what finds no room is counted.
 fn node_lines(state: &State, mut nodes: Vec<NodeRow>, styles: &Styles, room: usize) -> Vec<String> {
     nodes.sort_by_key(|node| match node.state {
-        "NotDrained" => 0,
+        "NotDrained" | "Unreplaced" => 0,
         "Drained" => 3,
         "Queued" => 2,
         _ => 1,
@@ -146,7 +155,7 @@ fn node_line(state: &State, node: NodeRow, styles: &Styles, width: usize) -> Str
     let why = || escape(node.why.as_deref().unwrap_or_default());
     match node.state {
         "Drained" => format!("{name}  {}  {} gone", styles.good("Drained"), node.gone),
-        "NotDrained" => format!("{name}  {}  {}", styles.bad("NotDrained"), why()),
+        "NotDrained" | "Unreplaced" => format!("{name}  {}  {}", styles.bad(node.state), why()),
         "Queued" => format!("{name}  {}", styles.dim(node.state)),
         "Cordoning" => format!("{name}  {}  {}", styles.dim(node.state), why())
             .trim_end()

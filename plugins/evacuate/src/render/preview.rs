@@ -22,8 +22,13 @@ pub fn show(ui: &Ui, preview: &Preview) {
         let here: Vec<&PodPlan> = preview.pods.iter().filter(|p| &p.node == node).collect();
         let going = here.iter().filter(|p| p.judgement.goes).count();
         let staying = here.len() - going;
+        let left_out = match preview.left_out.get(node) {
+            Some(1) => ", 1 is left out by --pod-selector".to_owned(),
+            Some(count) => format!(", {count} are left out by --pod-selector"),
+            None => String::new(),
+        };
         ui.status(&format!(
-            "{}: {} {}, {staying} {}",
+            "{}: {} {}, {staying} {}{left_out}",
             styles.bold(&escape(&format!("node/{node}"))),
             plural(going, "pod"),
             if going == 1 { "goes" } else { "go" },

@@ -8,7 +8,10 @@ use upkeep::{
 };
 
 use super::{moves::Move, short};
-use crate::engine::{State, event::Outcome};
+use crate::engine::{
+    State,
+    event::{Outcome, Verb},
+};
 
 /// Where the pods went.
 pub struct Moved<'a> {
@@ -16,6 +19,8 @@ pub struct Moved<'a> {
     pub moves: &'a [Move<'a>],
     /// Whether their successors could be read.
     pub complete: bool,
+    /// How pods were to go: what was deleted although budgets were to be asked is counted.
+    pub asked: Verb,
 }
 
 /// Prints the report to stderr, and with `wide` every single move to stdout.
@@ -35,12 +40,17 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         };
         let word = match node.state {
             "Drained" => styles.good("drained"),
+            "Unreplaced" => styles.warn("drained, but not replaced"),
             "Queued" | "Cordoning" => styles.warn("not begun"),
             _ => styles.warn("not drained"),
         };
         let name = styles.bold(&escape(&node.name));
         let gone: Vec<&Move<'_>> = moves.iter().filter(|m| m.departed.node == node.name).collect();
         let mut line = format!("{name}: {word}{took}; {} gone", plural(gone.len(), "pod"));
+        let deleted = gone.iter().filter(|m| m.departed.verb == Some(Verb::Delete)).count();
+        if deleted > 0 && moved.asked == Verb::Evict {
+            line += &format!(" ({deleted} deleted without asking a budget)");
+        }
         if moved.complete {
             line += &destinations(&gone);
         }
@@ -56,7 +66,7 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         ui.status(&line);
         // Of a node that another run holds there is nothing to put back.
         let theirs = outcome == Outcome::Refused && !node.cordoned_by_us && !node.maybe_cordoned;
-        if outcome != Outcome::Done && node.cordoned && node.state != "Drained" && !theirs {
+        if outcome != Outcome::Done && node.cordoned && !matches!(node.state, "Drained" | "Unreplaced") && !theirs {
             let by = if node.cordoned_by_us {
                 "stays cordoned"
             } else if node.maybe_cordoned {

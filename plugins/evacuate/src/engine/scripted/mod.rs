@@ -206,6 +206,7 @@ fn say(note: &Note) -> String {
         Note::Uncordoned { .. } => "uncordoned".into(),
         Note::Gone { pod, verb } => format!("gone by {verb:?}: {}", pod.uid),
         Note::Drained { .. } => "drained".into(),
+        Note::Unreplaced { text, .. } => format!("not replaced: {text}"),
         Note::NotDrained { text, .. } => format!("not drained: {text}"),
         Note::Blocked { pod, .. } => format!("blocked: {}", pod.uid),
         other => format!("{other:?}"),

@@ -4,6 +4,8 @@
 //! fair, and then the run must come to its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod fate;
+mod rules;
 mod under;
 mod world;
 

@@ -7,7 +7,7 @@ use proptest::test_runner::TestCaseError;
 use serde_json::json;
 use upkeep::report::Seen;
 
-use super::under::Under;
+use super::{rules::fail, under::Under};
 use crate::{
     engine::{
         OnBlocked, Plan, Settings, State, Target,
@@ -36,50 +36,46 @@ const MAX_STEPS: usize = 3_000;
 const CHAOS: usize = 150;
 
 #[derive(Debug, Clone)]
-struct SimPod {
-    pod: Pod,
-    budget: Option<usize>,
-    movable: bool,
-    born: usize,
+pub struct SimPod {
+    pub pod: Pod,
+    pub budget: Option<usize>,
+    pub movable: bool,
+    pub born: usize,
 }
 
 #[derive(Debug)]
-struct SimBudget {
-    allowed: i32,
-    changed: bool,
+pub struct SimBudget {
+    pub allowed: i32,
+    pub changed: bool,
 }
 
 /// A request that the world has not answered yet.
 #[derive(Debug)]
-struct Open {
-    call: Call,
-    command: Command,
+pub struct Open {
+    pub call: Call,
+    pub command: Command,
 }
 
 pub struct World {
-    shape: Shape,
-    state: State,
-    dice: u64,
-    now: At,
-    steps: usize,
-    pods: BTreeMap<String, SimPod>,
-    budgets: Vec<SimBudget>,
-    news: BTreeMap<String, VecDeque<Change<Pod>>>,
-    open: Vec<Open>,
-    cordoned: BTreeSet<String>,
+    pub shape: Shape,
+    pub state: State,
+    pub dice: u64,
+    pub now: At,
+    pub steps: usize,
+    pub pods: BTreeMap<String, SimPod>,
+    pub budgets: Vec<SimBudget>,
+    pub news: BTreeMap<String, VecDeque<Change<Pod>>>,
+    pub open: Vec<Open>,
+    pub cordoned: BTreeSet<String>,
     /// Nodes that the engine has seen as cordoned since it watches them.
-    watched: BTreeSet<String>,
-    accepted: BTreeSet<String>,
-    asked_without_answer: BTreeSet<String>,
-    under: Vec<Under>,
-    last_list: BTreeMap<String, usize>,
-    finished: Option<Outcome>,
-    interrupted: bool,
-    next_uid: usize,
-}
-
-fn fail<T>(text: String) -> Result<T, TestCaseError> {
-    Err(TestCaseError::fail(text))
+    pub watched: BTreeSet<String>,
+    pub accepted: BTreeSet<String>,
+    pub asked_without_answer: BTreeSet<String>,
+    pub under: Vec<Under>,
+    pub last_list: BTreeMap<String, usize>,
+    pub finished: Option<Outcome>,
+    pub interrupted: bool,
+    pub next_uid: usize,
 }
 
 impl World {
@@ -118,18 +114,18 @@ impl World {
         world
     }
 
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
         self.dice ^= self.dice << 17;
         self.dice % sides.max(1)
     }
 
-    fn one_in(&mut self, n: u64) -> bool {
+    pub fn one_in(&mut self, n: u64) -> bool {
         self.roll(n) == 0
     }
 
-    fn spawn(&mut self, node: &str) {
+    pub fn spawn(&mut self, node: &str) {
         let n = self.next_uid;
         self.next_uid += 1;
         let kind = self.roll(12);
@@ -165,7 +161,7 @@ impl World {
         );
     }
 
-    fn tell(&mut self, node: &str, change: Change<Pod>) {
+    pub fn tell(&mut self, node: &str, change: Change<Pod>) {
         if let Some(queue) = self.news.get_mut(node) {
             queue.push_back(change);
         }
@@ -185,7 +181,7 @@ impl World {
         }
     }
 
-    fn budget(&self, i: usize) -> Budget {
+    pub fn budget(&self, i: usize) -> Budget {
         let allowed = self.budgets[i].allowed;
         let object = json!({
             "metadata": {"namespace": "ns", "name": format!("b{i}"), "uid": format!("b{i}"), "generation": 1},
@@ -223,134 +219,17 @@ impl World {
         self.check_end()
     }
 
-    fn feed(&mut self, what: What) -> Result<(), TestCaseError> {
+    pub fn feed(&mut self, what: What) -> Result<(), TestCaseError> {
         let commands = self.state.step(Event { at: self.now, what });
         self.take(commands)
     }
 
-    fn chaos(&mut self) -> Result<(), TestCaseError> {
-        match self.roll(20) {
-            0..=5 => self.answer_one(true),
-            6..=10 => self.deliver_one(),
-            11..=12 => {
-                self.now += i64::try_from(self.roll(3_000)).unwrap();
-                self.feed(What::Tick)
-            }
-            13 => self.terminate_one(),
-            14 => self.budget_moves(),
-            15 => {
-                let node = format!("n{}", self.roll(u64::try_from(self.shape.nodes).unwrap()));
-                if self.one_in(3) {
-                    self.spawn(&node);
-                }
-                Ok(())
-            }
-            16 => self.relist(),
-            17 if self.shape.hostile && self.one_in(40) => {
-                self.interrupted = true;
-                self.feed(What::Interrupt)
-            }
-            18 if self.shape.hostile && self.one_in(30) => {
-                self.cordoned.insert("n0".into());
-                let change = match self.roll(3) {
-                    0 => Change::Applied(node("n0", "n0", false)),
-                    1 => Change::Applied(node("n0", "another", true)),
-                    _ => Change::Gone(node("n0", "n0", false)),
-                };
-                self.feed(What::Node(change))
-            }
-            _ => self.answer_one(false),
-        }
-    }
-
-    /// Everything is answered and delivered in time, budgets recover, pods stop.
-    fn fair(&mut self) -> Result<(), TestCaseError> {
-        for i in 0..self.budgets.len() {
-            if self.budgets[i].allowed == 0 {
-                self.budgets[i].allowed = 1;
-                self.budgets[i].changed = true;
-            }
-        }
-        if !self.open.is_empty() {
-            return self.answer_one(false);
-        }
-        if self.news.values().any(|q| !q.is_empty()) {
-            return self.deliver_one();
-        }
-        if let Some(i) = self.budgets.iter().position(|b| b.changed) {
-            self.budgets[i].changed = false;
-            self.under[i].told(self.budgets[i].allowed);
-            return self.feed(What::Budgets(Change::Applied(self.budget(i))));
-        }
-        if self.pods.values().any(|p| p.pod.deletion.is_some()) {
-            return self.terminate_one();
-        }
-        self.now = self.state.wake().unwrap_or(self.now + 1_000).max(self.now + 1);
-        self.feed(What::Tick)
-    }
-
-    fn deliver_one(&mut self) -> Result<(), TestCaseError> {
-        let nodes: Vec<String> = self
-            .news
-            .iter()
-            .filter(|(_, q)| !q.is_empty())
-            .map(|(n, _)| n.clone())
-            .collect();
-        if nodes.is_empty() {
-            return Ok(());
-        }
-        let node = nodes[usize::try_from(self.roll(8)).unwrap() % nodes.len()].clone();
-        let change = self.news.get_mut(&node).and_then(VecDeque::pop_front).unwrap();
-        self.feed(What::Pods {
-            node,
-            change,
-            call: None,
-        })
-    }
-
-    /// The watch breaks: what was not delivered is lost, and a fresh list comes instead.
-    fn relist(&mut self) -> Result<(), TestCaseError> {
-        let node = format!("n{}", self.roll(u64::try_from(self.shape.nodes).unwrap()));
-        if !self.news.contains_key(&node) {
-            return Ok(());
-        }
-        let list = self.on(&node);
-        self.news.insert(node, VecDeque::from([Change::Listed(list)]));
-        Ok(())
-    }
-
-    fn on(&self, node: &str) -> Vec<Pod> {
+    pub fn on(&self, node: &str) -> Vec<Pod> {
         self.pods
             .values()
             .filter(|p| p.pod.node == node)
             .map(|p| p.pod.clone())
             .collect()
-    }
-
-    fn terminate_one(&mut self) -> Result<(), TestCaseError> {
-        let dying: Vec<String> = self
-            .pods
-            .iter()
-            .filter(|(_, p)| p.pod.deletion.is_some())
-            .map(|(u, _)| u.clone())
-            .collect();
-        let Some(uid) = dying.first() else { return Ok(()) };
-        let gone = self.pods.remove(uid).unwrap();
-        self.tell(&gone.pod.node.clone(), Change::Gone(gone.pod));
-        Ok(())
-    }
-
-    fn budget_moves(&mut self) -> Result<(), TestCaseError> {
-        if self.budgets.is_empty() {
-            return Ok(());
-        }
-        let i = usize::try_from(self.roll(8)).unwrap() % self.budgets.len();
-        if self.one_in(2) {
-            self.budgets[i].allowed = i32::try_from(self.roll(4)).unwrap();
-        }
-        self.under[i].told(self.budgets[i].allowed);
-        self.budgets[i].changed = false;
-        self.feed(What::Budgets(Change::Applied(self.budget(i))))
     }
 
     /// Lets one pod go, as the API server would.
@@ -375,7 +254,7 @@ impl World {
         Reply::Accepted
     }
 
-    fn answer_one(&mut self, with_faults: bool) -> Result<(), TestCaseError> {
+    pub fn answer_one(&mut self, with_faults: bool) -> Result<(), TestCaseError> {
         if self.open.is_empty() {
             return Ok(());
         }
@@ -443,110 +322,9 @@ impl World {
             _ => Ok(()),
         }
     }
-
-    /// Holds every command against what must never happen, and remembers what is to be answered.
-    fn take(&mut self, commands: Vec<Command>) -> Result<(), TestCaseError> {
-        for command in commands {
-            if self.finished.is_some() {
-                return fail(format!("asked for {command:?} after the end"));
-            }
-            let call = match &command {
-                Command::Cordon { call, .. }
-                | Command::Uncordon { call, .. }
-                | Command::List { call, .. }
-                | Command::Evict { call, .. }
-                | Command::Delete { call, .. } => *call,
-                Command::Watch { node } => {
-                    let list = self.on(node);
-                    self.news.insert(node.clone(), VecDeque::from([Change::Listed(list)]));
-                    // The two watches begin in any order.
-                    self.open.push(Open { call: 0, command });
-                    continue;
-                }
-                Command::Unwatch { node } => {
-                    self.news.remove(node);
-                    continue;
-                }
-                Command::Inspect { budget, .. } => {
-                    let mut pods: Vec<Pod> = self.pods.values().map(|p| p.pod.clone()).collect();
-                    pods.iter_mut().for_each(|p| p.ready = false);
-                    let budget = budget.clone();
-                    self.feed(What::BudgetPods {
-                        budget,
-                        pods: Some(pods),
-                    })?;
-                    continue;
-                }
-                Command::Finish(outcome) => {
-                    self.finished = Some(*outcome);
-                    continue;
-                }
-                _ => continue,
-            };
-            if let Command::Evict { pod, .. } | Command::Delete { pod, .. } = &command {
-                self.check_move(&pod.uid)?;
-            }
-            self.open.push(Open { call, command });
-        }
-        Ok(())
-    }
-
-    fn check_move(&mut self, uid: &str) -> Result<(), TestCaseError> {
-        if self.accepted.contains(uid) {
-            return fail(format!("{uid} asked again after it was accepted"));
-        }
-        if !self.asked_without_answer.insert(uid.to_owned()) {
-            return fail(format!("{uid} asked twice at the same time"));
-        }
-        let ours = |node: &str| (0..self.shape.nodes).any(|i| format!("n{i}") == node);
-        if let Some(sim) = self.pods.get(uid) {
-            if !sim.movable || !ours(&sim.pod.node) {
-                return fail(format!("{uid} is not ours to move"));
-            }
-            if let Some(b) = sim.budget {
-                let broken = self.under[b].sent(uid, self.now);
-                if let Some(text) = broken.filter(|_| self.shape.on_blocked != 3) {
-                    return fail(text);
-                }
-            }
-        }
-        if self
-            .pods
-            .get(uid)
-            .is_some_and(|sim| !self.watched.contains(&sim.pod.node))
-        {
-            return fail(format!("{uid} was moved before its node was seen to be cordoned"));
-        }
-        if self.cordoned.len() < self.shape.nodes {
-            return fail("a pod was moved before every node was cordoned".into());
-        }
-        Ok(())
-    }
-
-    fn check_end(&self) -> Result<(), TestCaseError> {
-        let left = |p: &&SimPod| p.movable && self.last_list.get(&p.pod.node).is_none_or(|listed| p.born < *listed);
-        let mut remaining = self.pods.values().filter(left);
-        match self.finished {
-            Some(Outcome::Done) => match remaining.next() {
-                Some(pod) => fail(format!("done, but {} is still there", pod.pod.uid)),
-                None => Ok(()),
-            },
-            Some(Outcome::Deadline) => {
-                let deadline = 1_000_000 + self.shape.deadline.unwrap_or(At::MAX / 2);
-                if self.now < deadline {
-                    fail("ended before its time".into())
-                } else {
-                    Ok(())
-                }
-            }
-            Some(Outcome::Interrupted) if !self.interrupted => fail("interrupted by nobody".into()),
-            _ if self.shape.deadline.is_some_and(|d| self.now > 1_000_000 + d + 200_000) => fail("too late".into()),
-            _ => Ok(()),
-        }
-    }
 }
 
-fn node(name: &str, uid: &str, cordoned: bool) -> facts::Node {
+pub fn node(name: &str, uid: &str, cordoned: bool) -> facts::Node {
     let object = json!({"metadata": {"name": name, "uid": uid}, "spec": {"unschedulable": cordoned}});
     serde_json::from_value::<api::Node>(object).unwrap().into()
 }

@@ -1,0 +1,108 @@
+//! What stands between the preview and the first change: refusals, warnings, a question.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use upkeep::{
+    Error, Exit, Result,
+    output::{self, Format},
+    report::Finding,
+    ui::{Ui, human_duration, plural},
+};
+
+use crate::{
+    cli::Cli,
+    engine::OnBlocked,
+    facts::{Facts, Pod},
+    preflight::preview::Preview,
+    render::{self, document},
+};
+
+/// The error of a refused preflight, if it is refused. With `-o json` the document says the same.
+///
+/// # Errors
+/// A document that cannot be written.
+pub fn refusal(ui: &Ui, preview: &Preview, form: Format) -> Result<Option<Error>> {
+    let refusals: Vec<&Finding> = preview.refusals().collect();
+    if refusals.is_empty() {
+        return Ok(None);
+    }
+    if form.is_document() {
+        let text = output::document(form, &document::of_preview(preview, "none", "refused", Exit::Refused))?;
+        ui.document(&text);
+    }
+    let mut error = Error::refused(refused_sentence(preview));
+    for finding in &refusals {
+        error = error.caused_by(render::sentence(finding));
+    }
+    let mut hints: Vec<&str> = refusals.iter().filter_map(|f| f.hint.as_deref()).collect();
+    hints.dedup();
+    for hint in hints {
+        error = error.hint(hint);
+    }
+    Ok(Some(error))
+}
+
+/// The sentence of a refusal.
+pub fn refused_sentence(preview: &Preview) -> String {
+    format!("refused to evacuate {}; nothing was changed", preview.nodes.join(", "))
+}
+
+/// What the caller's own flags make dangerous.
+pub fn warnings(cli: &Cli, facts: &Facts, preview: &Preview) -> Vec<String> {
+    let going = preview.going().count();
+    let at_once = (cli.grace_period == 0 && going > 0).then(|| {
+        format!(
+            "--grace-period=0 removes the {} from the API at once: no kubelet is waited for, and a pod may still run when \
+             its successor starts",
+            if going == 1 { "object of 1 pod".to_owned() } else { format!("objects of {going} pods") }
+        )
+    });
+    at_once.into_iter().chain(unasked(cli, facts, preview)).collect()
+}
+
+/// Pods that go although a budget protects them, by the caller's own choice.
+fn unasked(cli: &Cli, facts: &Facts, preview: &Preview) -> Option<String> {
+    let budgets = facts.budgets.known().filter(|_| cli.switches.disable_eviction)?;
+    let going: BTreeSet<&str> = preview.going().map(|p| p.pod.uid.as_str()).collect();
+    let protected = |pod: &&Pod| going.contains(pod.uid.as_str()) && budgets.iter().any(|b| b.matches(pod));
+    let count = facts.pods.iter().filter(protected).count();
+    (count > 0).then(|| format!("{} will be deleted without asking their budgets", plural(count, "pod")))
+}
+
+/// What goes further than kubectl's drain is asked for.
+///
+/// # Errors
+/// A no, or nobody who could be asked.
+pub fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
+    let Some(OnBlocked::DeleteAfter(patience)) = cli.on_blocked else {
+        return Ok(());
+    };
+    if cli.switches.yes || preview.going().next().is_none() {
+        return Ok(());
+    }
+    let under = preview.going().filter(|p| p.budget.is_some()).count();
+    let mut question = format!(
+        "Up to {} of {} will be deleted without asking their budgets, once these have held them back for {}",
+        plural(under, "pod"),
+        preview.nodes.join(", "),
+        human_duration(Duration::from_millis(u64::try_from(patience).unwrap_or(0))),
+    );
+    if !cli.timeout.is_zero() {
+        question += &format!(
+            ", or earlier where the {} of --timeout leave no more time",
+            human_duration(cli.timeout)
+        );
+    }
+    question += ". Do you want to continue?";
+    if !ui.is_stdin_tty() {
+        return Err(
+            Error::refused("--on-blocked=delete-after needs a confirmation; nothing was changed")
+                .hint("add --yes where nobody can be asked"),
+        );
+    }
+    if ui.confirm(&question)? {
+        Ok(())
+    } else {
+        Err(Error::refused("evacuation is cancelled; nothing was changed"))
+    }
+}

@@ -1,0 +1,118 @@
+//! What must never happen, held against every command and against the end.
+
+use std::collections::VecDeque;
+
+use proptest::test_runner::TestCaseError;
+
+use super::world::{Open, SimPod, World};
+use crate::{
+    engine::event::{At, Change, Command, Outcome, What},
+    facts::Pod,
+};
+
+pub fn fail<T>(text: String) -> Result<T, TestCaseError> {
+    Err(TestCaseError::fail(text))
+}
+
+impl World {
+    /// Holds every command against what must never happen, and remembers what is to be answered.
+    pub fn take(&mut self, commands: Vec<Command>) -> Result<(), TestCaseError> {
+        for command in commands {
+            if self.finished.is_some() {
+                return fail(format!("asked for {command:?} after the end"));
+            }
+            let call = match &command {
+                Command::Cordon { call, .. }
+                | Command::Uncordon { call, .. }
+                | Command::List { call, .. }
+                | Command::Evict { call, .. }
+                | Command::Delete { call, .. } => *call,
+                Command::Watch { node } => {
+                    let list = self.on(node);
+                    self.news.insert(node.clone(), VecDeque::from([Change::Listed(list)]));
+                    // The two watches begin in any order.
+                    self.open.push(Open { call: 0, command });
+                    continue;
+                }
+                Command::Unwatch { node } => {
+                    self.news.remove(node);
+                    continue;
+                }
+                Command::Inspect { budget, .. } => {
+                    let mut pods: Vec<Pod> = self.pods.values().map(|p| p.pod.clone()).collect();
+                    pods.iter_mut().for_each(|p| p.ready = false);
+                    let budget = budget.clone();
+                    self.feed(What::BudgetPods {
+                        budget,
+                        pods: Some(pods),
+                    })?;
+                    continue;
+                }
+                Command::Finish(outcome) => {
+                    self.finished = Some(*outcome);
+                    continue;
+                }
+                _ => continue,
+            };
+            if let Command::Evict { pod, .. } | Command::Delete { pod, .. } = &command {
+                self.check_move(&pod.uid)?;
+            }
+            self.open.push(Open { call, command });
+        }
+        Ok(())
+    }
+
+    fn check_move(&mut self, uid: &str) -> Result<(), TestCaseError> {
+        if self.accepted.contains(uid) {
+            return fail(format!("{uid} asked again after it was accepted"));
+        }
+        if !self.asked_without_answer.insert(uid.to_owned()) {
+            return fail(format!("{uid} asked twice at the same time"));
+        }
+        let ours = |node: &str| (0..self.shape.nodes).any(|i| format!("n{i}") == node);
+        if let Some(sim) = self.pods.get(uid) {
+            if !sim.movable || !ours(&sim.pod.node) {
+                return fail(format!("{uid} is not ours to move"));
+            }
+            if let Some(b) = sim.budget {
+                let broken = self.under[b].sent(uid, self.now);
+                if let Some(text) = broken.filter(|_| self.shape.on_blocked != 3) {
+                    return fail(text);
+                }
+            }
+        }
+        if self
+            .pods
+            .get(uid)
+            .is_some_and(|sim| !self.watched.contains(&sim.pod.node))
+        {
+            return fail(format!("{uid} was moved before its node was seen to be cordoned"));
+        }
+        if self.cordoned.len() < self.shape.nodes {
+            return fail("a pod was moved before every node was cordoned".into());
+        }
+        Ok(())
+    }
+
+    pub fn check_end(&self) -> Result<(), TestCaseError> {
+        let left = |p: &&SimPod| p.movable && self.last_list.get(&p.pod.node).is_none_or(|listed| p.born < *listed);
+        let mut remaining = self.pods.values().filter(left);
+        match self.finished {
+            Some(Outcome::Done) => match remaining.next() {
+                Some(pod) => fail(format!("done, but {} is still there", pod.pod.uid)),
+                None => Ok(()),
+            },
+            Some(Outcome::Deadline) => {
+                let deadline = 1_000_000 + self.shape.deadline.unwrap_or(At::MAX / 2);
+                if self.now < deadline {
+                    fail("ended before its time".into())
+                } else {
+                    Ok(())
+                }
+            }
+            Some(Outcome::Interrupted) if !self.interrupted => fail("interrupted by nobody".into()),
+            _ if self.shape.deadline.is_some_and(|d| self.now > 1_000_000 + d + 200_000) => fail("too late".into()),
+            _ => Ok(()),
+        }
+    }
+}
