@@ -142,7 +142,7 @@ done
 if [ ${#missing[@]} -gt 0 ]; then
 	need_go
 	need_space
-	say "building ${#missing[@]} of ${#programs[@]} programs, once; a cold build of all takes about 11 minutes on 2 cores"
+	say "building ${#missing[@]} of ${#programs[@]} programs, once; a cold build of all takes 11 to 15 minutes on 2 cores"
 	number=0
 	for program in "${missing[@]}"; do
 		IFS='|' read -r name folder package flags target <<<"$program"

@@ -8,7 +8,10 @@ use anyhow::{Result, bail};
 pub fn folder() -> PathBuf {
     match std::env::var_os("TESTBED_BIN") {
         Some(dir) => dir.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed/bin"),
+        None => {
+            let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+            here.ancestors().nth(2).unwrap_or(here).join("target/testbed/bin")
+        }
     }
 }
 

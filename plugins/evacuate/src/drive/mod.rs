@@ -109,7 +109,7 @@ impl Driver<'_> {
             run.carry_out(commands, watcher);
             watcher.redraw(state);
             if let Some(outcome) = state.outcome() {
-                run.close().await;
+                run.close(outcome).await;
                 return Ended { outcome, signal };
             }
             let wake = state
@@ -195,14 +195,15 @@ impl Run<'_> {
     }
 
     /// Ends everything that is still under way and gives the nodes back.
-    async fn close(&mut self) {
+    async fn close(&mut self, outcome: Outcome) {
         self.watches.values().for_each(JoinHandle::abort);
         self.tasks.abort_all();
         let held: Vec<(String, Claim)> = std::mem::take(&mut *self.claims.borrow_mut()).into_iter().collect();
         let nodes = self.nodes();
         let releases = held.iter().map(|(name, claim)| claim::release(&nodes, name, claim));
-        // What is not given back now becomes stale by itself.
-        let _ = tokio::time::timeout(Duration::from_secs(3), futures::future::join_all(releases)).await;
+        // What is not given back now becomes stale by itself; and somebody waits for the end of a run that was to end.
+        let patience = Duration::from_secs(if outcome == Outcome::Deadline { 1 } else { 3 });
+        let _ = tokio::time::timeout(patience, futures::future::join_all(releases)).await;
     }
 }
 
