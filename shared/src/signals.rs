@@ -1,5 +1,8 @@
 //! The signals that end a run, as exit codes.
 
+#[cfg(unix)]
+use std::time::{Duration, Instant};
+
 use crate::Exit;
 
 /// Waits for SIGINT, SIGTERM and SIGHUP.
@@ -8,7 +11,12 @@ pub struct Signals {
     term: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
     hangup: Option<tokio::signal::unix::Signal>,
+    last: Option<Instant>,
 }
+
+/// A terminal's Ctrl-C reaches this process, and once more through a wrapper that hands it on: that is one wish.
+#[cfg(unix)]
+const ONE_WISH: Duration = Duration::from_millis(200);
 
 #[cfg(unix)]
 impl Signals {
@@ -21,11 +29,22 @@ impl Signals {
             hangup: Some(SignalKind::hangup())
                 .filter(|_| !hangup_is_ignored())
                 .and_then(|kind| signal(kind).ok()),
+            last: None,
         }
     }
 
-    /// The next one.
+    /// The next one. Those that come together count as one.
     pub async fn next(&mut self) -> Exit {
+        loop {
+            let exit = self.any().await;
+            if self.last.is_none_or(|at| at.elapsed() > ONE_WISH) {
+                self.last = Some(Instant::now());
+                return exit;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> Exit {
         async fn of(signal: &mut Option<tokio::signal::unix::Signal>) {
             match signal {
                 Some(signal) => drop(signal.recv().await),

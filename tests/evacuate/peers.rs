@@ -47,7 +47,7 @@ fn p04_budget_that_blocks_is_named() {
     --- stderr
     Warning: budget p04/db (maxUnavailable 0) can never allow the eviction of this pod: maxUnavailable 0 allows no eviction at all: p04/db-0
       hint: run more replicas or change the budget; until then this waits
-    Warning: budget p04/db blocks the eviction of p04/db-0: it needs 1 healthy pods and has 1; it can never allow an eviction: maxUnavailable 0 allows no eviction at all
+    Warning: budget p04/db blocks the eviction of p04/db-0: it needs 1 healthy pod and has 1; it can never allow an eviction: maxUnavailable 0 allows no eviction at all
     p04-a: not drained in TIME; 0 pods gone; 1 pod left
       hint: it stays cordoned; run again to go on, or 'kubectl uncordon p04-a' to put it back
     NODE   POD LEFT   STATE   REASON

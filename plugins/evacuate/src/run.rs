@@ -93,6 +93,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         },
         verb,
         on_blocked: cli.on_blocked.unwrap_or(OnBlocked::Patient),
+        grace: Some(cli.grace_period).filter(|g| *g >= 0),
     };
     let mut preview = preflight::preview::preview(&facts, &asked);
     preview.findings.extend(gather::gaps(&facts));
@@ -100,7 +101,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     time.within(READING, rights(&connection, &preview, &asked)).await?;
 
     let moves = Moves {
-        grace: Some(cli.grace_period).filter(|g| *g >= 0),
+        grace: asked.grace,
         support,
     };
     let warnings = confirm::warnings(cli, &facts, &preview);
@@ -162,6 +163,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
                 form,
                 &document::of_run(&preview, &state, ended.outcome, exit, &moved),
             )?);
+            show_report(false);
         }
         Format::Name => {
             for node in state.node_rows().iter().filter(|n| n.state == "Drained") {
@@ -249,7 +251,7 @@ fn settings(cli: &Cli, asked: Asked, base: At) -> Settings {
     Settings {
         rules: asked.rules,
         verb: asked.verb,
-        grace: Some(cli.grace_period).filter(|g| *g >= 0),
+        grace: asked.grace,
         deadline: Some(cli.timeout)
             .filter(|t| !t.is_zero())
             .map(|t| base.saturating_add(milliseconds(t))),

@@ -132,7 +132,7 @@ fn judge(
 
 /// The sentence for [`Verdict::Fresh`].
 pub fn at_work(holder: &str, retry_in: Duration) -> String {
-    let seconds = retry_in.as_secs();
+    let seconds = (retry_in + WATCHED_FOR).as_secs();
     format!("{holder} is at work on it; if that run has died, it can be taken over in {seconds}s at the latest")
 }
 

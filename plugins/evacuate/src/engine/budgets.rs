@@ -11,6 +11,8 @@
 
 use std::collections::BTreeMap;
 
+use upkeep::ui::plural;
+
 use super::event::{At, Call};
 use crate::{
     facts::{Budget, Pod, Uid},
@@ -98,11 +100,13 @@ impl Ledger {
 
     /// `needs 2 healthy pods and has 1`.
     pub fn needs_has(&self) -> String {
-        format!(
-            "needs {} healthy pods and has {}",
-            self.budget.desired, self.budget.current
-        )
+        format!("needs {} and has {}", healthy(self.budget.desired), self.budget.current)
     }
+}
+
+/// `2 healthy pods`.
+pub fn healthy(count: i32) -> String {
+    plural(usize::try_from(count).unwrap_or(0), "healthy pod")
 }
 
 /// All budgets, by UID, and where to find those of a namespace.

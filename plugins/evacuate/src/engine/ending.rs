@@ -96,6 +96,7 @@ impl State {
                 self.tell(note);
             }
         }
+        self.settle_late();
         self.finished = Some(outcome);
         self.out.push(Command::Finish(outcome));
     }

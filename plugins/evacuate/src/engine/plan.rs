@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use upkeep::report::ObjRef;
+
 use super::event::{At, Verb};
 use crate::{
     facts::{Budget, Uid},
@@ -61,6 +63,8 @@ pub struct Target {
     pub cordoned: bool,
     /// Pods that preflight has judged; others that forbid the work make the run take its cordon back.
     pub judged: BTreeSet<Uid>,
+    /// Pods that are to go, for the report: until the node is looked at again, nothing newer is known.
+    pub planned: Vec<ObjRef>,
     /// PersistentVolumes by the pod that uses them.
     pub volumes: BTreeMap<Uid, Vec<String>>,
 }

@@ -89,6 +89,16 @@ impl State {
         self.tell(Note::Unreplaced { node: name, text: why });
     }
 
+    /// The run ends while replacements are waited for: these nodes are empty all the same.
+    pub(super) fn settle_late(&mut self) {
+        let missing = self.missing_replacements().join(", ");
+        for node in &mut self.nodes {
+            if matches!(node.phase, Phase::Replacing { .. }) {
+                node.phase = Phase::Unreplaced { why: missing.clone() };
+            }
+        }
+    }
+
     pub(super) fn elsewhere_changed(&mut self, change: Change<Pod>) {
         match change {
             Change::Listed(pods) => self.elsewhere = pods.into_iter().map(|p| (p.uid.clone(), p)).collect(),

@@ -5,7 +5,7 @@ use upkeep::report::ObjRef;
 use super::{
     State,
     event::{At, Departed, Verb},
-    nodes::Phase,
+    nodes::{Node, Phase},
     pods::{Entry, Standing},
 };
 
@@ -82,7 +82,11 @@ impl State {
                     Phase::Ended { .. } => "NotDrained",
                 },
                 gone: self.pods.departed.iter().filter(|d| d.node == *name).count(),
-                left: self.pods.of(name).filter(|(_, e)| is_left(e)).count(),
+                left: if untouched(node) {
+                    node.target.planned.len()
+                } else {
+                    self.pods.of(name).filter(|(_, e)| is_left(e)).count()
+                },
                 why: match &node.phase {
                     Phase::Ended { why, .. } | Phase::Unreplaced { why } => Some(why.clone()),
                     Phase::Cordoning { .. } => node.trouble.clone(),
@@ -107,6 +111,23 @@ impl State {
             .filter(|e| is_left(e))
             .map(|e| self.row(e))
             .collect()
+    }
+
+    /// Pods of the nodes that were not begun, as preflight saw them.
+    pub fn untouched_rows(&self) -> Vec<PodRow> {
+        let nodes = self.nodes.iter().filter(|node| untouched(node));
+        let rows = nodes.flat_map(|node| {
+            node.target.planned.iter().map(|pod| PodRow {
+                pod: pod.clone(),
+                node: node.target.name.clone(),
+                state: "Pending",
+                reason: "its node was not begun".into(),
+                since: None,
+                blocked: false,
+                held: false,
+            })
+        });
+        rows.collect()
     }
 
     /// The pods that have gone, in order.
@@ -181,6 +202,11 @@ impl State {
             String::new()
         }
     }
+}
+
+/// Nothing has been heard of its pods since preflight.
+fn untouched(node: &Node) -> bool {
+    !node.listed && !node.empty()
 }
 
 fn is_left(entry: &Entry) -> bool {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use upkeep::{
     report::{Finding, ObjRef, Severity},
-    ui::human_duration,
+    ui::{human_duration, plural},
 };
 
 use super::pdb::{self, Class, Outlook};
@@ -130,7 +130,8 @@ fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBloc
     } else {
         format!("these {} pods", pods.len())
     };
-    let facts = format!("it needs {} healthy pods and has {}", budget.desired, budget.current);
+    let desired = plural(usize::try_from(budget.desired).unwrap_or(0), "healthy pod");
+    let facts = format!("it needs {desired} and has {}", budget.current);
     let name = format!("budget {}/{} ({})", budget.namespace, budget.name, budget.stated());
     let (id, severity, evidence, hint) = match &outlook.class {
         Class::Open => return None,

@@ -25,6 +25,8 @@ pub struct Asked {
     pub verb: Verb,
     /// What to do with pods whose budget lets nothing through.
     pub on_blocked: OnBlocked,
+    /// `--grace-period` in seconds, where given.
+    pub grace: Option<i64>,
 }
 
 /// One pod on a node that is to be emptied.
@@ -112,7 +114,7 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
             when,
             budget,
             fit: fits.remove(&pod.uid),
-            grace: pod.grace,
+            grace: asked.grace.unwrap_or(pod.grace),
         }
     });
     let pods = plans.collect();
@@ -220,6 +222,11 @@ pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
             uid: node.uid.clone(),
             cordoned: node.unschedulable,
             judged: on_node().map(|p| p.uid.clone()).collect(),
+            planned: preview
+                .going()
+                .filter(|p| p.node == node.name)
+                .map(|p| p.pod.clone())
+                .collect(),
             volumes: on_node()
                 .map(|p| (p.uid.clone(), volumes_of(p)))
                 .filter(|(_, v)| !v.is_empty())

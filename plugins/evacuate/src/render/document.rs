@@ -206,12 +206,16 @@ pub fn of_run<'a>(
             .clone()
             .map(|(name, node, ready)| SuccessorDoc { name, node, ready }),
     });
-    let remaining = state.pod_rows().into_iter().map(|row| RemainingDoc {
-        pod: row.pod,
-        node: row.node,
-        state: row.state,
-        reason: row.reason,
-    });
+    let remaining = state
+        .pod_rows()
+        .into_iter()
+        .chain(state.untouched_rows())
+        .map(|row| RemainingDoc {
+            pod: row.pod,
+            node: row.node,
+            state: row.state,
+            reason: row.reason,
+        });
     Document {
         kind: "Evacuation",
         version: 1,

@@ -12,7 +12,7 @@ use crate::{
     drive::Watcher,
     engine::{
         State,
-        event::{At, Note},
+        event::{At, Note, Verb},
         view::NodeRow,
     },
 };
@@ -62,6 +62,10 @@ impl Watcher for View<'_> {
                 "pod {} is passed over: its deletion is longer ago than --skip-wait-for-delete-timeout",
                 short(pod)
             )),
+            Note::Going {
+                pod,
+                verb: Verb::Delete,
+            } => self.data(&format!("deleting pod {}", short(pod))),
             Note::Going { .. } | Note::Gone { .. } => {}
             other => talk(self.ui, other),
         }

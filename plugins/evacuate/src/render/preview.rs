@@ -22,13 +22,18 @@ pub fn show(ui: &Ui, preview: &Preview) {
         let here: Vec<&PodPlan> = preview.pods.iter().filter(|p| &p.node == node).collect();
         let going = here.iter().filter(|p| p.judgement.goes).count();
         let staying = here.len() - going;
+        let stuck = |p: &&&PodPlan| p.judgement.goes && (p.judgement.refused().is_some() || p.when == When::Blocked);
+        let stuck = match here.iter().filter(stuck).count() {
+            0 => String::new(),
+            count => format!(" ({count} of them cannot now)"),
+        };
         let left_out = match preview.left_out.get(node) {
             Some(1) => ", 1 is left out by --pod-selector".to_owned(),
             Some(count) => format!(", {count} are left out by --pod-selector"),
             None => String::new(),
         };
         ui.status(&format!(
-            "{}: {} {}, {staying} {}{left_out}",
+            "{}: {} {}{stuck}, {staying} {}{left_out}",
             styles.bold(&escape(&format!("node/{node}"))),
             plural(going, "pod"),
             if going == 1 { "goes" } else { "go" },
@@ -41,11 +46,11 @@ pub fn show(ui: &Ui, preview: &Preview) {
     }
     for budget in &preview.budgets {
         ui.status(&format!(
-            "{}: {}, allows {} now, needs {} healthy pods and has {}; {} of this plan {} its consent",
+            "{}: {}, allows {} now, needs {} and has {}; {} of this plan {} its consent",
             styles.bold(&escape(&format!("budget/{}", short(&budget.budget)))),
             escape(&budget.stated),
             budget.allowed.max(0),
-            budget.has_needs.1,
+            plural(usize::try_from(budget.has_needs.1).unwrap_or(0), "healthy pod"),
             budget.has_needs.0,
             plural(budget.outlook.needed, "pod"),
             if budget.outlook.needed == 1 { "needs" } else { "need" },

@@ -41,7 +41,9 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         let word = match node.state {
             "Drained" => styles.good("drained"),
             "Unreplaced" => styles.warn("drained, but not replaced"),
+            "Detaching" => styles.warn("drained, but not detached"),
             "Queued" | "Cordoning" => styles.warn("not begun"),
+            _ if node.began.is_none() => styles.warn("not begun"),
             _ => styles.warn("not drained"),
         };
         let name = styles.bold(&escape(&node.name));
@@ -63,7 +65,16 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         if !node.attached.is_empty() && node.state != "Drained" {
             line += &format!("; volumes still attached: {}", escape(&node.attached.join(", ")));
         }
+        if let ("Unreplaced", Some(why)) = (node.state, &node.why) {
+            line += &format!("; not Ready: {}", escape(why));
+        }
         ui.status(&line);
+        if node.state == "Unreplaced" {
+            ui.status(&format!(
+                "  {} it is empty and stays cordoned; a second run does not wait for these replacements",
+                styles.accent("hint:")
+            ));
+        }
         // Of a node that another run holds there is nothing to put back.
         let theirs = outcome == Outcome::Refused && !node.cordoned_by_us && !node.maybe_cordoned;
         if outcome != Outcome::Done && node.cordoned && !matches!(node.state, "Drained" | "Unreplaced") && !theirs {

@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     stage.say("Go on by hand, in another shell:");
     println!("  export KUBECONFIG={}", cluster.kubeconfig().display());
     println!("  export PATH={}:$PATH", folders(&plugins, &cluster)?.join(":"));
-    println!("  kubectl uncordon node-1 node-2");
+    println!("  kubectl uncordon node-1");
     println!("  kubectl evacuate --dry-run=client node-3");
     if !std::io::stdout().is_terminal() {
         println!("\nThis is not a terminal: the control plane ends now.");
