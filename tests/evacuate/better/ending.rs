@@ -38,6 +38,20 @@ fn b12_the_deadline_is_exact_and_one_for_all_nodes() {
             .map(|(n, s)| (n, s))
             .collect::<Vec<_>>()
     );
+    // What was not begun is not taken for empty.
+    assert_eq!(document["nodes"][2]["left"], 1);
+    let left: Vec<_> = document["remaining"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pod| &pod["name"])
+        .collect();
+    assert_eq!(left, ["second", "third"]);
+    assert!(
+        ran.stderr.contains("b12-c: not begun; 0 pods gone; 1 pod left"),
+        "{}",
+        ran.text()
+    );
     let seconds = document["seconds"].as_f64().unwrap();
     assert!((4.0..4.5).contains(&seconds), "{seconds}");
     assert_eq!(

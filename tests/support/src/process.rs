@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -32,9 +32,9 @@ pub struct Plan {
 ///
 /// The process dies with the program that started it, also when that is killed.
 pub struct Server {
-    plan: Plan,
+    plan: Arc<Plan>,
     log: PathBuf,
-    child: Mutex<Option<Child>>,
+    child: Arc<Mutex<Option<Child>>>,
     runtime: Handle,
 }
 
@@ -43,13 +43,33 @@ impl Server {
     pub(crate) fn start(plan: Plan, logs: &Path, runtime: Handle) -> Result<Self> {
         let log = logs.join(format!("{}.log", plan.name));
         let server = Self {
-            plan,
+            plan: Arc::new(plan),
             log,
-            child: Mutex::new(None),
+            child: Arc::default(),
             runtime,
         };
         server.spawn()?;
         Ok(server)
+    }
+
+    /// Starts it again from now on when it ends by itself, as the kubelet does with static pods: a scheduler that has lost
+    /// track of a pod over a restart of the API server leaves the rest to its successor.
+    pub(crate) fn supervise(&self) {
+        let (plan, log, child) = (Arc::clone(&self.plan), self.log.clone(), Arc::downgrade(&self.child));
+        std::thread::spawn(move || {
+            while let Some(child) = child.upgrade() {
+                let mut held = child.lock().unwrap_or_else(PoisonError::into_inner);
+                let ended = held
+                    .as_mut()
+                    .is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))));
+                if ended && let Ok(fresh) = launch(&plan, &log) {
+                    *held = Some(fresh);
+                }
+                drop(held);
+                drop(child);
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
     }
 
     /// The program's name.
@@ -157,16 +177,7 @@ impl Server {
     }
 
     fn spawn(&self) -> Result<()> {
-        let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(&self.plan.program)
-            .args(&self.plan.args)
-            // Less garbage collection: on a small machine cores are short, memory is not.
-            .env("GOGC", "400");
-        let child = spawn_logged(command, log)
-            .with_context(|| format!("failed to start {} (setpriv of util-linux is needed)", self.name()))?;
+        let child = launch(&self.plan, &self.log)?;
         *self.child() = Some(child);
         Ok(())
     }
@@ -193,6 +204,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn launch(plan: &Plan, log: &Path) -> Result<Child> {
+    let log = OpenOptions::new().create(true).append(true).open(log)?;
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(&plan.program)
+        .args(&plan.args)
+        // Less garbage collection: on a small machine cores are short, memory is not.
+        .env("GOGC", "400");
+    spawn_logged(command, log)
+        .with_context(|| format!("failed to start {} (setpriv of util-linux is needed)", plan.name))
 }
 
 fn spawn_logged(mut command: Command, log: File) -> Result<Child> {

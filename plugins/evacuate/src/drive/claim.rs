@@ -70,6 +70,14 @@ pub async fn take(nodes: &Api<core::Node>, name: &str, uid: &str, me: &Identity,
             Verdict::Stale { holder, .. } => return Taken::not(Reply::Conflict(at_work(&holder, STALE_AFTER))),
             Verdict::Fresh { holder, retry_in } => return Taken::not(Reply::Conflict(at_work(&holder, retry_in))),
         }
+        if let Some(claim) = mine(&node, me) {
+            // An earlier try was heard, although its answer was lost.
+            return Taken {
+                reply: Reply::Accepted,
+                claim: Some(claim),
+                replaced,
+            };
+        }
         let claim = Claim::new(me, now);
         let already = node.spec.as_ref().and_then(|s| s.unschedulable).unwrap_or(false);
         let patch = cordon_patch(&node, &claim, me, already);
@@ -93,6 +101,14 @@ pub async fn take(nodes: &Api<core::Node>, name: &str, uid: &str, me: &Identity,
 
 fn lock_of(node: &core::Node) -> Option<&str> {
     node.metadata.annotations.as_ref()?.get(LOCK).map(String::as_str)
+}
+
+/// The claim of this run on a node that is cordoned.
+fn mine(node: &core::Node, me: &Identity) -> Option<Claim> {
+    let text = lock_of(node)?;
+    let cordoned = node.spec.as_ref().and_then(|s| s.unschedulable) == Some(true);
+    let held = cordoned && verdict(Some(text), Timestamp::now(), me) == Verdict::Mine;
+    held.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 fn cordon_patch(node: &core::Node, claim: &Claim, me: &Identity, already: bool) -> Value {

@@ -18,7 +18,7 @@ pub(super) struct Ending {
 /// How long the end of a run waits for its own cordons to be taken back, in milliseconds.
 const UNDO_PATIENCE: i64 = 10_000;
 /// The same where the end was promised to be on time.
-const UNDO_PATIENCE_AT_DEADLINE: i64 = 3_000;
+const UNDO_PATIENCE_AT_DEADLINE: i64 = 1_500;
 /// How long it waits for the answers to evictions that were asked for, in milliseconds. Those that wait for each other at
 /// one budget take steps of half a second.
 const ANSWER_PATIENCE: i64 = 3_000;
@@ -43,6 +43,7 @@ impl State {
             since: self.now,
             hurried: false,
         });
+        self.settle_late();
         for index in 0..self.nodes.len() {
             if self.undo && !self.nodes[index].empty() {
                 self.uncordon(index);
@@ -89,15 +90,25 @@ impl State {
             self.wake_at(answered);
             return;
         }
-        for index in 0..self.nodes.len() {
-            if let (Some(_), Some(text)) = (self.nodes[index].undo_at, self.nodes[index].trouble.clone()) {
-                let name = &self.nodes[index].target.name;
-                let note = Note::Warning(format!("the cordon of node/{name} could not be taken back: {text}"));
-                self.tell(note);
-            }
-        }
-        self.settle_late();
+        self.tell_what_was_not_undone();
         self.finished = Some(outcome);
         self.out.push(Command::Finish(outcome));
+    }
+    fn tell_what_was_not_undone(&mut self) {
+        let asked = |name: &str| {
+            let mut calls = self.calls.values();
+            calls.any(|asked| matches!(asked, Asked::Uncordon(node) if node == name))
+        };
+        let nodes = self.nodes.iter().filter_map(|node| {
+            let name = &node.target.name;
+            let why = match &node.trouble {
+                Some(text) if node.undo_at.is_some() => text.clone(),
+                _ if asked(name) => "no answer".to_owned(),
+                _ => return None,
+            };
+            Some(format!("the cordon of node/{name} could not be taken back: {why}"))
+        });
+        let texts: Vec<String> = nodes.collect();
+        texts.into_iter().for_each(|text| self.tell(Note::Warning(text)));
     }
 }

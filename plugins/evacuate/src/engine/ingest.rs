@@ -71,15 +71,15 @@ impl State {
             self.see(node, pod, first);
             if doubtful {
                 // Either the list is older than the news of its end or that news was wrong. Only a later list can tell.
-                self.pods.revive(&key.2);
+                let times = self.pods.revive(&key.2);
                 self.want_list(node);
-                if self
-                    .pods
-                    .entries
-                    .get(&key)
-                    .is_some_and(|e| e.standing == Standing::Planned)
+                if let Some(entry) = self.pods.entries.get_mut(&key)
+                    && entry.standing == Standing::Planned
                 {
-                    self.set(&key, Standing::Unknown);
+                    entry.standing = Standing::Unknown;
+                    // Otherwise a server that says both would be asked as fast as it answers.
+                    entry.tries = times;
+                    entry.told = Some("the server says that it does not exist, and lists it".into());
                 }
             }
         }

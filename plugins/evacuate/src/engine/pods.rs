@@ -108,6 +108,8 @@ pub struct Pods {
     /// Those that have gone, in order.
     pub departed: Vec<Departed>,
     gone: BTreeSet<Uid>,
+    /// How often a pod was seen again that the server had called gone.
+    revived: BTreeMap<Uid, u32>,
     /// Owners whose pods this run moved, by node: pods of theirs that appear there again have come back.
     moved: BTreeSet<(String, Uid)>,
 }
@@ -118,10 +120,13 @@ impl Pods {
         self.gone.contains(uid)
     }
 
-    /// A consistent list shows a pod that was thought to be gone.
-    pub fn revive(&mut self, uid: &str) {
+    /// A consistent list shows a pod that was thought to be gone. Returns how often that has happened to it.
+    pub fn revive(&mut self, uid: &str) -> u32 {
         self.gone.remove(uid);
         self.departed.retain(|d| d.pod.uid != uid);
+        let times = self.revived.entry(uid.to_owned()).or_default();
+        *times = times.saturating_add(1);
+        *times
     }
 
     /// The pod is gone. Returns its entry, where it was one of ours. One that went while a request for it had no answer

@@ -195,7 +195,7 @@ fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBloc
 fn deleted_after(milliseconds: i64) -> String {
     let patience = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
     let patience = human_duration(patience);
-    format!("pods that it holds back for {patience} are deleted without asking it")
+    format!("pods that it holds back for {patience}, or less where --timeout is near, are deleted without asking it")
 }
 
 /// What will be done about a budget that has no room now, and what could be.

@@ -122,6 +122,7 @@ impl Cluster {
         let kwok = start(options.kwok, "kwok", &|k| site.kwok(k, &options))?;
         for server in [&controller_manager, &scheduler, &kwok].into_iter().flatten() {
             server.try_wait_ready()?;
+            server.supervise();
         }
 
         let (kubeconfig, admin) = user("admin")?;

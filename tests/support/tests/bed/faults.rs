@@ -52,6 +52,22 @@ fn servers_can_be_killed_stopped_and_restarted() {
     assert!(!dir.exists(), "{} is removed", dir.display());
 }
 
+/// A scheduler that finds its cache corrupted ends, and on a real cluster the kubelet starts the next one.
+#[test]
+fn a_scheduler_that_ends_by_itself_is_started_again() {
+    let cluster = Cluster::start(Options::default());
+    let first = cluster.scheduler().pid().unwrap();
+    let killed = Command::new("sh").args(["-c", &format!("kill -9 {first}")]).status();
+    assert!(killed.unwrap().success());
+    wait_for("another scheduler", SOON, || {
+        let pid = cluster.scheduler().pid();
+        pid.filter(|pid| *pid != first && cluster.scheduler().is_ready())
+    });
+    cluster.scheduler().kill();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!cluster.scheduler().is_running(), "what a test has killed stays dead");
+}
+
 #[test]
 fn link_can_be_cut_stalled_and_slowed() {
     let cluster = Cluster::shared();

@@ -133,3 +133,67 @@ fn b01_taking_back_is_tried_again_and_its_failure_is_said() {
     let warned = said.iter().any(|line| line.contains("could not be taken back: busy"));
     assert!(warned && script.now - START <= 10_500, "{said:?}");
 }
+
+/// A server that says of a pod that it does not exist, and lists it, is not asked as fast as it answers.
+#[test]
+fn b03_a_pod_that_is_called_gone_and_listed_is_asked_for_less_and_less() {
+    let (mut script, _) = Script::listed(settings(), None, vec![pod("u1", NODE)]);
+    let mut evictions = 0;
+    let mut asked = vec!["evict u1".to_owned()];
+    for _ in 0..200 {
+        if asked.contains(&"evict u1".to_owned()) {
+            evictions += 1;
+            asked = script.reply("evict u1", Reply::NotFound);
+        } else if script.calls.contains_key("list n0") {
+            asked = script.list(vec![pod("u1", NODE)]);
+        } else {
+            asked = script.pass(100);
+        }
+    }
+    assert!((3..=10).contains(&evictions), "{evictions}");
+    let row = &script.state.pod_rows()[0];
+    assert_eq!(row.reason, "the server says that it does not exist, and lists it");
+}
+
+/// The time is up while replacements are waited for: the node is empty all the same, and keeps its cordon.
+#[test]
+fn b28_an_empty_node_is_not_called_undrained_at_the_deadline() {
+    let settings = Settings {
+        wait_replacements: Some(60_000),
+        deadline: Some(START + 4_000),
+        uncordon_on_abort: true,
+        ..settings()
+    };
+    let (mut script, _) = Script::listed(settings, None, vec![pod("u1", NODE)]);
+    script.reply("evict u1", Reply::Accepted);
+    assert_eq!(
+        script.news(Change::Gone(pod("u1", NODE))),
+        ["gone by Evict: u1", "list n0"]
+    );
+    assert_eq!(script.list(vec![]), NOTHING);
+    assert_eq!(script.pass(4_000), ["Deadline"]);
+    let row = &script.state.node_rows()[0];
+    assert_eq!(
+        (row.state, row.why.as_deref()),
+        ("Unreplaced", Some("1 of StatefulSet ns/db"))
+    );
+}
+
+/// What the run wanted to take back and could not is said, also where there was no answer at all.
+#[test]
+fn b13_a_cordon_that_stays_for_want_of_an_answer_is_named() {
+    let settings = Settings {
+        deadline: Some(START + 1_000),
+        uncordon_on_abort: true,
+        ..settings()
+    };
+    let (mut script, _) = Script::listed(settings, None, vec![pod("u1", NODE)]);
+    assert_eq!(
+        script.pass(10_000),
+        [
+            "uncordon n0",
+            "Warning(\"the cordon of node/n0 could not be taken back: no answer\")",
+            "Deadline"
+        ]
+    );
+}
