@@ -59,11 +59,7 @@ impl State {
                 self.hold(key, format!("budget {name} can never allow its eviction: {why}"));
             }
             (Some(Class::Shut { .. } | Class::Stale), OnBlocked::Fail) if !recovering => {
-                let text = self
-                    .ledgers
-                    .get(uid)
-                    .map(super::budgets::Ledger::needs_has)
-                    .unwrap_or_default();
+                let text = self.ledgers.get(uid).map(|l| l.budget.needs_has()).unwrap_or_default();
                 self.hold(key, format!("budget {name} does not allow its eviction now: it {text}"));
             }
             // Between two waves of our own it is shut as a matter of course; only when that lasts is it worth a word.
@@ -117,7 +113,7 @@ impl State {
         let Some(ledger) = self.ledgers.get(uid) else {
             return String::new();
         };
-        let facts = ledger.needs_has();
+        let facts = ledger.budget.needs_has();
         match class {
             Class::Never { why } => format!("it {facts}; it can never allow an eviction: {why}"),
             Class::Stale => "the disruption controller has not looked at its latest change yet".into(),

@@ -11,8 +11,6 @@
 
 use std::collections::BTreeMap;
 
-use upkeep::ui::plural;
-
 use super::event::{At, Call};
 use crate::{
     facts::{Budget, Pod, Uid},
@@ -97,16 +95,6 @@ impl Ledger {
     pub fn recovering(&self) -> bool {
         !self.flying.is_empty() || self.healthy_before.is_some_and(|before| self.budget.current < before)
     }
-
-    /// `needs 2 healthy pods and has 1`.
-    pub fn needs_has(&self) -> String {
-        format!("needs {} and has {}", healthy(self.budget.desired), self.budget.current)
-    }
-}
-
-/// `2 healthy pods`.
-pub fn healthy(count: i32) -> String {
-    plural(usize::try_from(count).unwrap_or(0), "healthy pod")
 }
 
 /// All budgets, by UID, and where to find those of a namespace.

@@ -168,7 +168,10 @@ impl State {
     /// The list after the cordon has come: nothing forbids the work.
     pub(super) fn node_listed(&mut self, name: &str) {
         if let Some(index) = self.index(name) {
-            self.nodes[index].listed = true;
+            let node = &mut self.nodes[index];
+            node.listed = true;
+            // From here on the pods themselves are known; there may be thousands.
+            node.target.planned = Vec::new();
             self.begin_draining(index);
         }
     }

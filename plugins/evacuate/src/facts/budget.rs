@@ -5,7 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 use kube::core::{Selector, SelectorExt};
-use upkeep::report::ObjRef;
+use upkeep::{report::ObjRef, ui::plural};
 
 use super::{Pod, Uid};
 
@@ -70,6 +70,12 @@ impl Budget {
     /// namespace, a missing one none (policy/v1).
     pub fn matches(&self, pod: &Pod) -> bool {
         self.namespace == pod.namespace && self.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
+    }
+
+    /// `needs 2 healthy pods and has 1`, by its status.
+    pub fn needs_has(&self) -> String {
+        let needs = plural(usize::try_from(self.desired).unwrap_or(0), "healthy pod");
+        format!("needs {needs} and has {}", self.current)
     }
 
     /// `minAvailable 2` or `maxUnavailable 0`, as the owner wrote it.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use upkeep::{
     report::{Finding, ObjRef, Severity},
-    ui::{human_duration, plural},
+    ui::human_duration,
 };
 
 use super::pdb::{self, Class, Outlook};
@@ -37,6 +37,8 @@ pub struct BudgetPlan {
     pub outlook: Outlook,
     /// `status.disruptionsAllowed`.
     pub allowed: i32,
+    /// What it needs and has, in words.
+    pub needs_has: String,
     /// `status.currentHealthy` and `status.desiredHealthy`.
     pub has_needs: (i32, i32),
 }
@@ -94,6 +96,7 @@ pub fn consent(budgets: &[Budget], all: &[Pod], planned: &[&Pod], on_blocked: On
             stated: budget.stated(),
             outlook,
             allowed: budget.allowed,
+            needs_has: budget.needs_has(),
             has_needs: (budget.current, budget.desired),
         });
     }
@@ -130,8 +133,7 @@ fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBloc
     } else {
         format!("these {} pods", pods.len())
     };
-    let desired = plural(usize::try_from(budget.desired).unwrap_or(0), "healthy pod");
-    let facts = format!("it needs {desired} and has {}", budget.current);
+    let facts = format!("it {}", budget.needs_has());
     let name = format!("budget {}/{} ({})", budget.namespace, budget.name, budget.stated());
     let (id, severity, evidence, hint) = match &outlook.class {
         Class::Open => return None,

@@ -46,12 +46,11 @@ pub fn show(ui: &Ui, preview: &Preview) {
     }
     for budget in &preview.budgets {
         ui.status(&format!(
-            "{}: {}, allows {} now, needs {} and has {}; {} of this plan {} its consent",
+            "{}: {}, allows {} now, {}; {} of this plan {} its consent",
             styles.bold(&escape(&format!("budget/{}", short(&budget.budget)))),
             escape(&budget.stated),
             budget.allowed.max(0),
-            plural(usize::try_from(budget.has_needs.1).unwrap_or(0), "healthy pod"),
-            budget.has_needs.0,
+            budget.needs_has,
             plural(budget.outlook.needed, "pod"),
             if budget.outlook.needed == 1 { "needs" } else { "need" },
         ));
