@@ -1,9 +1,10 @@
 //! The command line of each server.
 
 use std::fmt::Display;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::binaries;
@@ -12,12 +13,25 @@ use crate::options::Options;
 use crate::ports;
 use crate::process::Plan;
 
+/// The servers that are clients of kube-apiserver, by the names of their users.
+///
+/// They have the rights of an administrator, so that a start does not wait for a service account per controller.
+pub const CLIENTS: [&str; 3] = [CONTROLLER_MANAGER, SCHEDULER, KWOK];
+/// The user of kube-controller-manager.
+pub const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+/// The user of kube-scheduler.
+pub const SCHEDULER: &str = "system:kube-scheduler";
+/// The user of kwok.
+pub const KWOK: &str = "kwok";
+
 /// What all servers of one cluster share.
 pub struct Site {
     dir: PathBuf,
     ca: PathBuf,
     serving: Pair,
     service_account_key: PathBuf,
+    /// What the servers that are clients of kube-apiserver show it.
+    token: String,
     etcd: u16,
     etcd_peer: u16,
     apiserver: u16,
@@ -35,6 +49,7 @@ impl Site {
             ca: authority.ca(),
             serving: authority.server("kubernetes")?,
             service_account_key: authority.bare_key("service-accounts.key")?,
+            token: random_token()?,
             etcd,
             etcd_peer,
             apiserver,
@@ -47,6 +62,13 @@ impl Site {
     /// The address of kube-apiserver.
     pub fn server(&self) -> String {
         format!("https://127.0.0.1:{}", self.apiserver)
+    }
+
+    /// How one of [`CLIENTS`] says who it is.
+    ///
+    /// By token: kube-apiserver verifies a client certificate anew for each request, which took 7 % of its time.
+    pub fn credentials(&self, name: &str) -> serde_json::Value {
+        json!({"token": format!("{}-{name}", self.token)})
     }
 
     /// Where kube-apiserver writes what it was asked.
@@ -75,10 +97,13 @@ impl Site {
         self.plan("etcd", args, &format!("{clients}/health"))
     }
 
-    /// kube-apiserver with the usual admission and an audit log of everything that is not a controller's reading.
+    /// kube-apiserver with the usual admission and an audit log of everything that is not a controller's own work.
     pub fn apiserver(&self, options: &Options) -> Result<Plan> {
         let policy = self.dir.join("audit-policy.json");
         std::fs::write(&policy, audit_policy().to_string())?;
+        let tokens = self.dir.join("pki/tokens.csv");
+        let line = |name: &&str| format!("{}-{name},{name},{name},\"system:masters\"\n", self.token);
+        std::fs::write(&tokens, CLIENTS.iter().map(line).collect::<String>())?;
         let mut args = vec![
             flag("etcd-servers", format!("http://127.0.0.1:{}", self.etcd)),
             flag("bind-address", "127.0.0.1"),
@@ -89,6 +114,7 @@ impl Site {
             flag("tls-cert-file", self.serving.cert.display()),
             flag("tls-private-key-file", self.serving.key.display()),
             flag("client-ca-file", self.ca.display()),
+            flag("token-auth-file", tokens.display()),
             flag("authorization-mode", "Node,RBAC"),
             flag("service-account-issuer", "https://kubernetes.default.svc"),
             flag(
@@ -177,6 +203,8 @@ impl Site {
             flag("kubeconfig", kubeconfig.display()),
             flag("config", config.display()),
             flag("server-address", format!("127.0.0.1:{}", self.kwok)),
+            // It says each patch otherwise, which is megabytes.
+            flag("v", "WARN"),
         ];
         self.plan("kwok", args, &format!("http://127.0.0.1:{}/healthz", self.kwok))
     }
@@ -192,11 +220,19 @@ impl Site {
     }
 }
 
+fn random_token() -> Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .context("failed to read /dev/urandom")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 fn flag(name: &str, value: impl Display) -> String {
     format!("--{name}={value}")
 }
 
-/// One line for each request, none for what the servers read among themselves: that would be most of the log.
+/// One line for each request, of the servers' own only what they delete: the rest would be most of the log.
 fn audit_policy() -> serde_json::Value {
     json!({
         "apiVersion": "audit.k8s.io/v1",
@@ -206,8 +242,8 @@ fn audit_policy() -> serde_json::Value {
             {"level": "None", "resources": [{"group": "coordination.k8s.io"}, {"group": "events.k8s.io"}, {"group": "", "resources": ["events"]}]},
             {
                 "level": "None",
-                "users": ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver", "kwok"],
-                "verbs": ["get", "list", "watch"],
+                "users": [CONTROLLER_MANAGER, SCHEDULER, KWOK, "system:apiserver"],
+                "verbs": ["get", "list", "watch", "create", "update", "patch"],
             },
             {"level": "Metadata"},
         ],

@@ -20,7 +20,7 @@ use crate::certs::{Authority, Pair};
 use crate::guardian::Guardian;
 use crate::options::Options;
 use crate::process::Server;
-use crate::servers::Site;
+use crate::servers::{self, Site};
 use crate::users::write_kubeconfig;
 
 const ATTEMPTS: usize = 3;
@@ -95,14 +95,9 @@ impl Cluster {
         let authority = Authority::new(&root.join("pki"))?;
         let site = Site::new(&root, &authority)?;
         let server = site.server();
-        let user = |name: &str| -> Result<(PathBuf, Pair)> {
-            let pair = authority.client(name, Some("system:masters"))?;
-            let credentials = json!({"client-certificate": pair.cert, "client-key": pair.key});
+        let user = |name: &str, credentials: &serde_json::Value| {
             let path = root.join(format!("{}.kubeconfig", name.replace(':', "-")));
-            Ok((
-                write_kubeconfig(&path, &server, &authority.ca(), name, &credentials)?,
-                pair,
-            ))
+            write_kubeconfig(&path, &server, &authority.ca(), name, credentials)
         };
 
         let etcd = Server::start(site.etcd()?, &logs, handle.clone())?;
@@ -110,22 +105,25 @@ impl Cluster {
         let apiserver = Server::start(site.apiserver(&options)?, &logs, handle.clone())?;
         apiserver.try_wait_ready()?;
 
-        // With the rights of an administrator, so that a start does not wait for a service account per controller.
         let start = |wanted: bool, name: &str, plan: &dyn Fn(&Path) -> Result<crate::process::Plan>| {
-            let start = || Server::start(plan(&user(name)?.0)?, &logs, handle.clone());
+            let start = || Server::start(plan(&user(name, &site.credentials(name))?)?, &logs, handle.clone());
             wanted.then(start).transpose()
         };
-        let controller_manager = start(options.controller_manager, "system:kube-controller-manager", &|k| {
+        let controller_manager = start(options.controller_manager, servers::CONTROLLER_MANAGER, &|k| {
             site.controller_manager(k, &options)
         })?;
-        let scheduler = start(options.scheduler, "system:kube-scheduler", &|k| site.scheduler(k))?;
-        let kwok = start(options.kwok, "kwok", &|k| site.kwok(k, &options))?;
+        let scheduler = start(options.scheduler, servers::SCHEDULER, &|k| site.scheduler(k))?;
+        let kwok = start(options.kwok, servers::KWOK, &|k| site.kwok(k, &options))?;
         for server in [&controller_manager, &scheduler, &kwok].into_iter().flatten() {
             server.try_wait_ready()?;
             server.supervise();
         }
 
-        let (kubeconfig, admin) = user("admin")?;
+        let admin = authority.client("admin", Some("system:masters"))?;
+        let kubeconfig = user(
+            "admin",
+            &json!({"client-certificate": admin.cert, "client-key": admin.key}),
+        )?;
         let mut cluster = Self {
             kwok,
             scheduler,

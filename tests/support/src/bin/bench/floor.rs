@@ -41,13 +41,21 @@ async fn one(client: Client, node: String) {
     let total = list.items.len();
     let watch = async {
         let params = WatchParams::default().fields(&here);
-        let mut events = std::pin::pin!(all.watch(&params, &version).await.expect("pods can be watched"));
-        let mut gone = 0;
+        let (mut version, mut gone) = (version, 0);
+        // The server ends the watch of a client that reads too slowly; it goes on from what was seen last.
         while gone < total {
-            match events.try_next().await.expect("the watch goes on") {
-                Some(WatchEvent::Deleted(_)) => gone += 1,
-                Some(_) => {}
-                None => panic!("the watch has ended"),
+            let mut events = std::pin::pin!(all.watch(&params, &version).await.expect("pods can be watched"));
+            while let Some(event) = events.try_next().await.expect("the watch goes on") {
+                let (pod, deleted) = match event {
+                    WatchEvent::Deleted(pod) => (pod, 1),
+                    WatchEvent::Added(pod) | WatchEvent::Modified(pod) => (pod, 0),
+                    other => panic!("not expected here: {other:?}"),
+                };
+                gone += deleted;
+                version = pod.resource_version().unwrap_or_default();
+                if gone == total {
+                    break;
+                }
             }
         }
     };
