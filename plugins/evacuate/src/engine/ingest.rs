@@ -46,6 +46,7 @@ impl State {
         for entry in self.pods.entries.values_mut().filter(|e| e.node == node) {
             entry.confirmed |= entry.doubted.is_some_and(|at| epoch > at);
         }
+        self.doubts_due = self.now;
     }
 
     fn listed(&mut self, node: &str, pods: Vec<Pod>, epoch: u64) {

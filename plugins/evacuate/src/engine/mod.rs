@@ -82,6 +82,8 @@ pub struct State {
     undo: bool,
     finished: Option<Outcome>,
     evicting_started: bool,
+    /// When it is next looked through for pods that were accepted and do not terminate.
+    doubts_due: At,
     wake: Option<At>,
     dice: Dice,
     out: Vec<Command>,
@@ -113,6 +115,7 @@ impl State {
             undo: false,
             finished: None,
             evicting_started: false,
+            doubts_due: At::MIN,
             wake: None,
             dice,
             settings,

@@ -1,16 +1,20 @@
 //! The pods of the nodes that are being emptied, each with where it stands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use super::event::{At, Call, Departed, Verb};
 use crate::facts::{Pod, Uid};
 
-/// Namespace, name, UID: sorts as a person would list them, and never confuses two pods of one name.
-pub type Key = (String, String, Uid);
+/// Namespace, name, UID: sorts as a person would list them, and never confuses two pods of one name. Shared, because with
+/// thousands of pods on a node all that may go next are looked at after each answer.
+pub type Key = Rc<(String, String, Uid)>;
 
 /// The key of a pod.
 pub fn key(pod: &Pod) -> Key {
-    (pod.namespace.clone(), pod.name.clone(), pod.uid.clone())
+    Rc::new((pod.namespace.clone(), pod.name.clone(), pod.uid.clone()))
 }
 
 /// Where a pod stands.

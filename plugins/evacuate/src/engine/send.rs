@@ -68,6 +68,10 @@ impl State {
             self.wake_at(self.paused_until);
             return;
         }
+        // The next answer comes back here, so nothing is looked through before it.
+        if self.in_flight >= self.settings.in_flight {
+            return;
+        }
         for index in 0..self.nodes.len() {
             if self.nodes[index].phase != Phase::Draining {
                 continue;
@@ -223,9 +227,14 @@ impl State {
     /// An admission webhook may accept an eviction and make a dry run of it; then nothing ever happens, or something
     /// else deletes the pod later.
     fn mention_unstarted_terminations(&mut self) {
+        if self.now < self.doubts_due {
+            self.wake_at(self.doubts_due);
+            return;
+        }
         let mut notes = Vec::new();
         let mut doubted = Vec::new();
-        let mut wake = None::<At>;
+        // What is accepted from now on is due later than all that is looked at here.
+        let mut next = self.now.saturating_add(ACCEPTED_PATIENCE);
         for entry in self.pods.entries.values_mut() {
             let Standing::Terminating { since } = entry.standing else {
                 continue;
@@ -249,12 +258,11 @@ impl State {
                     text: text.into(),
                 });
             } else {
-                wake = Some(wake.map_or(due, |w| w.min(due)));
+                next = next.min(due);
             }
         }
-        if let Some(at) = wake {
-            self.wake_at(at);
-        }
+        self.doubts_due = next;
+        self.wake_at(next);
         doubted.iter().for_each(|node| self.want_list(node));
         self.out.extend(notes.into_iter().map(Command::Tell));
     }
