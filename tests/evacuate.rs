@@ -28,3 +28,5 @@ mod faults;
 mod library;
 #[path = "evacuate/peers.rs"]
 mod peers;
+#[path = "evacuate/told.rs"]
+mod told;

@@ -107,8 +107,12 @@ fn c04_cordoned_already() {
     let before = node();
     let ran = place.evacuate(&[]).expect(0);
     assert_eq!(ran.stdout, "node/c04-a already cordoned\nnode/c04-a drained\n");
-    let after = node();
+    let mut after = node();
     assert_eq!(after["spec"], before["spec"]);
+    let said = after["metadata"]["annotations"]
+        .as_object_mut()
+        .and_then(|a| a.remove("kubectl-upkeep/evacuation"));
+    assert!(said.is_some(), "who was at work on it");
     assert_eq!(after["metadata"]["annotations"], before["metadata"]["annotations"]);
 }
 

@@ -489,7 +489,7 @@ fn u02_not_cordoned_is_changed() {
     let patches: Vec<String> = place
         .asked()
         .iter()
-        .filter(|r| r.resource == "nodes" && r.is_write())
+        .filter(|r| r.resource == "nodes" && r.subresource.is_empty() && r.is_write())
         .map(|r| format!("{} {}", r.verb, r.code))
         .collect();
     assert_eq!(

@@ -75,8 +75,10 @@ pub fn wait_all_on(ns: &Ns<'_>, node: &str, count: usize) {
 /// Rights that suffice for everything the plugin may want, less those whose text begins with one of `without`
 /// (`list pods`).
 pub fn rights(without: &[&str]) -> Vec<Rule> {
-    const ALL: [(&str, &[&str]); 14] = [
+    const ALL: [(&str, &[&str]); 16] = [
         ("nodes", &["get", "list", "watch", "patch"]),
+        ("nodes/status", &["patch"]),
+        ("events", &["create"]),
         ("pods", &["list", "watch", "delete"]),
         ("pods/eviction", &["create"]),
         ("poddisruptionbudgets.policy", &["list", "watch"]),

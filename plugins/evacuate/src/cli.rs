@@ -27,6 +27,10 @@ Examples:
   # Also move pods that nothing will re-create, and give up the data of emptyDir volumes
   kubectl evacuate node1 --force --delete-emptydir-data
 
+  # Tell others why, keep load balancers away, and bring the node back afterwards
+  kubectl evacuate node1 --reason='disk swap' --exclude-lb
+  kubectl evacuate node1 --uncordon
+
   # Pods that a budget has held back for ten minutes are deleted all the same
   kubectl evacuate node1 --on-blocked=delete-after=10m
 
@@ -121,6 +125,10 @@ pub struct Cli {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256), hide_short_help = true)]
     pub concurrency: u16,
 
+    /// Why, for the people who look at the node: it is written in an annotation, conditions and an Event
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    pub reason: Option<String>,
+
     /// Output format
     #[arg(long, short = 'o', value_name = "json|yaml|wide|name")]
     pub output: Option<Format>,
@@ -174,6 +182,17 @@ pub struct Switches {
     #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub uncordon_on_abort: bool,
+
+    /// Also take the node out of external load balancers, by their label
+    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
+    pub exclude_lb: bool,
+
+    /// Bring nodes back instead: undo what an evacuation did to them, in whole
+    #[arg(long, conflicts_with_all = ["reason", "exclude_lb", "on_blocked", "order", "wait_replacements", "uncordon_on_abort"],
+        value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
+    pub uncordon: bool,
 
     /// Answer yes to every question
     #[arg(long, short = 'y', value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
@@ -254,6 +273,15 @@ fn parse_bool(text: &str) -> std::result::Result<bool, String> {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err("expected true or false".into()),
+    }
+}
+
+/// Conditions and Events take no longer messages.
+fn parse_reason(text: &str) -> std::result::Result<String, String> {
+    match text.trim() {
+        "" => Err("expected a text".into()),
+        long if long.chars().count() > 512 => Err("expected at most 512 characters".into()),
+        text => Ok(text.to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@ mod gather;
 mod preflight;
 mod render;
 mod run;
+mod uncordon;
 
 use std::process::ExitCode;
 

@@ -18,7 +18,7 @@ use upkeep::{
 use crate::{
     cli::{Cli, DryRun, Order},
     confirm,
-    drive::{self, Driver, Watcher, moves::Moves},
+    drive::{self, Driver, Watcher, moves::Moves, publish::Wish},
     dry_run,
     engine::{
         OnBlocked, Settings, State,
@@ -32,6 +32,7 @@ use crate::{
         preview::{Asked, Preview},
     },
     render::{self, document, lines::Lines, live::View, moves::Candidate},
+    uncordon,
 };
 
 const AGENT: Agent = Agent {
@@ -63,6 +64,9 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         pod_selector: cli.pod_selector.clone().filter(|s| !s.is_empty()),
         chunk: cli.chunk_size,
     };
+    if cli.switches.uncordon {
+        return time.within(READING, uncordon::run(cli, ui, &connection, &wanted)).await;
+    }
     let (facts, support) = time.within(READING, gathered(ui, &connection, &wanted)).await?;
     if facts.targets.is_empty() {
         ui.status("No resources found");
@@ -128,6 +132,10 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         moves,
         pod_selector: wanted.pod_selector.clone(),
         chunk: cli.chunk_size,
+        wish: Wish {
+            reason: cli.reason.clone(),
+            exclude_lb: cli.switches.exclude_lb,
+        },
         watch_budgets,
     };
     // Only talk, no results: stdout is one document, or names.

@@ -251,6 +251,8 @@ fn b31_rights_that_are_only_nice_to_have_are_named_and_not_needed() {
         "list persistentvolumes",
         "list volumeattachments.storage.k8s.io",
         "watch volumeattachments.storage.k8s.io",
+        "patch nodes/status",
+        "create events",
     ];
     assert_eq!(rights(&all).len(), only.len());
     let config = cluster.user_kubeconfig("b31", &rights(&all));
@@ -264,6 +266,8 @@ fn b31_rights_that_are_only_nice_to_have_are_named_and_not_needed() {
         Warning: cannot list validatingwebhookconfigurations.admissionregistration.k8s.io, so webhooks on evictions are not checked: not allowed
         Warning: cannot watch nodes, so it is not noticed when someone uncordons or deletes one
         Warning: cannot watch pods, so the node is listed every 2s instead
+        Warning: no Events are made: not allowed
+        Warning: the conditions DrainInProgress and Drained of nodes are not set: not allowed
         b31-a: drained in TIME; 2 pods gone: 2 to b31-b
         "#); });
     let sent = evictions(&ns, mark);

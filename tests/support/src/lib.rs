@@ -45,7 +45,7 @@ pub use audit::{Audit, Mark, Request};
 pub use cluster::Cluster;
 pub use link::Link;
 pub use namespace::Ns;
-pub use node::Node;
+pub use node::{Node, condition};
 pub use options::Options;
 pub use process::Server;
 pub use shape::{Shape, merge};

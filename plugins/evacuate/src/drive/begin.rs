@@ -6,6 +6,7 @@ use kube::api::{Api, ListParams};
 use super::{
     Run,
     claim::{self, Taken},
+    publish::Publication,
     reply, watch,
 };
 use crate::{
@@ -28,6 +29,7 @@ impl Run<'_> {
         match command {
             Command::Cordon { call, node, uid } => {
                 let (nodes, me, claims, to) = (self.nodes(), self.me.clone(), self.claims.clone(), self.to.clone());
+                let wish = self.driver.wish.clone();
                 self.tasks.spawn_local(async move {
                     let notice = |holder| {
                         drop(to.send(What::LockDoubted {
@@ -35,7 +37,7 @@ impl Run<'_> {
                             holder,
                         }))
                     };
-                    let Taken { reply, claim, replaced } = claim::take(&nodes, &node, &uid, &me, notice).await;
+                    let Taken { reply, claim, replaced } = claim::take(&nodes, &node, &uid, &me, &wish, notice).await;
                     if let Some(claim) = claim {
                         claims.borrow_mut().insert(node.clone(), claim);
                     }
@@ -54,6 +56,17 @@ impl Run<'_> {
                     }
                     answer(call, reply);
                 });
+            }
+            Command::Publish { call, node, uid, stage } => {
+                let publication = Publication {
+                    client,
+                    node,
+                    uid,
+                    me: self.me.clone(),
+                    reason: self.driver.wish.reason.clone(),
+                };
+                self.tasks
+                    .spawn_local(async move { answer(call, publication.tell(&stage).await) });
             }
             Command::Watch { node } => self.watch(node),
             Command::Unwatch { node } => {

@@ -10,7 +10,10 @@ use upkeep::lock::{
     Claim, Identity, LOCK, STALE_AFTER, Verdict, WATCHED_FOR, at_work, heartbeat_patch, release_patch, verdict,
 };
 
-use super::reply;
+use super::{
+    publish::{EVACUATION, EXCLUDE_LB, Evacuation, Wish, set_conditions, without_conditions},
+    reply,
+};
 use crate::engine::event::Reply;
 
 /// Which run has cordoned a node; stays until the cordon is taken back, so that it is known who may do that.
@@ -44,7 +47,14 @@ impl Taken {
 
 /// Cordons and claims a node in one patch, bound to the node that was looked at: whoever comes second sees the claim of
 /// the first. A claim that only looks stale is watched before it is replaced; `notice` is told whose it is.
-pub async fn take(nodes: &Api<core::Node>, name: &str, uid: &str, me: &Identity, notice: impl Fn(String)) -> Taken {
+pub async fn take(
+    nodes: &Api<core::Node>,
+    name: &str,
+    uid: &str,
+    me: &Identity,
+    wish: &Wish,
+    notice: impl Fn(String),
+) -> Taken {
     let mut replaced = None;
     let mut watched: Option<String> = None;
     for _ in 0..TRIES {
@@ -80,7 +90,7 @@ pub async fn take(nodes: &Api<core::Node>, name: &str, uid: &str, me: &Identity,
         }
         let claim = Claim::new(me, now);
         let already = node.spec.as_ref().and_then(|s| s.unschedulable).unwrap_or(false);
-        let patch = cordon_patch(&node, &claim, me, already);
+        let patch = cordon_patch(&node, &claim, me, wish, already);
         match nodes.patch(name, &params(), &Patch::Merge(patch)).await {
             Ok(_) => {
                 return Taken {
@@ -111,19 +121,24 @@ fn mine(node: &core::Node, me: &Identity) -> Option<Claim> {
     held.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
-fn cordon_patch(node: &core::Node, claim: &Claim, me: &Identity, already: bool) -> Value {
-    let mut annotations = json!({ LOCK: claim.to_value() });
+fn cordon_patch(node: &core::Node, claim: &Claim, me: &Identity, wish: &Wish, already: bool) -> Value {
+    let evacuation = Evacuation::new(node, me, wish, claim.started);
+    let mut annotations = json!({ LOCK: claim.to_value(), EVACUATION: evacuation.to_value() });
     if !already {
         annotations[CORDONED] = json!(me.run);
     }
-    json!({
+    let mut patch = json!({
         "metadata": {
             "uid": node.metadata.uid,
             "resourceVersion": node.metadata.resource_version,
             "annotations": annotations,
         },
         "spec": { "unschedulable": true },
-    })
+    });
+    if evacuation.excluded_lb {
+        patch["metadata"]["labels"] = json!({ EXCLUDE_LB: "" });
+    }
+    patch
 }
 
 /// Asks the server what it would say to a cordon.
@@ -178,6 +193,14 @@ pub async fn uncordon(nodes: &Api<core::Node>, name: &str, me: &Identity) -> Rep
             json!({ "op": "remove", "path": pointer(CORDONED) }),
             json!({ "op": "replace", "path": "/spec/unschedulable", "value": false }),
         ];
+        if let Some(evacuation) = Evacuation::of(&node) {
+            patch.push(json!({ "op": "remove", "path": pointer(EVACUATION) }));
+            if evacuation.excluded_lb && node.metadata.labels.iter().any(|l| l.contains_key(EXCLUDE_LB)) {
+                patch.push(
+                    json!({ "op": "remove", "path": format!("/metadata/labels/{}", EXCLUDE_LB.replace('/', "~1")) }),
+                );
+            }
+        }
         if let Some(text) = lock_of(&node) {
             match verdict(Some(text), Timestamp::now(), me) {
                 Verdict::Mine => patch.extend([
@@ -193,6 +216,13 @@ pub async fn uncordon(nodes: &Api<core::Node>, name: &str, me: &Identity) -> Rep
         match json_patch(nodes, name, Value::Array(patch)).await {
             // A heartbeat or somebody else came first; look again.
             Err(Error::Api(status)) if matches!(status.code, 409 | 422) => {}
+            Ok(()) => {
+                // Nobody waits for the conditions: the node can be used again.
+                if let Some(patch) = without_conditions(&node) {
+                    drop(set_conditions(nodes, name, patch).await);
+                }
+                return Reply::Accepted;
+            }
             answer => return reply::read(answer),
         }
     }
@@ -219,6 +249,7 @@ fn params() -> PatchParams {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -230,12 +261,24 @@ mod tests {
         let mut node = core::Node::default();
         node.metadata.uid = Some("u1".into());
         node.metadata.resource_version = Some("7".into());
-        let patch = cordon_patch(&node, &claim, &me, false);
+        let wish = Wish {
+            reason: Some("disk swap".into()),
+            exclude_lb: true,
+        };
+        let patch = cordon_patch(&node, &claim, &me, &wish, false);
         assert_eq!(patch["metadata"]["uid"], "u1");
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
         assert_eq!(patch["spec"], json!({ "unschedulable": true }));
         assert_eq!(patch["metadata"]["annotations"][CORDONED], json!(me.run));
-        let foreign = cordon_patch(&node, &claim, &me, true);
+        let said = patch["metadata"]["annotations"][EVACUATION].as_str();
+        let said: Evacuation = said.and_then(|text| serde_json::from_str(text).ok()).unwrap();
+        assert_eq!(said.reason.as_deref(), Some("disk swap"));
+        assert!(said.excluded_lb && patch["metadata"]["labels"] == json!({ EXCLUDE_LB: "" }));
+        // A label that is there already is somebody else's.
+        node.metadata.labels = Some([(EXCLUDE_LB.to_owned(), "x".to_owned())].into());
+        let patch = cordon_patch(&node, &claim, &me, &wish, false);
+        assert!(patch["metadata"].get("labels").is_none());
+        let foreign = cordon_patch(&node, &claim, &me, &Wish::default(), true);
         assert!(
             foreign["metadata"]["annotations"].get(CORDONED).is_none(),
             "a cordon of others is not ours"

@@ -5,6 +5,7 @@
 mod begin;
 pub mod claim;
 pub mod moves;
+pub mod publish;
 mod reply;
 mod watch;
 
@@ -27,7 +28,7 @@ use upkeep::{
     signals::Signals,
 };
 
-use self::moves::Moves;
+use self::{moves::Moves, publish::Wish};
 use crate::engine::{
     State,
     event::{At, Command, Event, Note, Outcome, What},
@@ -46,6 +47,8 @@ pub struct Driver<'a> {
     pub pod_selector: Option<String>,
     /// `--chunk-size`.
     pub chunk: u32,
+    /// What others are to be told.
+    pub wish: Wish,
     /// Whether budgets can be watched.
     pub watch_budgets: bool,
 }

@@ -44,6 +44,7 @@ impl State {
             hurried: false,
         });
         self.settle_late();
+        self.publish_the_end(outcome);
         for index in 0..self.nodes.len() {
             if self.undo && !self.nodes[index].empty() {
                 self.uncordon(index);
@@ -86,7 +87,8 @@ impl State {
         // An eviction that is cut off in the middle may have been counted by its budget without taking effect; the
         // budget then stays short of it for two minutes.
         let answered = ending.since.saturating_add(answer_patience);
-        if self.in_flight > 0 && !ending.hurried && self.now < answered {
+        let publishing = self.nodes.iter().any(|n| n.publishing);
+        if (self.in_flight > 0 || publishing) && !ending.hurried && self.now < answered {
             self.wake_at(answered);
             return;
         }

@@ -173,6 +173,17 @@ pub enum Command {
         /// Name of the node.
         node: String,
     },
+    /// Tell others where the work on a node stands. Nothing depends on the answer.
+    Publish {
+        /// Number of the call.
+        call: Call,
+        /// Name of the node.
+        node: String,
+        /// Its UID.
+        uid: Uid,
+        /// Where it stands.
+        stage: Stage,
+    },
     /// Begin to watch a node and its pods; the first news of each is a complete consistent list.
     Watch {
         /// Name of the node.
@@ -227,6 +238,25 @@ pub enum Command {
     Tell(Note),
     /// The run is over; nothing is asked for after this.
     Finish(Outcome),
+}
+
+/// Where the work on a node stands, for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Its pods are asked to go.
+    Begun,
+    /// It is empty.
+    Drained {
+        /// What was done.
+        text: String,
+    },
+    /// The work has ended before it was empty.
+    Stopped {
+        /// What was done, and why it has ended.
+        text: String,
+        /// The cordon is taken back, and with it all that was written on the node.
+        undone: bool,
+    },
 }
 
 /// Progress, as data; render turns it into kubectl's lines.

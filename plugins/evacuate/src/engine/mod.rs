@@ -7,7 +7,7 @@
 //! [`plan`] is what it starts from; [`cordon`] closes the nodes; [`nodes`] walks each of them on until it is empty;
 //! [`hearing`] sees to it that news about their pods come, [`ingest`] takes them in; [`send`] decides who is asked to go next, [`budgets`] how many at a time; [`answer`] reads the replies; [`blocked`]
 //! deals with budgets that let nothing through; [`settling`] waits for volumes and replacements;
-//! [`ending`] leaves nothing half done.
+//! [`publish`] tells others; [`ending`] leaves nothing half done.
 
 mod answer;
 mod blocked;
@@ -21,6 +21,7 @@ mod ingest;
 mod nodes;
 mod plan;
 mod pods;
+mod publish;
 #[cfg(test)]
 mod scripted;
 mod send;
@@ -49,6 +50,7 @@ use crate::facts::{Pod, Uid};
 enum Asked {
     Cordon(String),
     Uncordon(String),
+    Publish(String),
     List { node: String, epoch: u64 },
     Move { key: Key, verb: Verb, budget: Option<Uid> },
 }
@@ -76,6 +78,8 @@ pub struct State {
     complained: Option<At>,
     /// What was said not to be watchable.
     unwatched: BTreeSet<&'static str>,
+    /// What was said about messages for others that were refused.
+    unpublished: BTreeSet<String>,
     /// Set once the run is to end: nothing new is asked for but to take back cordons.
     ending: Option<Ending>,
     /// Whether the end of the run takes back its own cordons.
@@ -111,6 +115,7 @@ impl State {
             last_failure: None,
             complained: None,
             unwatched: BTreeSet::new(),
+            unpublished: BTreeSet::new(),
             ending: None,
             undo: false,
             finished: None,
@@ -244,6 +249,7 @@ impl State {
         match asked {
             Asked::Cordon(node) => self.cordon_answered(&node, reply),
             Asked::Uncordon(node) => self.uncordon_answered(&node, &reply),
+            Asked::Publish(node) => self.published(&node, &reply),
             Asked::List { node, .. } => self.list_failed(&node, &reply),
             Asked::Move { key, verb, budget } => self.move_answered(call, &key, verb, budget, reply),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     State, Target,
-    event::{At, Command, Note, Outcome},
+    event::{At, Command, Note, Outcome, Stage},
     pods::Standing,
 };
 
@@ -78,6 +78,10 @@ pub struct Node {
     pub heard: At,
     /// Volumes that are still attached.
     pub attached: BTreeSet<String>,
+    /// A message for others is on its way.
+    pub publishing: bool,
+    /// The next one.
+    pub to_publish: Option<Stage>,
     /// When work on it began.
     pub began: Option<At>,
     /// When it was empty, or given up.
@@ -101,6 +105,8 @@ impl Node {
             listed: false,
             heard: At::MIN,
             attached: BTreeSet::new(),
+            publishing: false,
+            to_publish: None,
             began: None,
             ended: None,
         }
@@ -145,6 +151,7 @@ impl State {
                     self.nodes[index].began = Some(self.now);
                     self.nodes[index].heard = self.now;
                     self.out.push(Command::Watch { node: name });
+                    self.publish(index, Stage::Begun);
                 }
                 Phase::Draining if !self.pods.pending(&name) => {
                     self.nodes[index].phase = Phase::Confirming;
@@ -223,6 +230,7 @@ impl State {
         let name = node.target.name.clone();
         self.out.push(Command::Unwatch { node: name.clone() });
         self.tell(Note::Drained { node: name });
+        self.publish_drained(index);
     }
 
     pub(super) fn give_up(&mut self, index: usize, why: String, outcome: Outcome) {
@@ -234,7 +242,9 @@ impl State {
         node.ended = Some(self.now);
         let name = node.target.name.clone();
         self.out.push(Command::Unwatch { node: name.clone() });
-        self.tell(Note::NotDrained { node: name, text: why });
+        let text = why.clone();
+        self.tell(Note::NotDrained { node: name, text });
+        self.publish_stopped(index, &why, outcome);
     }
 
     /// Gives one node up from outside of the walk.

@@ -87,6 +87,7 @@ impl State {
         let name = node.target.name.clone();
         self.out.push(Command::Unwatch { node: name.clone() });
         self.tell(Note::Unreplaced { node: name, text: why });
+        self.publish_drained(index);
     }
 
     /// The run ends while replacements are waited for: these nodes are empty all the same.

@@ -124,7 +124,7 @@ fn claimed(targets: &[Node]) -> Vec<(String, String)> {
 }
 
 /// The server reads selectors; what it does not understand is a wrong command line.
-fn not_a_selector(lists: &Lists, error: &kube::Error, flag: &str) -> Error {
+pub fn not_a_selector(lists: &Lists, error: &kube::Error, flag: &str) -> Error {
     match error {
         kube::Error::Api(status) if status.code == 400 => {
             Error::usage(format!("{flag} must be a valid label selector")).caused_by(&status.message)
@@ -213,7 +213,7 @@ pub fn gaps(facts: &Facts) -> Vec<Finding> {
 }
 
 /// The server's sentence about a missing right says once more what it was asked for.
-fn in_short(reason: &str) -> String {
+pub fn in_short(reason: &str) -> String {
     let missing = reason.contains(" is forbidden: User ") && reason.contains(" cannot ");
     if missing {
         "not allowed".to_owned()

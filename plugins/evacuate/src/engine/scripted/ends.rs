@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     engine::{
         Plan, Settings, State, Target,
-        event::{At, Call, Change, Command, Event, Note, Outcome, Reply, What},
+        event::{At, Call, Change, Command, Event, Note, Outcome, Reply, Stage, What},
     },
     facts::Pod,
 };
@@ -46,10 +46,21 @@ fn pod(name: &str, node: &str) -> Pod {
 }
 
 fn step(state: &mut State, after: At, what: What) -> Vec<Command> {
-    state.step(Event {
-        at: START + after,
-        what,
-    })
+    let at = START + after;
+    let mut commands = state.step(Event { at, what });
+    // What others are told is answered at once; nothing depends on it.
+    let mut read = 0;
+    while read < commands.len() {
+        if let Command::Publish { call, .. } = commands[read] {
+            let reply = Reply::Accepted;
+            commands.extend(state.step(Event {
+                at,
+                what: What::Reply { call, reply },
+            }));
+        }
+        read += 1;
+    }
+    commands
 }
 
 fn answer(state: &mut State, after: At, call: Call, reply: Reply) -> Vec<Command> {
@@ -213,4 +224,40 @@ fn b03_an_eviction_that_fails_again_and_again_is_asked_less_and_less_often() {
     assert!(pauses[6] >= 5_000, "{pauses:?}");
     assert!(pauses.iter().sum::<At>() >= 10_000, "{pauses:?}");
     assert_eq!(warnings, 1);
+}
+
+fn stages(commands: &[Command]) -> Vec<(Stage, Call)> {
+    let found = commands.iter().filter_map(|c| match c {
+        Command::Publish { call, stage, .. } => Some((stage.clone(), *call)),
+        _ => None,
+    });
+    found.collect()
+}
+
+/// An older message never overtakes a newer one, and a server that is silent does not hold up the end for long.
+#[test]
+fn others_are_told_one_thing_at_a_time() {
+    let raw = |state: &mut State, after: At, what| {
+        state.step(Event {
+            at: START + after,
+            what,
+        })
+    };
+    let (mut state, commands) = run(&["a"], false);
+    let call = cordon_of(&commands, "a");
+    let reply = Reply::Accepted;
+    let begun = stages(&raw(&mut state, 1, What::Reply { call, reply }));
+    assert_eq!(begun.iter().map(|s| &s.0).collect::<Vec<_>>(), [&Stage::Begun]);
+    assert_eq!(stages(&raw(&mut state, 2, What::Interrupt)), []);
+    assert_eq!(state.outcome(), None);
+    let (call, reply) = (begun[0].1, Reply::Rejected("no".into()));
+    let commands = raw(&mut state, 3, What::Reply { call, reply });
+    let said = commands.contains(&Command::Tell(Note::Warning("no".into())));
+    assert!(said, "{commands:?}");
+    let stopped = stages(&commands);
+    assert!(matches!(&stopped[0].0, Stage::Stopped { text, undone: false } if text == "0 pods gone; interrupted"));
+    assert_eq!(state.outcome(), None);
+    let wake = state.wake().expect("it ends by itself");
+    raw(&mut state, wake - START, What::Tick);
+    assert_eq!(state.outcome(), Some(Outcome::Interrupted));
 }

@@ -176,6 +176,12 @@ impl Script {
                     self.calls.insert(line.clone(), call);
                     (grace.map_or(line.clone(), |grace| format!("{line} in {grace}s")), None)
                 }
+                // Nothing depends on what others are told; it is answered at once.
+                Command::Publish { call, .. } => {
+                    let reply = Reply::Accepted;
+                    lines.extend(self.feed(What::Reply { call, reply }));
+                    continue;
+                }
                 Command::Watch { node } => (format!("watch {node}"), None),
                 Command::Finish(outcome) => (format!("{outcome:?}"), None),
                 Command::Tell(note) => (say(&note), None),

@@ -24,6 +24,7 @@ impl World {
             let call = match &command {
                 Command::Cordon { call, .. }
                 | Command::Uncordon { call, .. }
+                | Command::Publish { call, .. }
                 | Command::List { call, .. }
                 | Command::Evict { call, .. }
                 | Command::Delete { call, .. } => *call,

@@ -277,6 +277,14 @@ impl World {
                 call,
                 reply: Reply::Accepted,
             }),
+            Command::Publish { .. } => {
+                let reply = if fault {
+                    Reply::Forbidden("no".into())
+                } else {
+                    Reply::Accepted
+                };
+                self.feed(What::Reply { call, reply })
+            }
             Command::List { node, .. } => {
                 if fault {
                     return self.feed(What::Reply {

@@ -1,0 +1,218 @@
+//! What others can see on a node: who empties it and why, conditions (KEP-5683), the label that takes it out of load
+//! balancers, an Event.
+
+use k8s_openapi::{
+    api::core::v1 as core,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client, Error, ResourceExt as _,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use upkeep::lock::Identity;
+
+use super::{claim::MANAGER, reply};
+use crate::engine::event::{Reply, Stage};
+
+/// Who empties the node, why, since when; stays until the node is brought back.
+pub const EVACUATION: &str = "kubectl-upkeep/evacuation";
+/// External load balancers send nothing to nodes with this label, whatever its value
+/// (`LabelNodeExcludeBalancers` of the service controller).
+pub const EXCLUDE_LB: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// The two conditions of KEP-5683 that are about draining.
+pub const CONDITIONS: [&str; 2] = ["DrainInProgress", "Drained"];
+
+/// What the caller wants to be told.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// `--reason`.
+    pub reason: Option<String>,
+    /// `--exclude-lb`.
+    pub exclude_lb: bool,
+}
+
+/// The value of [`EVACUATION`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evacuation {
+    /// The run.
+    pub run: String,
+    /// Who started it.
+    pub user: String,
+    /// Where it ran.
+    pub host: String,
+    /// When it began.
+    pub since: Timestamp,
+    /// Why, in the words of `--reason`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The label [`EXCLUDE_LB`] was set by an evacuation, so that the way back removes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub excluded_lb: bool,
+}
+
+impl Evacuation {
+    /// What an earlier run has left.
+    pub fn of(node: &core::Node) -> Option<Self> {
+        serde_json::from_str(node.annotations().get(EVACUATION)?).ok()
+    }
+
+    /// What this run writes. A label that is there already is somebody else's, unless an earlier run has set it.
+    pub fn new(node: &core::Node, me: &Identity, wish: &Wish, now: Timestamp) -> Self {
+        let labelled = node.labels().contains_key(EXCLUDE_LB);
+        let before = Self::of(node).is_some_and(|e| e.excluded_lb);
+        Self {
+            run: me.run.clone(),
+            user: me.user.clone(),
+            host: me.host.clone(),
+            since: now,
+            reason: wish.reason.clone(),
+            excluded_lb: if labelled { before } else { wish.exclude_lb },
+        }
+    }
+
+    /// The value for the annotation.
+    pub fn to_value(&self) -> String {
+        // Strings, booleans and times always can be written.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Where the work on one node stands, for others.
+pub struct Publication {
+    /// The cluster.
+    pub client: Client,
+    /// Name of the node.
+    pub node: String,
+    /// Its UID.
+    pub uid: String,
+    /// Who says it.
+    pub me: Identity,
+    /// `--reason`.
+    pub reason: Option<String>,
+}
+
+impl Publication {
+    /// Sets the conditions, and at the end makes the Event. The answer has a line for each of them that is refused.
+    pub async fn tell(&self, stage: &Stage) -> Reply {
+        let undone = matches!(stage, Stage::Stopped { undone: true, .. });
+        let conditions = async {
+            if undone {
+                return None;
+            }
+            let nodes: Api<core::Node> = Api::all(self.client.clone());
+            let answer = set_conditions(&nodes, &self.node, self.conditions(stage)).await;
+            refused(
+                answer.map(drop),
+                "the conditions DrainInProgress and Drained of nodes are not set",
+            )
+        };
+        let event = async {
+            let api: Api<core::Event> = Api::namespaced(self.client.clone(), "default");
+            let answer = api.create(&PostParams::default(), &self.event(stage)?).await;
+            refused(answer.map(drop), "no Events are made")
+        };
+        let (conditions, event) = futures::future::join(conditions, event).await;
+        let texts: Vec<String> = conditions.into_iter().chain(event).collect();
+        if texts.is_empty() {
+            Reply::Accepted
+        } else {
+            Reply::Rejected(texts.join("\n"))
+        }
+    }
+
+    fn conditions(&self, stage: &Stage) -> Value {
+        let (in_progress, drained, reason, text) = match stage {
+            Stage::Begun => ("True", "False", "AdminRequested", "pods are being evicted".to_owned()),
+            Stage::Drained { text } => ("False", "True", "DrainCompleted", text.clone()),
+            Stage::Stopped { text, .. } => ("False", "False", "DrainStopped", text.clone()),
+        };
+        let message = format!("{text} ({})", self.who());
+        let now = Timestamp::now().to_string();
+        let condition = |kind: &str, status: &str| {
+            json!({"type": kind, "status": status, "reason": reason,
+            "message": message, "lastHeartbeatTime": now, "lastTransitionTime": now})
+        };
+        json!({
+            "metadata": {"uid": self.uid},
+            "status": {"conditions": [condition(CONDITIONS[0], in_progress), condition(CONDITIONS[1], drained)]},
+        })
+    }
+
+    /// One Event per node, when the work on it has ended.
+    fn event(&self, stage: &Stage) -> Option<core::Event> {
+        let (kind, reason, text) = match stage {
+            Stage::Begun => return None,
+            Stage::Drained { text } => ("Normal", "Evacuated", text),
+            Stage::Stopped { text, .. } => ("Warning", "EvacuationStopped", text),
+        };
+        let now = Time(Timestamp::now());
+        Some(core::Event {
+            metadata: ObjectMeta {
+                generate_name: Some(format!("{}.", self.node)),
+                namespace: Some("default".into()),
+                ..ObjectMeta::default()
+            },
+            involved_object: core::ObjectReference {
+                api_version: Some("v1".into()),
+                kind: Some("Node".into()),
+                name: Some(self.node.clone()),
+                uid: Some(self.uid.clone()),
+                ..core::ObjectReference::default()
+            },
+            type_: Some(kind.into()),
+            reason: Some(reason.into()),
+            message: Some(format!("{text} ({})", self.who())),
+            source: Some(core::EventSource {
+                component: Some(MANAGER.into()),
+                host: None,
+            }),
+            reporting_component: Some(MANAGER.into()),
+            reporting_instance: Some(self.me.host.clone()),
+            action: Some("Evacuate".into()),
+            first_timestamp: Some(now.clone()),
+            last_timestamp: Some(now),
+            count: Some(1),
+            ..core::Event::default()
+        })
+    }
+
+    fn who(&self) -> String {
+        let by = format!("{} on {}", self.me.user, self.me.host);
+        self.reason
+            .as_ref()
+            .map_or(by.clone(), |reason| format!("{by}: {reason}"))
+    }
+}
+
+/// Writes conditions: they are merged by type, so that those of the kubelet stay as they are.
+pub async fn set_conditions(nodes: &Api<core::Node>, name: &str, patch: Value) -> Result<core::Node, Error> {
+    let params = PatchParams {
+        field_manager: Some(MANAGER.into()),
+        ..PatchParams::default()
+    };
+    nodes.patch_status(name, &params, &Patch::Strategic(patch)).await
+}
+
+/// The patch that removes the conditions of an evacuation, where there are any.
+pub fn without_conditions(node: &core::Node) -> Option<Value> {
+    let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());
+    let present = conditions
+        .into_iter()
+        .flatten()
+        .filter(|c| CONDITIONS.contains(&c.type_.as_str()));
+    let removed: Vec<Value> = present.map(|c| json!({"type": c.type_, "$patch": "delete"})).collect();
+    (!removed.is_empty()).then(|| json!({"metadata": {"uid": node.metadata.uid}, "status": {"conditions": removed}}))
+}
+
+/// What is now missing, where an answer says no; a node that is gone or a server that is silent need no words here.
+fn refused(answer: Result<(), Error>, consequence: &str) -> Option<String> {
+    match reply::read(answer) {
+        Reply::Forbidden(text) => Some(format!("{consequence}: {}", crate::gather::in_short(&text))),
+        Reply::Denied(text) | Reply::Rejected(text) => Some(format!("{consequence}: {text}")),
+        _ => None,
+    }
+}
