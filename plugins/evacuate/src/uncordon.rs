@@ -18,7 +18,7 @@ use upkeep::{
 use crate::{
     cli::{Cli, DryRun},
     drive::{
-        claim::{CORDONED, MANAGER},
+        claim::{CORDONED, MANAGER, TRIES},
         publish::{EVACUATION, EXCLUDE_LB, Evacuation, set_conditions, without_conditions},
     },
     gather::{Lists, Wanted, not_a_selector},
@@ -26,8 +26,6 @@ use crate::{
 
 /// How many nodes are brought back at the same time.
 const AT_ONCE: usize = 16;
-/// How often a node that changes under one's hands is looked at again before giving up.
-const TRIES: usize = 8;
 
 /// Whose cordon there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

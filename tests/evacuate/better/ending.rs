@@ -111,6 +111,11 @@ fn b13_ctrl_c_says_what_is_done_and_what_is_not() {
         }
         std::thread::sleep(Duration::from_millis(500));
         live.signal(signal);
+        if signal == "HUP" && hangup_is_ignored() {
+            // Under nohup the plugin does not hear of it, as it should.
+            assert!(live.is_running());
+            live.signal("TERM");
+        }
         let ran = live.finish().expect(code);
         if signal == "INT" {
             insta::with_settings!({filters => filters()}, {
@@ -126,6 +131,13 @@ fn b13_ctrl_c_says_what_is_done_and_what_is_not() {
         assert!(ran.stderr.ends_with("error: interrupted\n"), "{}", ran.text());
         assert!(is_cordoned(cluster, &a) && !is_locked(cluster, &a), "SIG{signal}");
     }
+}
+
+/// Whether these tests were started with SIGHUP ignored, which the plugin inherits.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1
 }
 
 /// A client that goes away in the middle of an eviction leaves a budget that counts a pod as gone which is still there.

@@ -23,7 +23,7 @@ pub const CORDONED: &str = "kubectl-upkeep/cordoned-by";
 pub const MANAGER: &str = "kubectl-evacuate";
 
 /// How often a node that changes under one's hands is looked at again before giving up.
-const TRIES: usize = 8;
+pub const TRIES: usize = 8;
 
 /// What came of taking a node.
 pub struct Taken {

@@ -87,7 +87,7 @@ impl State {
         // An eviction that is cut off in the middle may have been counted by its budget without taking effect; the
         // budget then stays short of it for two minutes.
         let answered = ending.since.saturating_add(answer_patience);
-        let publishing = self.nodes.iter().any(|n| n.publishing);
+        let publishing = self.calls.values().any(|asked| matches!(asked, Asked::Publish(_)));
         if (self.in_flight > 0 || publishing) && !ending.hurried && self.now < answered {
             self.wake_at(answered);
             return;
@@ -96,6 +96,7 @@ impl State {
         self.finished = Some(outcome);
         self.out.push(Command::Finish(outcome));
     }
+
     fn tell_what_was_not_undone(&mut self) {
         let asked = |name: &str| {
             let mut calls = self.calls.values();

@@ -78,9 +78,7 @@ pub struct Node {
     pub heard: At,
     /// Volumes that are still attached.
     pub attached: BTreeSet<String>,
-    /// A message for others is on its way.
-    pub publishing: bool,
-    /// The next one.
+    /// What others are told next, once they have heard what is on its way.
     pub to_publish: Option<Stage>,
     /// When work on it began.
     pub began: Option<At>,
@@ -105,7 +103,6 @@ impl Node {
             listed: false,
             heard: At::MIN,
             attached: BTreeSet::new(),
-            publishing: false,
             to_publish: None,
             began: None,
             ended: None,

@@ -16,12 +16,12 @@ impl State {
     }
 
     fn publish_next(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        if node.publishing {
+        let underway = |asked: &Asked| matches!(asked, Asked::Publish(node) if *node == self.nodes[index].target.name);
+        if self.calls.values().any(underway) {
             return;
         }
+        let node = &mut self.nodes[index];
         let Some(stage) = node.to_publish.take() else { return };
-        node.publishing = true;
         let (name, uid) = (node.target.name.clone(), node.target.uid.clone());
         let call = self.call(Asked::Publish(name.clone()));
         self.out.push(Command::Publish {
@@ -34,7 +34,6 @@ impl State {
 
     pub(super) fn published(&mut self, name: &str, reply: &Reply) {
         let Some(index) = self.index(name) else { return };
-        self.nodes[index].publishing = false;
         if let Reply::Rejected(text) | Reply::Forbidden(text) | Reply::Denied(text) = reply {
             for line in text.lines() {
                 if self.unpublished.insert(line.to_owned()) {

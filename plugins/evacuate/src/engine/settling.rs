@@ -93,9 +93,10 @@ impl State {
     /// The run ends while replacements are waited for: these nodes are empty all the same.
     pub(super) fn settle_late(&mut self) {
         let missing = self.missing_replacements().join(", ");
-        for node in &mut self.nodes {
-            if matches!(node.phase, Phase::Replacing { .. }) {
-                node.phase = Phase::Unreplaced { why: missing.clone() };
+        for index in 0..self.nodes.len() {
+            if matches!(self.nodes[index].phase, Phase::Replacing { .. }) {
+                self.nodes[index].phase = Phase::Unreplaced { why: missing.clone() };
+                self.publish_drained(index);
             }
         }
     }

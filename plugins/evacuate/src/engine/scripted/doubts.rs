@@ -172,6 +172,11 @@ fn b28_an_empty_node_is_not_called_undrained_at_the_deadline() {
     );
     assert_eq!(script.list(vec![]), NOTHING);
     assert_eq!(script.pass(4_000), ["Deadline"]);
+    let last = script.published.last();
+    assert!(
+        matches!(last, Some(Stage::Drained { text }) if text == "1 pod gone"),
+        "{last:?}"
+    );
     let row = &script.state.node_rows()[0];
     assert_eq!(
         (row.state, row.why.as_deref()),

@@ -18,7 +18,7 @@ use upkeep::report::Seen;
 
 use super::{
     OnBlocked, Plan, Settings, State, Target,
-    event::{At, Call, Change, Command, Event, Note, Reply, Verb, What},
+    event::{At, Call, Change, Command, Event, Note, Reply, Stage, Verb, What},
 };
 use crate::{
     facts::{Budget, Node, Pod},
@@ -76,6 +76,8 @@ struct Script {
     state: State,
     now: At,
     calls: BTreeMap<String, Call>,
+    /// What others were told.
+    published: Vec<Stage>,
 }
 
 impl Script {
@@ -89,6 +91,7 @@ impl Script {
             state: State::new(plan, settings, START),
             now: START,
             calls: BTreeMap::new(),
+            published: Vec::new(),
         };
         let commands = script.state.start();
         let asked = script.read(commands);
@@ -177,7 +180,8 @@ impl Script {
                     (grace.map_or(line.clone(), |grace| format!("{line} in {grace}s")), None)
                 }
                 // Nothing depends on what others are told; it is answered at once.
-                Command::Publish { call, .. } => {
+                Command::Publish { call, stage, .. } => {
+                    self.published.push(stage);
                     let reply = Reply::Accepted;
                     lines.extend(self.feed(What::Reply { call, reply }));
                     continue;
