@@ -28,5 +28,9 @@ mod faults;
 mod library;
 #[path = "evacuate/peers.rs"]
 mod peers;
+#[path = "evacuate/surge.rs"]
+mod surge;
 #[path = "evacuate/told.rs"]
 mod told;
+#[path = "evacuate/witness.rs"]
+mod witness;

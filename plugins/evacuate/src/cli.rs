@@ -11,7 +11,7 @@ use upkeep::{
     output::Format,
 };
 
-use crate::engine::OnBlocked;
+use crate::{engine::OnBlocked, preflight::surge::Mode};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,6 +30,9 @@ Examples:
   # Tell others why, keep load balancers away, and bring the node back afterwards
   kubectl evacuate node1 --reason='disk swap' --exclude-lb
   kubectl evacuate node1 --uncordon
+
+  # Let Deployments whose budget never allows an eviction run one more pod for a while, so that theirs can go
+  kubectl evacuate node1 --surge
 
   # Pods that a budget has held back for ten minutes are deleted all the same
   kubectl evacuate node1 --on-blocked=delete-after=10m
@@ -103,6 +106,20 @@ pub struct Cli {
     /// Without this flag: wait for a budget that can recover, refuse one that never can
     #[arg(long, value_name = "POLICY", value_parser = parse_on_blocked, add = ArgValueCandidates::new(policies))]
     pub on_blocked: Option<OnBlocked>,
+
+    /// Deployments whose budget never allows an eviction run more pods for a while, so that these can go; "force" also
+    /// where the budget stays shut even then
+    #[arg(
+        long,
+        value_name = "BOOL|force",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        value_parser = parse_surge
+    )]
+    pub surge: Mode,
 
     /// "priority": pods of lower priority go first and are gone before the next, system-critical ones last
     #[arg(
@@ -282,6 +299,15 @@ fn parse_reason(text: &str) -> std::result::Result<String, String> {
         "" => Err("expected a text".into()),
         long if long.chars().count() > 512 => Err("expected at most 512 characters".into()),
         text => Ok(text.to_owned()),
+    }
+}
+
+fn parse_surge(text: &str) -> std::result::Result<Mode, String> {
+    match (text, parse_bool(text)) {
+        ("force", _) => Ok(Mode::Force),
+        (_, Ok(true)) => Ok(Mode::On),
+        (_, Ok(false)) => Ok(Mode::Off),
+        _ => Err("expected true, false or force".into()),
     }
 }
 

@@ -74,12 +74,30 @@ fn unasked(cli: &Cli, facts: &Facts, preview: &Preview) -> Option<String> {
 /// # Errors
 /// A no, or nobody who could be asked.
 pub fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
-    let Some(OnBlocked::DeleteAfter(patience)) = cli.on_blocked else {
-        return Ok(());
-    };
     if cli.switches.yes || preview.going().next().is_none() {
         return Ok(());
     }
+    let questions = [
+        ("--on-blocked=delete-after", deletion(cli, preview)),
+        ("--surge=force", force(preview)),
+    ];
+    for (flag, question) in questions {
+        let Some(question) = question else { continue };
+        if !ui.is_stdin_tty() {
+            let error = Error::refused(format!("{flag} needs a confirmation; nothing was changed"));
+            return Err(error.hint("add --yes where nobody can be asked"));
+        }
+        if !ui.confirm(&format!("{question} Do you want to continue?"))? {
+            return Err(Error::refused("evacuation is cancelled; nothing was changed"));
+        }
+    }
+    Ok(())
+}
+
+fn deletion(cli: &Cli, preview: &Preview) -> Option<String> {
+    let Some(OnBlocked::DeleteAfter(patience)) = cli.on_blocked else {
+        return None;
+    };
     let under = preview.going().filter(|p| p.budget.is_some()).count();
     let mut question = format!(
         "Up to {} of {} will be deleted without asking their budgets, once these have held them back for {}",
@@ -93,16 +111,21 @@ pub fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
             human_duration(cli.timeout)
         );
     }
-    question += ". Do you want to continue?";
-    if !ui.is_stdin_tty() {
-        return Err(
-            Error::refused("--on-blocked=delete-after needs a confirmation; nothing was changed")
-                .hint("add --yes where nobody can be asked"),
-        );
-    }
-    if ui.confirm(&question)? {
-        Ok(())
-    } else {
-        Err(Error::refused("evacuation is cancelled; nothing was changed"))
-    }
+    Some(question + ".")
+}
+
+/// Budgets that no number of pods would open.
+fn force(preview: &Preview) -> Option<String> {
+    let forced: BTreeSet<String> = preview.forced.iter().map(render::short).collect();
+    (!forced.is_empty()).then(|| {
+        format!(
+            "{} ({}) never let a pod go. Their pods will be moved all the same, without fewer of them being Ready.",
+            if forced.len() == 1 {
+                "A budget".to_owned()
+            } else {
+                plural(forced.len(), "budget")
+            },
+            forced.into_iter().collect::<Vec<_>>().join(", "),
+        )
+    })
 }

@@ -100,6 +100,7 @@ fn lines(ui: &Ui, facts: &Facts, preview: &Preview, suffix: &str) {
             ui.data(&match pod.verb {
                 Verb::Evict => format!("evicting pod {}{suffix}", escape(&render::short(&pod.pod))),
                 Verb::Delete => format!("pod/{} deleted{suffix}", escape(&pod.pod.name)),
+                Verb::Surge => format!("pod/{} surged{suffix}", escape(&pod.pod.name)),
             });
         }
         ui.data(&format!("node/{} drained{suffix}", escape(node)));
@@ -130,7 +131,9 @@ async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Ver
     let client = &connection.client;
     let asked = preview.going().map(|plan| async move {
         let answer = match verb {
-            Verb::Evict => moves.evict(client, &plan.pod, true).await,
+            // With more pods than now the budget may answer otherwise.
+            _ if plan.when == When::Surge => Ok(()),
+            Verb::Evict | Verb::Surge => moves.evict(client, &plan.pod, true).await,
             Verb::Delete => moves.delete(client, &plan.pod, None, true).await,
         };
         (plan, answer)
@@ -147,7 +150,7 @@ async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Ver
                 let waits = plan.when != When::Now;
                 let severity = if waits { Severity::Warning } else { Severity::Refusal };
                 let would = match (&error, verb) {
-                    (kube::Error::Api(_), Verb::Evict) => "the server would not evict now",
+                    (kube::Error::Api(_), Verb::Evict | Verb::Surge) => "the server would not evict now",
                     (kube::Error::Api(_), Verb::Delete) => "the server would not delete now",
                     _ => "the server did not say",
                 };

@@ -6,10 +6,10 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1 as core;
-use kube::api::ListParams;
 use upkeep::{
     Error, Exit, Result,
     client::{Agent, Connection, connect, log_to_stderr},
+    lock::Identity,
     output::{self, Format},
     report::{Finding, Seen, Severity},
     ui::Ui,
@@ -30,6 +30,7 @@ use crate::{
         self,
         filters::{Allowed, Rules},
         preview::{Asked, Preview},
+        surge::Mode,
     },
     render::{self, document, lines::Lines, live::View, moves::Candidate},
     uncordon,
@@ -63,6 +64,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         selector: cli.selector.clone().filter(|_| cli.nodes.is_empty()),
         pod_selector: cli.pod_selector.clone().filter(|s| !s.is_empty()),
         chunk: cli.chunk_size,
+        surge: cli.surge != Mode::Off,
     };
     if cli.switches.uncordon {
         return time.within(READING, uncordon::run(cli, ui, &connection, &wanted)).await;
@@ -98,6 +100,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         verb,
         on_blocked: cli.on_blocked.unwrap_or(OnBlocked::Patient),
         grace: Some(cli.grace_period).filter(|g| *g >= 0),
+        surge: cli.surge,
     };
     let mut preview = preflight::preview::preview(&facts, &asked);
     preview.findings.extend(gather::gaps(&facts));
@@ -121,7 +124,8 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     warnings.iter().for_each(|text| ui.warning(text));
     confirm::confirm(cli, ui, &preview)?;
 
-    let settings = settings(cli, asked, base);
+    let me = Identity::current();
+    let settings = settings(cli, asked, base, me.run.clone());
     let mut state = State::new(preflight::preview::plan(&facts, &preview), settings, base);
     let before: BTreeSet<String> = facts.pods.iter().map(|p| p.uid.clone()).collect();
     let watch_budgets = matches!(facts.budgets, Seen::Known(_)) && verb == Verb::Evict;
@@ -132,9 +136,11 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         moves,
         pod_selector: wanted.pod_selector.clone(),
         chunk: cli.chunk_size,
+        me,
         wish: Wish {
             reason: cli.reason.clone(),
             exclude_lb: cli.switches.exclude_lb,
+            surge: !preview.surges.is_empty(),
         },
         watch_budgets,
     };
@@ -242,6 +248,9 @@ async fn rights(connection: &Connection, preview: &Preview, asked: &Asked) -> Re
             rights.push(access::DELETE_PODS);
         }
     }
+    if !preview.surges.is_empty() {
+        rights.extend(access::SURGE);
+    }
     access::require(connection, &rights, &preview.nodes, &namespaces).await
 }
 
@@ -254,9 +263,10 @@ fn important(findings: &[Finding]) -> Vec<Finding> {
         .collect()
 }
 
-fn settings(cli: &Cli, asked: Asked, base: At) -> Settings {
+fn settings(cli: &Cli, asked: Asked, base: At, run: String) -> Settings {
     let milliseconds = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     Settings {
+        run,
         rules: asked.rules,
         verb: asked.verb,
         grace: asked.grace,
@@ -288,7 +298,6 @@ fn exit_of(outcome: Outcome) -> Exit {
 /// The pods of the namespaces that pods have left, to tell what took their place. Only for the report: where they cannot
 /// be read in time, nothing is said about successors.
 async fn successors(connection: &Connection, state: &State, chunk: u32, patience: Duration) -> Option<Vec<Candidate>> {
-    const FEW: usize = 8;
     let namespaces: BTreeSet<&str> = state
         .departed()
         .iter()
@@ -297,20 +306,7 @@ async fn successors(connection: &Connection, state: &State, chunk: u32, patience
     if namespaces.is_empty() {
         return Some(Vec::new());
     }
-    let reading = async {
-        if namespaces.len() > FEW {
-            let lists = Lists::new(connection, chunk);
-            return lists.all::<core::Pod, Candidate>(ListParams::default()).await;
-        }
-        let each = namespaces.iter().map(|namespace| {
-            let api = kube::Api::<core::Pod>::namespaced(connection.client.clone(), namespace);
-            async move {
-                let fetch = async |params: ListParams| api.list(&params).await;
-                gather::pages::<_, Candidate>(fetch, ListParams::default(), chunk).await
-            }
-        });
-        let lists = futures::future::try_join_all(each).await?;
-        Ok(lists.into_iter().flatten().collect())
-    };
+    let lists = Lists::new(connection, chunk);
+    let reading = lists.within::<core::Pod, Candidate>(&namespaces);
     tokio::time::timeout(patience, reading).await.ok()?.ok()
 }

@@ -7,10 +7,15 @@ use super::{
     Run,
     claim::{self, Taken},
     publish::Publication,
-    reply, watch,
+    reply,
+    surge::{self, Surgery},
+    watch,
 };
 use crate::{
-    engine::event::{Change, Command, Reply, What},
+    engine::{
+        event::{Change, Command, Reply, What},
+        surge::sight::Act,
+    },
     facts::Pod,
     gather::{self, Lists},
 };
@@ -117,6 +122,33 @@ impl Run<'_> {
                     let pods = gather::pages::<_, Pod>(fetch, ListParams::default(), chunk).await.ok();
                     drop(to.send(What::BudgetPods { budget, pods }));
                 });
+            }
+            Command::Surge { call, deployment, act } => {
+                let surgery = Surgery::new(client, deployment, self.driver.chunk, moves);
+                let to = self.to.clone();
+                self.tasks.spawn_local(async move {
+                    if act != Act::Look {
+                        answer(call, reply::read(surgery.act(&act).await));
+                        return;
+                    }
+                    match surgery.look().await {
+                        Ok(sight) => {
+                            let sight = sight.map(Box::new);
+                            drop(to.send(What::Sight { call, sight }));
+                        }
+                        Err(error) => answer(call, reply::read::<()>(Err(error))),
+                    }
+                });
+            }
+            Command::WatchSurge { deployment } => {
+                let name = format!("surge {}", deployment.uid);
+                let task = surge::watch(client, deployment, self.to.clone());
+                self.watches.insert(name, tokio::task::spawn_local(task));
+            }
+            Command::UnwatchSurge { deployment } => {
+                if let Some(task) = self.watches.remove(&format!("surge {}", deployment.uid)) {
+                    task.abort();
+                }
             }
             Command::WatchAttachments { node } => {
                 let task = watch::attachments(Api::all(client), node.clone(), self.to.clone());

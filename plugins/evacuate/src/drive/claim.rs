@@ -11,10 +11,13 @@ use upkeep::lock::{
 };
 
 use super::{
-    publish::{EVACUATION, EXCLUDE_LB, Evacuation, Wish, set_conditions, without_conditions},
+    publish::{EVACUATION, EXCLUDE_LB, Evacuation, Wish, set_conditions},
     reply,
 };
-use crate::engine::event::Reply;
+use crate::{
+    engine::event::Reply,
+    uncordon::back::{Back, back},
+};
 
 /// Which run has cordoned a node; stays until the cordon is taken back, so that it is known who may do that.
 pub const CORDONED: &str = "kubectl-upkeep/cordoned-by";
@@ -188,49 +191,27 @@ pub async fn uncordon(nodes: &Api<core::Node>, name: &str, me: &Identity) -> Rep
                 _ => Reply::Accepted,
             };
         }
-        let mut patch = vec![
-            json!({ "op": "test", "path": pointer(CORDONED), "value": me.run }),
-            json!({ "op": "remove", "path": pointer(CORDONED) }),
-            json!({ "op": "replace", "path": "/spec/unschedulable", "value": false }),
-        ];
-        if let Some(evacuation) = Evacuation::of(&node) {
-            patch.push(json!({ "op": "remove", "path": pointer(EVACUATION) }));
-            if evacuation.excluded_lb && node.metadata.labels.iter().any(|l| l.contains_key(EXCLUDE_LB)) {
-                patch.push(
-                    json!({ "op": "remove", "path": format!("/metadata/labels/{}", EXCLUDE_LB.replace('/', "~1")) }),
-                );
-            }
+        if let Verdict::Fresh { holder, .. } | Verdict::Stale { holder, .. } =
+            verdict(lock_of(&node), Timestamp::now(), me)
+        {
+            return Reply::Rejected(format!("{holder} holds it now"));
         }
-        if let Some(text) = lock_of(&node) {
-            match verdict(Some(text), Timestamp::now(), me) {
-                Verdict::Mine => patch.extend([
-                    json!({ "op": "test", "path": pointer(LOCK), "value": text }),
-                    json!({ "op": "remove", "path": pointer(LOCK) }),
-                ]),
-                Verdict::Free => {}
-                Verdict::Fresh { holder, .. } | Verdict::Stale { holder, .. } => {
-                    return Reply::Rejected(format!("{holder} holds it now"));
-                }
-            }
-        }
-        match json_patch(nodes, name, Value::Array(patch)).await {
+        let Back { patch, conditions, .. } = back(&node);
+        let Some(patch) = patch else { return Reply::Accepted };
+        match nodes.patch(name, &params(), &Patch::Merge(patch)).await {
             // A heartbeat or somebody else came first; look again.
-            Err(Error::Api(status)) if matches!(status.code, 409 | 422) => {}
-            Ok(()) => {
+            Err(Error::Api(status)) if status.code == 409 => {}
+            Ok(_) => {
                 // Nobody waits for the conditions: the node can be used again.
-                if let Some(patch) = without_conditions(&node) {
+                if let Some(patch) = conditions {
                     drop(set_conditions(nodes, name, patch).await);
                 }
                 return Reply::Accepted;
             }
-            answer => return reply::read(answer),
+            Err(error) => return reply::read::<()>(Err(error)),
         }
     }
     Reply::Contended("the node changes faster than it can be patched".into())
-}
-
-fn pointer(key: &str) -> String {
-    format!("/metadata/annotations/{}", key.replace('/', "~1"))
 }
 
 async fn json_patch(nodes: &Api<core::Node>, name: &str, patch: Value) -> Result<(), Error> {
@@ -264,6 +245,7 @@ mod tests {
         let wish = Wish {
             reason: Some("disk swap".into()),
             exclude_lb: true,
+            surge: false,
         };
         let patch = cordon_patch(&node, &claim, &me, &wish, false);
         assert_eq!(patch["metadata"]["uid"], "u1");

@@ -6,7 +6,8 @@ mod begin;
 pub mod claim;
 pub mod moves;
 pub mod publish;
-mod reply;
+pub mod reply;
+pub mod surge;
 mod watch;
 
 use std::{
@@ -47,6 +48,8 @@ pub struct Driver<'a> {
     pub pod_selector: Option<String>,
     /// `--chunk-size`.
     pub chunk: u32,
+    /// Who this run is.
+    pub me: Identity,
     /// What others are to be told.
     pub wish: Wish,
     /// Whether budgets can be watched.
@@ -97,7 +100,7 @@ impl Driver<'_> {
         let (to, mut from) = mpsc::unbounded_channel();
         let mut run = Run {
             driver: self,
-            me: Identity::current(),
+            me: self.me.clone(),
             claims: Claims::default(),
             to,
             watches: BTreeMap::new(),

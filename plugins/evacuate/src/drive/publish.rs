@@ -32,6 +32,8 @@ pub struct Wish {
     pub reason: Option<String>,
     /// `--exclude-lb`.
     pub exclude_lb: bool,
+    /// `--surge`: Deployments may be changed as well.
+    pub surge: bool,
 }
 
 /// The value of [`EVACUATION`].
@@ -52,6 +54,9 @@ pub struct Evacuation {
     /// The label [`EXCLUDE_LB`] was set by an evacuation, so that the way back removes it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub excluded_lb: bool,
+    /// Deployments may have been changed, so that the way back looks at them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub surge: bool,
 }
 
 impl Evacuation {
@@ -63,7 +68,8 @@ impl Evacuation {
     /// What this run writes. A label that is there already is somebody else's, unless an earlier run has set it.
     pub fn new(node: &core::Node, me: &Identity, wish: &Wish, now: Timestamp) -> Self {
         let labelled = node.labels().contains_key(EXCLUDE_LB);
-        let before = Self::of(node).is_some_and(|e| e.excluded_lb);
+        let earlier = Self::of(node);
+        let before = earlier.as_ref().is_some_and(|e| e.excluded_lb);
         Self {
             run: me.run.clone(),
             user: me.user.clone(),
@@ -71,6 +77,7 @@ impl Evacuation {
             since: now,
             reason: wish.reason.clone(),
             excluded_lb: if labelled { before } else { wish.exclude_lb },
+            surge: wish.surge || earlier.is_some_and(|e| e.surge),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Seconds after which the server ends a watch by itself; the client takes longer silence for a dead connection.
-const SERVER_TIMEOUT: u32 = 60;
+pub const SERVER_TIMEOUT: u32 = 60;
 
 /// A watch that fails once or twice is everyday life.
 const FAILURES_TO_TELL: u32 = 3;
@@ -34,10 +34,16 @@ const INTERVAL: Duration = Duration::from_secs(2);
 pub type Sender = tokio::sync::mpsc::UnboundedSender<What>;
 
 /// Delays between failed tries to watch: from a quarter of a second to four.
-struct Pace(Duration);
+pub struct Pace(Duration);
 
 const QUICKEST: Duration = Duration::from_millis(250);
 const SLOWEST: Duration = Duration::from_secs(4);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(QUICKEST)
+    }
+}
 
 impl Iterator for Pace {
     type Item = Duration;
@@ -69,7 +75,7 @@ where
     T: From<K>,
 {
     let config = config.timeout(SERVER_TIMEOUT).page_size(500);
-    let mut news = pin!(watcher(api, config).backoff(Pace(QUICKEST)));
+    let mut news = pin!(watcher(api, config).backoff(Pace::default()));
     let mut list = Vec::new();
     let (mut denials, mut failures) = (0, 0);
     while let Some(event) = news.next().await {

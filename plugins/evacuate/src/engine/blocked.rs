@@ -54,9 +54,15 @@ impl State {
             return;
         }
         let name = self.ledgers.get(uid).map(|l| l.budget.name.clone()).unwrap_or_default();
+        if matches!(class, Some(Class::Never { .. })) && self.surges(key) {
+            return;
+        }
         match (&class, self.settings.on_blocked) {
             (Some(Class::Never { why }), OnBlocked::Patient | OnBlocked::Fail) => {
-                self.hold(key, format!("budget {name} can never allow its eviction: {why}"));
+                let surge = self
+                    .surge_failure(key)
+                    .map_or(String::new(), |text| format!("; {text}"));
+                self.hold(key, format!("budget {name} can never allow its eviction: {why}{surge}"));
             }
             (Some(Class::Shut { .. } | Class::Stale), OnBlocked::Fail) if !recovering => {
                 let text = self.ledgers.get(uid).map(|l| l.budget.needs_has()).unwrap_or_default();

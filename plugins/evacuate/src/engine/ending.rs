@@ -4,6 +4,7 @@ use super::{
     Asked, State,
     event::{At, Command, Note, Outcome},
     nodes::{Node, Phase},
+    surge::Surge,
 };
 
 /// The end of a run, under way.
@@ -44,6 +45,7 @@ impl State {
             hurried: false,
         });
         self.settle_late();
+        self.end_surges(outcome);
         self.publish_the_end(outcome);
         for index in 0..self.nodes.len() {
             if self.undo && !self.nodes[index].empty() {
@@ -54,7 +56,8 @@ impl State {
 
     /// Finishes once nothing is left to do.
     pub(super) fn conclude(&mut self) {
-        if self.ending.is_none() && self.nodes.iter().all(Node::over) {
+        let surging = self.surges.iter().any(Surge::active);
+        if self.ending.is_none() && !surging && self.nodes.iter().all(Node::over) {
             let outcome = if self.nodes.iter().all(|n| n.phase == Phase::Done) {
                 Outcome::Done
             } else if self.evicting_started || self.nodes.iter().any(Node::empty) {
@@ -84,6 +87,10 @@ impl State {
             self.wake_at(until);
             return;
         }
+        if self.surges.iter().any(Surge::active) && !ending.hurried && self.now < until {
+            self.wake_at(until);
+            return;
+        }
         // An eviction that is cut off in the middle may have been counted by its budget without taking effect; the
         // budget then stays short of it for two minutes.
         let answered = ending.since.saturating_add(answer_patience);
@@ -93,6 +100,7 @@ impl State {
             return;
         }
         self.tell_what_was_not_undone();
+        self.tell_of_unfinished_surges();
         self.finished = Some(outcome);
         self.out.push(Command::Finish(outcome));
     }

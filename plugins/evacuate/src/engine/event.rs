@@ -2,6 +2,7 @@
 
 use upkeep::report::ObjRef;
 
+use super::surge::sight::{Act, Sight};
 use crate::facts::{Budget, Node, Owner, Pod, Uid};
 
 /// Milliseconds since the Unix epoch, on a clock that never jumps: the start of the run plus what has elapsed since.
@@ -70,6 +71,18 @@ pub enum What {
         budget: Uid,
         /// The pods.
         pods: Option<Vec<Pod>>,
+    },
+    /// Something of a Deployment that is surged has changed.
+    Stirred {
+        /// UID of the Deployment.
+        deployment: Uid,
+    },
+    /// What a look at a Deployment found, in answer to [`Command::Surge`]; nothing where it does not exist any more.
+    Sight {
+        /// The number that the command carried.
+        call: Call,
+        /// What was found.
+        sight: Option<Box<Sight>>,
     },
     /// The watch of a node's pods fails again and again.
     WatchFailing {
@@ -224,6 +237,25 @@ pub enum Command {
         /// UID of the budget.
         budget: Uid,
     },
+    /// One request of a surge. A look is answered by [`What::Sight`], by a reply only on failure.
+    Surge {
+        /// Number of the call.
+        call: Call,
+        /// The Deployment.
+        deployment: ObjRef,
+        /// The request.
+        act: Act,
+    },
+    /// Begin to say when something of a Deployment changes.
+    WatchSurge {
+        /// The Deployment.
+        deployment: ObjRef,
+    },
+    /// End that.
+    UnwatchSurge {
+        /// The Deployment.
+        deployment: ObjRef,
+    },
     /// Begin to report the VolumeAttachments of a node.
     WatchAttachments {
         /// Name of the node.
@@ -280,6 +312,20 @@ pub enum Note {
         pod: ObjRef,
         /// Through the eviction API, or by deletion.
         verb: Verb,
+    },
+    /// A Deployment is scaled for the sake of its pods.
+    Scaling {
+        /// The Deployment.
+        deployment: ObjRef,
+        /// How many pods it is to run.
+        replicas: i32,
+    },
+    /// What the surge of a Deployment waits for.
+    Surge {
+        /// The Deployment.
+        deployment: ObjRef,
+        /// The sentence.
+        text: String,
     },
     /// The pod is gone.
     Gone {
@@ -347,6 +393,8 @@ pub enum Verb {
     Evict,
     /// By deletion: budgets are not asked.
     Delete,
+    /// By scaling its Deployment up, and back with this pod as the one to go.
+    Surge,
 }
 
 /// How the run ended.

@@ -113,11 +113,12 @@ impl State {
         if let Some(entry) = self.pods.entries.get_mut(&key) {
             entry.pod = pod;
             // The request that got no answer was heard.
-            entry.accepted |= entry.standing == Standing::Unknown && entry.pod.deletion.is_some();
+            let asked = matches!(entry.standing, Standing::Unknown | Standing::Surging { .. });
+            entry.accepted |= asked && entry.pod.deletion.is_some();
             let over = entry.pod.deletion.is_some() && !wants_shorter_grace(entry, self.settings.grace);
             let open = matches!(
                 entry.standing,
-                Standing::Planned | Standing::Waiting { .. } | Standing::Unknown
+                Standing::Planned | Standing::Waiting { .. } | Standing::Unknown | Standing::Surging { .. }
             );
             if over && open {
                 entry.standing = Standing::Terminating { since: self.now };

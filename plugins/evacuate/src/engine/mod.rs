@@ -6,7 +6,7 @@
 //! The parts, in the order in which a run passes through them:
 //! [`plan`] is what it starts from; [`cordon`] closes the nodes; [`nodes`] walks each of them on until it is empty;
 //! [`hearing`] sees to it that news about their pods come, [`ingest`] takes them in; [`send`] decides who is asked to go next, [`budgets`] how many at a time; [`answer`] reads the replies; [`blocked`]
-//! deals with budgets that let nothing through; [`settling`] waits for volumes and replacements;
+//! deals with budgets that let nothing through, [`surge`] moves pods that they will never let go; [`settling`] waits for volumes and replacements;
 //! [`publish`] tells others; [`ending`] leaves nothing half done.
 
 mod answer;
@@ -28,6 +28,7 @@ mod send;
 mod settling;
 #[cfg(test)]
 mod sim;
+pub mod surge;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,7 @@ use self::{
     event::{At, Call, Change, Command, Event, Note, Outcome, Reply, Verb, What},
     nodes::Node,
     pods::{Key, Pods},
+    surge::{Surge, sight::Act},
 };
 use crate::facts::{Pod, Uid};
 
@@ -53,6 +55,7 @@ enum Asked {
     Publish(String),
     List { node: String, epoch: u64 },
     Move { key: Key, verb: Verb, budget: Option<Uid> },
+    Surge { index: usize, act: Act },
 }
 
 /// The state of a run.
@@ -64,6 +67,7 @@ pub struct State {
     nodes: Vec<Node>,
     pods: Pods,
     ledgers: Ledgers,
+    surges: Vec<Surge>,
     elsewhere: BTreeMap<Uid, Pod>,
     before: BTreeSet<Uid>,
     namespaces: Vec<String>,
@@ -103,6 +107,7 @@ impl State {
             nodes: plan.targets.into_iter().map(Node::new).collect(),
             pods: Pods::default(),
             ledgers: Ledgers::new(plan.budgets, &plan.baseline),
+            surges: plan.surges.into_iter().map(Surge::new).collect(),
             elsewhere: BTreeMap::new(),
             before: plan.before,
             namespaces: plan.namespaces,
@@ -162,6 +167,8 @@ impl State {
             What::Elsewhere(change) => self.elsewhere_changed(change),
             What::Reply { call, reply } => self.answered(call, reply),
             What::BudgetPods { budget, pods } => self.inspected(&budget, pods),
+            What::Stirred { deployment } => self.surge_stirred(&deployment),
+            What::Sight { call, sight } => self.sighted(call, sight.as_deref()),
             What::LockLost { node, holder } => {
                 self.tell(Note::Warning(format!(
                     "node/{node} has been taken over by {holder}; leaving it to them"
@@ -209,6 +216,7 @@ impl State {
         } else {
             self.undo_again();
         }
+        self.walk_surges();
         self.conclude();
         if self.finished.is_some() {
             self.wake = None;
@@ -252,6 +260,7 @@ impl State {
             Asked::Publish(node) => self.published(&node, &reply),
             Asked::List { node, .. } => self.list_failed(&node, &reply),
             Asked::Move { key, verb, budget } => self.move_answered(call, &key, verb, budget, reply),
+            Asked::Surge { index, act } => self.surge_answered(index, &act, reply),
         }
     }
 }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use upkeep::report::ObjRef;
 
-use super::event::{At, Verb};
+use super::{
+    event::{At, Verb},
+    surge,
+};
 use crate::{
     facts::{Budget, Uid},
     preflight::filters::Rules,
@@ -26,6 +29,8 @@ pub enum OnBlocked {
 /// How the run was asked to behave.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Name of the run, as it stands on what it changes.
+    pub run: String,
     /// Which pods go.
     pub rules: Rules,
     /// Through the eviction API, or by deletion.
@@ -80,6 +85,8 @@ pub struct Plan {
     pub baseline: BTreeMap<Uid, usize>,
     /// UIDs of all pods that existed before: what is not among them is a replacement.
     pub before: BTreeSet<Uid>,
+    /// Deployments whose pods may be moved by a surge.
+    pub surges: Vec<surge::Planned>,
     /// Namespaces of the planned pods.
     pub namespaces: Vec<String>,
 }

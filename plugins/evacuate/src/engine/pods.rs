@@ -38,6 +38,11 @@ pub enum Standing {
     },
     /// A request got no answer: only a fresh list can tell what came of it.
     Unknown,
+    /// Its Deployment runs more pods for a while, so that it can go.
+    Surging {
+        /// Since when.
+        since: At,
+    },
     /// It was accepted, or the pod is terminating anyway.
     Terminating {
         /// Since when we know.
@@ -137,7 +142,10 @@ impl Pods {
     /// yet, or will never have one, went because of it.
     pub fn depart(&mut self, key: &Key, at: At) -> Option<Entry> {
         let mut entry = self.entries.remove(key)?;
-        entry.accepted |= matches!(entry.standing, Standing::InFlight { .. } | Standing::Unknown);
+        entry.accepted |= matches!(
+            entry.standing,
+            Standing::InFlight { .. } | Standing::Unknown | Standing::Surging { .. }
+        );
         self.gone.insert(key.2.clone());
         let moved = entry.accepted || entry.standing.pending();
         if moved {

@@ -114,11 +114,15 @@ impl State {
     }
 
     fn consider(&mut self, key: &Key) {
+        // A pod that was considered before may have taken this one along.
+        let now = self.now;
+        if self.pods.entries.get(key).is_none_or(|e| !e.standing.sendable(now)) || self.surge_is_unfinished(key) {
+            return;
+        }
         let Some(entry) = self.pods.entries.get(key) else {
             return;
         };
-        let pod = &entry.pod;
-        match self.gate(pod) {
+        match self.gate(&entry.pod) {
             Gate::Open(budget) => self.send(key, self.settings.verb, budget, None),
             Gate::Busy(until) => self.wake_at(until),
             Gate::Shut(budget) => {
@@ -189,7 +193,7 @@ impl State {
         }
         let grace = grace.or(self.settings.grace);
         self.out.push(match verb {
-            Verb::Evict => Command::Evict { call, pod },
+            Verb::Evict | Verb::Surge => Command::Evict { call, pod },
             Verb::Delete => Command::Delete { call, pod, grace },
         });
     }

@@ -6,7 +6,7 @@ use super::{
     State,
     event::{At, Departed, Verb},
     nodes::{Node, Phase},
-    pods::{Entry, Standing},
+    pods::{Entry, Key, Standing},
 };
 
 /// One pod that is not done.
@@ -107,9 +107,9 @@ impl State {
     pub fn pod_rows(&self) -> Vec<PodRow> {
         self.pods
             .entries
-            .values()
-            .filter(|e| is_left(e))
-            .map(|e| self.row(e))
+            .iter()
+            .filter(|(_, e)| is_left(e))
+            .map(|(key, e)| self.row(key, e))
             .collect()
     }
 
@@ -145,7 +145,7 @@ impl State {
         self.now
     }
 
-    fn row(&self, entry: &Entry) -> PodRow {
+    fn row(&self, key: &Key, entry: &Entry) -> PodRow {
         let blocked = entry.blocked.as_ref();
         let told = || entry.told.clone().unwrap_or_default();
         let (state, reason, since) = match &entry.standing {
@@ -168,6 +168,7 @@ impl State {
                 entry.told.clone().unwrap_or_else(|| "the request got no answer".into()),
                 None,
             ),
+            Standing::Surging { since } => ("Surging", self.surge_reason(key), Some(*since)),
             Standing::Terminating { since } => ("Terminating", self.termination(entry), Some(*since)),
             Standing::Held { why } => ("Failed", why.clone(), None),
             Standing::Returned => ("Returned", "it tolerates the cordon".into(), None),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::{api::core::v1 as api, jiff::Timestamp};
 use upkeep::report::{ObjRef, Seen};
 
-use super::{Budget, Node, Pod, Uid};
+use super::{Budget, Node, Pod, Scaling, Uid};
 
 /// An object of which only the metadata was read.
 #[derive(Debug, Clone)]
@@ -87,6 +87,8 @@ pub struct Facts {
     pub volumes: Seen<Volumes>,
     /// Names of nodes that a NodeMaintenance object names, with the name of that object.
     pub maintenances: Vec<(String, String)>,
+    /// What a surge would change, where one was asked for.
+    pub scaling: Option<Scaling>,
     /// Holder of a remediation Lease, by node.
     pub leases: Vec<(String, String)>,
 }

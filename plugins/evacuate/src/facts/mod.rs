@@ -4,17 +4,21 @@
 
 mod budget;
 mod cluster;
+mod deployment;
 mod node;
 mod pod;
 mod quantity;
+mod scaling;
 
 pub use budget::{Budget, Threshold, Unhealthy};
 pub use cluster::{Facts, Meta, Volume, Volumes, Webhook};
+pub use deployment::{Deployment, Scaler};
 pub use node::{Node, Ready};
 #[cfg(test)]
 pub use pod::Phase;
 pub use pod::{Owner, Pod, UNSCHEDULABLE_TAINT};
 pub use quantity::{Milli, Resources};
+pub use scaling::{Quota, Scaling};
 
 /// `metadata.uid`: what an object is keyed by wherever it has one.
 pub type Uid = String;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{api::core::v1 as api, jiff::Timestamp};
+use k8s_openapi::{api::core::v1 as api, apimachinery::pkg::apis::meta::v1::OwnerReference, jiff::Timestamp};
 use upkeep::report::ObjRef;
 
 use super::{Resources, Uid};
@@ -21,6 +21,17 @@ pub struct Owner {
     pub name: String,
     /// `uid` of the reference.
     pub uid: Uid,
+}
+
+impl From<OwnerReference> for Owner {
+    fn from(reference: OwnerReference) -> Self {
+        Self {
+            api_version: reference.api_version,
+            kind: reference.kind,
+            name: reference.name,
+            uid: reference.uid,
+        }
+    }
 }
 
 impl Owner {
@@ -49,6 +60,8 @@ pub enum Phase {
 pub struct Claim {
     /// Name of the PersistentVolumeClaim, generated for an ephemeral volume.
     pub name: String,
+    /// It is the pod's own: another pod of the same template has another one.
+    pub ephemeral: bool,
 }
 
 /// What a scheduler would look at to place the pod again.
@@ -182,12 +195,7 @@ impl From<api::Pod> for Pod {
                 .into_iter()
                 .flatten()
                 .find(|o| o.controller == Some(true))
-                .map(|o| Owner {
-                    api_version: o.api_version,
-                    kind: o.kind,
-                    name: o.name,
-                    uid: o.uid,
-                }),
+                .map(Owner::from),
             deletion: meta.deletion_timestamp.map(|t| t.0),
             finalizers: meta.finalizers.unwrap_or_default(),
             phase: match status.phase.as_deref() {
@@ -218,10 +226,12 @@ fn claim(pod: &str, volume: &api::Volume) -> Option<Claim> {
     if let Some(source) = &volume.persistent_volume_claim {
         return Some(Claim {
             name: source.claim_name.clone(),
+            ephemeral: false,
         });
     }
     volume.ephemeral.as_ref().map(|_| Claim {
         name: format!("{pod}-{}", volume.name),
+        ephemeral: true,
     })
 }
 

@@ -15,6 +15,8 @@ use upkeep::{Error, Result, client::Connection};
 pub struct Right {
     /// The verb.
     pub verb: &'static str,
+    /// The API group, or nothing.
+    pub group: &'static str,
     /// The resource.
     pub resource: &'static str,
     /// The subresource, or nothing.
@@ -26,6 +28,7 @@ pub struct Right {
 /// Cordoning.
 pub const PATCH_NODES: Right = Right {
     verb: "patch",
+    group: "",
     resource: "nodes",
     subresource: "",
     namespaced: false,
@@ -33,6 +36,7 @@ pub const PATCH_NODES: Right = Right {
 /// Evicting.
 pub const EVICT_PODS: Right = Right {
     verb: "create",
+    group: "",
     resource: "pods",
     subresource: "eviction",
     namespaced: true,
@@ -40,15 +44,49 @@ pub const EVICT_PODS: Right = Right {
 /// Deleting.
 pub const DELETE_PODS: Right = Right {
     verb: "delete",
+    group: "",
     resource: "pods",
     subresource: "",
     namespaced: true,
 };
 
+/// Surging a Deployment.
+pub const SURGE: [Right; 3] = [
+    Right {
+        verb: "patch",
+        group: "",
+        resource: "pods",
+        subresource: "",
+        namespaced: true,
+    },
+    Right {
+        verb: "patch",
+        group: "apps",
+        resource: "deployments",
+        subresource: "",
+        namespaced: true,
+    },
+    Right {
+        verb: "update",
+        group: "apps",
+        resource: "deployments",
+        subresource: "scale",
+        namespaced: true,
+    },
+];
+
 impl std::fmt::Display for Right {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let slash = if self.subresource.is_empty() { "" } else { "/" };
-        write!(f, "{} {}{slash}{}", self.verb, self.resource, self.subresource)
+        let dot = if self.group.is_empty() { "" } else { "." };
+        let Self {
+            verb,
+            group,
+            resource,
+            subresource,
+            ..
+        } = self;
+        write!(f, "{verb} {resource}{dot}{group}{slash}{subresource}")
     }
 }
 
@@ -126,6 +164,7 @@ async fn allowed(connection: &Connection, right: &Right, namespace: Option<&str>
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
                 verb: Some(right.verb.into()),
+                group: Some(right.group.into()),
                 resource: Some(right.resource.into()),
                 subresource: Some(right.subresource.to_owned()).filter(|s| !s.is_empty()),
                 namespace: namespace.map(Into::into),

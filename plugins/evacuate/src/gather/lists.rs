@@ -1,16 +1,21 @@
 //! Lists: in pages, converted page by page, so that a large cluster needs no large memory.
 
-use std::{fmt::Debug, time::Duration};
+use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 
+use futures::future::try_join_all;
 use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Client, Resource,
     api::{Api, ListParams, ObjectList, PartialObjectMeta},
+    core::NamespaceResourceScope,
 };
 use serde::de::DeserializeOwned;
 use upkeep::{Error, Result, client::Connection, report::Seen};
 
 use crate::facts::{Meta, Node, Uid};
+
+/// From so many namespaces on, one list of everything is cheaper.
+const FEW: usize = 8;
 
 /// Lists of one cluster.
 #[derive(Clone)]
@@ -49,6 +54,32 @@ impl Lists {
     {
         let api = Api::<K>::all(self.client());
         pages(async |params| api.list(&params).await, params, self.chunk).await
+    }
+
+    /// All objects of a kind in these namespaces: one list for each, or one of everything where they are many.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn within<K, T>(&self, namespaces: &BTreeSet<&str>) -> std::result::Result<Vec<T>, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+        T: From<K>,
+    {
+        if namespaces.len() > FEW {
+            return self.all::<K, T>(ListParams::default()).await;
+        }
+        let each = namespaces.iter().map(|namespace| {
+            let api = Api::<K>::namespaced(self.client(), namespace);
+            async move {
+                pages(
+                    async |params| api.list(&params).await,
+                    ListParams::default(),
+                    self.chunk,
+                )
+                .await
+            }
+        });
+        Ok(try_join_all(each).await?.into_iter().flatten().collect())
     }
 
     /// The same of which only metadata is read, where a missing right is a gap and no failure.

@@ -6,6 +6,7 @@
 pub mod access;
 mod lists;
 mod second;
+mod surge;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,8 @@ pub struct Wanted {
     pub pod_selector: Option<String>,
     /// `--chunk-size`.
     pub chunk: u32,
+    /// `--surge` was asked for: what it would change is read as well.
+    pub surge: bool,
 }
 
 /// Reads everything that preflight looks at.
@@ -79,12 +82,16 @@ pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
         volumes: Seen::Known(crate::facts::Volumes::default()),
         maintenances: Vec::new(),
         leases: Vec::new(),
+        scaling: None,
         claimed: claimed(&targets),
         targets,
         pods,
     };
     facts.selected = selected(&lists, wanted, &facts.targets).await?;
     second::complete(connection, &lists, &mut facts).await?;
+    if wanted.surge {
+        facts.scaling = Some(surge::scaling(&lists, &facts).await?);
+    }
     Ok(facts)
 }
 

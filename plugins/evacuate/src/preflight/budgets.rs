@@ -22,6 +22,8 @@ pub enum When {
     Now,
     /// After others, when their replacements are ready.
     Later,
+    /// Not by an eviction: its Deployment runs more pods for a while.
+    Surge,
     /// Not before something else changes.
     Blocked,
 }
@@ -142,9 +144,11 @@ fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBloc
             severity(on_blocked, true),
             format!("{name} can never allow the eviction of {what}: {why}"),
             Some(match on_blocked {
-                OnBlocked::Patient | OnBlocked::Fail => "run more replicas, change the budget, or say what to do with \
-                     --on-blocked=wait or --on-blocked=delete-after=DURATION"
-                    .to_owned(),
+                OnBlocked::Patient | OnBlocked::Fail => {
+                    "run more replicas, let Deployments do so for a while with --surge, \
+                     change the budget, or say what to do with --on-blocked=wait or --on-blocked=delete-after=DURATION"
+                        .to_owned()
+                }
                 OnBlocked::Wait => "run more replicas or change the budget; until then this waits".to_owned(),
                 OnBlocked::DeleteAfter(patience) => deleted_after(patience),
             }),

@@ -8,6 +8,7 @@ pub mod marks;
 pub mod owners;
 pub mod pdb;
 pub mod preview;
+pub mod surge;
 pub mod tenants;
 #[cfg(test)]
 pub mod testkit;

@@ -77,6 +77,13 @@ pub fn outlook<'a>(
     Outlook { class, needed }
 }
 
+/// Whether the budget would allow an eviction if there were `extra` more pods than now, all of them healthy.
+pub fn opens_with<'a>(budget: &Budget, all: impl Iterator<Item = &'a Pod>, extra: usize) -> bool {
+    let living = all.filter(|p| p.deletion.is_none() && !p.finished() && budget.matches(p));
+    let total = living.count().saturating_add(extra);
+    budget.sync_failed.is_none() && total > desired_healthy(&budget.threshold, total)
+}
+
 /// How many pods must stay healthy if `total` exist. Percentages round up on both sides, as in the disruption
 /// controller (`GetScaledValueFromIntOrPercent(.., true)`).
 fn desired_healthy(threshold: &Threshold, total: usize) -> usize {

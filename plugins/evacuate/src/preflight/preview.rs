@@ -9,11 +9,13 @@ use super::{
     capacity::{self, Fit},
     critical, filters,
     filters::{Judgement, Rules},
-    marks, owners, tenants, webhooks,
+    marks, owners,
+    surge::{self, Mode, Surges},
+    tenants, webhooks,
 };
 use crate::{
-    engine::{OnBlocked, Plan, Target, event::Verb},
-    facts::{Facts, Pod},
+    engine::{OnBlocked, Plan, Target, event::Verb, surge::Planned},
+    facts::{Facts, Pod, Uid},
 };
 
 /// What was asked for, as far as preflight looks at it.
@@ -27,6 +29,8 @@ pub struct Asked {
     pub on_blocked: OnBlocked,
     /// `--grace-period` in seconds, where given.
     pub grace: Option<i64>,
+    /// Whether Deployments may run more pods for a while.
+    pub surge: Mode,
 }
 
 /// One pod on a node that is to be emptied.
@@ -61,6 +65,10 @@ pub struct Preview {
     pub left_out: BTreeMap<String, usize>,
     /// Budgets that have a say.
     pub budgets: Vec<BudgetPlan>,
+    /// Deployments that run more pods for a while.
+    pub surges: Vec<Planned>,
+    /// Budgets that stay shut and are not asked.
+    pub forced: Vec<ObjRef>,
     /// What a person should know, the gravest first.
     pub findings: Vec<Finding>,
 }
@@ -89,12 +97,19 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
     let planned: Vec<&Pod> = judged.iter().filter(|(_, j)| j.goes).map(|(p, _)| *p).collect();
 
     let mut findings = grouped(&judged);
+    let surges = match asked.verb {
+        Verb::Delete => Surges::default(),
+        _ => surge::surges(facts, &planned, asked.surge, asked.on_blocked),
+    };
+    findings.extend(surges.findings);
+    let surging: BTreeSet<Uid> = surges.pods.keys().cloned().collect();
+    let evicted: Vec<&Pod> = planned.iter().copied().filter(|p| !surging.contains(&p.uid)).collect();
     let consent = match (&facts.budgets, asked.verb) {
-        (Seen::Known(all), Verb::Evict) => budgets::consent(all, &facts.pods, &planned, asked.on_blocked),
+        (Seen::Known(all), Verb::Evict | Verb::Surge) => budgets::consent(all, &facts.pods, &evicted, asked.on_blocked),
         _ => budgets::Consent::default(),
     };
     findings.extend(consent.findings);
-    let mut fits = capacity::place(facts, &planned);
+    let mut fits = capacity::place(facts, &planned, &surging);
     findings.extend(no_room(&planned, &fits));
     findings.extend(facts.claimed.iter().map(claimed));
     findings.extend(tenants::other_owners(facts));
@@ -105,12 +120,15 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
 
     let plans = judged.into_iter().map(|(pod, judgement)| {
-        let (when, budget) = consent.pods.get(&pod.uid).cloned().unwrap_or((When::Now, None));
+        let surge = surges.pods.get(&pod.uid).map(|budget| (When::Surge, budget.clone()));
+        let evicted = || consent.pods.get(&pod.uid).cloned().unwrap_or((When::Now, None));
+        let verb = if surge.is_some() { Verb::Surge } else { asked.verb };
+        let (when, budget) = surge.unwrap_or_else(evicted);
         PodPlan {
             pod: pod.reference(),
             node: pod.node.clone(),
             judgement,
-            verb: asked.verb,
+            verb,
             when,
             budget,
             fit: fits.remove(&pod.uid),
@@ -123,6 +141,8 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
         nodes,
         pods,
         budgets: consent.budgets,
+        surges: surges.planned,
+        forced: surges.forced,
         findings,
     }
 }
@@ -246,6 +266,7 @@ pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
         budgets: facts.budgets.known().cloned(),
         baseline: baseline.collect(),
         before: facts.pods.iter().map(|p| p.uid.clone()).collect(),
+        surges: preview.surges.clone(),
         namespaces: namespaces.into_iter().collect(),
     }
 }

@@ -80,6 +80,7 @@ pub fn facts(targets: usize, nodes: Vec<Node>, pods: Vec<Pod>) -> Facts {
         volumes: Seen::Known(Volumes::default()),
         maintenances: Vec::new(),
         leases: Vec::new(),
+        scaling: None,
     }
 }
 

@@ -57,6 +57,8 @@ impl Watcher for Lines<'_> {
             Note::Cordoned { node, already: true } => self.data(&format!("node/{node} already cordoned")),
             Note::Uncordoned { node } => self.data(&format!("node/{node} uncordoned")),
             Note::Going { pod, verb: Verb::Evict } => self.data(&format!("evicting pod {}", short(pod))),
+            // Said when it is scaled.
+            Note::Going { verb: Verb::Surge, .. } => {}
             Note::Going {
                 pod,
                 verb: Verb::Delete,
@@ -66,6 +68,8 @@ impl Watcher for Lines<'_> {
                 pod,
                 verb: Verb::Delete,
             } => self.data(&format!("pod/{} deleted", pod.name)),
+            Note::Gone { pod, verb: Verb::Surge } => self.data(&format!("pod/{} surged", pod.name)),
+            Note::Scaling { deployment, .. } => self.data(&format!("{}/{} scaled", deployment.kind, deployment.name)),
             Note::Skipped { pod } => self.data(&format!(
                 "pod {:?} has DeletionTimestamp older than {} seconds, skipping",
                 pod.name, self.skip_after
@@ -126,6 +130,9 @@ pub fn talk(ui: &Ui, note: &Note) {
             text,
         } => {
             ui.warning(&format!("the eviction of {} is blocked: {}", short(pod), escape(text)));
+        }
+        Note::Surge { deployment, text } if !text.is_empty() => {
+            ui.status(&format!("{deployment}: waiting for {}", escape(text)));
         }
         Note::Trouble { pod, text } => ui.warning(&format!("pod {}: {}", short(pod), escape(text))),
         Note::Warning(text) => ui.warning(&escape(text)),

@@ -66,7 +66,8 @@ impl Watcher for View<'_> {
                 pod,
                 verb: Verb::Delete,
             } => self.data(&format!("deleting pod {}", short(pod))),
-            Note::Going { .. } | Note::Gone { .. } => {}
+            // The table says so.
+            Note::Going { .. } | Note::Gone { .. } | Note::Surge { .. } => {}
             other => talk(self.ui, other),
         }
     }

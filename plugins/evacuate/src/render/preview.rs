@@ -66,6 +66,7 @@ fn row(plan: &PodPlan, styles: &Styles) -> Vec<String> {
     } else {
         match (plan.when, plan.verb) {
             (When::Blocked, _) => styles.warn("blocked"),
+            (When::Surge, _) | (_, Verb::Surge) => "surge".to_owned(),
             (When::Later, _) => "evict later".to_owned(),
             (When::Now, Verb::Evict) => "evict".to_owned(),
             (When::Now, Verb::Delete) => "delete".to_owned(),

@@ -53,6 +53,7 @@ fn shut() -> Budget {
 /// Settings under which a run gives up where it cannot go on.
 fn settings() -> Settings {
     Settings {
+        run: "run".into(),
         rules: Rules {
             allowed: Allowed::default(),
             daemon_sets: Seen::Known(BTreeSet::new()),

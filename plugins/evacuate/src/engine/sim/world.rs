@@ -339,6 +339,7 @@ pub fn node(name: &str, uid: &str, cordoned: bool) -> facts::Node {
 
 fn settings(shape: &Shape, now: At) -> Settings {
     Settings {
+        run: "run".into(),
         rules: Rules {
             allowed: Allowed::default(),
             daemon_sets: Seen::Known(BTreeSet::from(["ds".to_owned()])),

@@ -20,7 +20,7 @@ mod tests;
 mod volumes;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use upkeep::report::Seen;
 
@@ -37,8 +37,8 @@ use self::{
 use super::owners;
 use crate::facts::{Facts, Node, Pod, Uid};
 
-/// Finds places for all pods that are planned to go.
-pub fn place(facts: &Facts, planned: &[&Pod]) -> BTreeMap<Uid, Fit> {
+/// Finds places for all pods that are planned to go. Those that surge stay until their successors are Ready.
+pub fn place(facts: &Facts, planned: &[&Pod], surging: &BTreeSet<Uid>) -> BTreeMap<Uid, Fit> {
     let mut fits = BTreeMap::new();
     let mut asked = Vec::new();
     for pod in planned {
@@ -54,7 +54,7 @@ pub fn place(facts: &Facts, planned: &[&Pod]) -> BTreeMap<Uid, Fit> {
         fits.extend(asked.iter().map(|pod| (pod.uid.clone(), unknown())));
         return fits;
     };
-    let scene = Scene::new(facts, nodes, planned);
+    let scene = Scene::new(facts, nodes, planned, surging);
     let mut rooms: Vec<Room> = scene
         .open
         .iter()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use upkeep::report::Seen;
 
-use crate::facts::{Facts, Node, Pod, Ready, Volumes};
+use crate::facts::{Facts, Node, Pod, Ready, Uid, Volumes};
 
 /// Nodes and pods, indexed for the rules.
 pub struct Scene<'a> {
@@ -27,10 +27,11 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Sorts what was read.
-    pub fn new(facts: &'a Facts, nodes: &'a [Node], planned: &[&'a Pod]) -> Self {
+    /// Sorts what was read. Pods that surge stay where they are, and their successors come on top.
+    pub fn new(facts: &'a Facts, nodes: &'a [Node], planned: &[&'a Pod], surging: &BTreeSet<Uid>) -> Self {
         let targets: BTreeSet<&str> = facts.targets.iter().map(|n| n.name.as_str()).collect();
-        let going: BTreeSet<&str> = planned.iter().map(|p| p.uid.as_str()).collect();
+        let going = planned.iter().map(|p| p.uid.as_str());
+        let going: BTreeSet<&str> = going.filter(|uid| !surging.contains(*uid)).collect();
         let all: BTreeMap<&str, &Node> = facts
             .targets
             .iter()

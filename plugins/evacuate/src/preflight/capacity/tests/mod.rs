@@ -13,6 +13,10 @@ use crate::{
 const ZONE: &str = "topology.kubernetes.io/zone";
 const HOST: &str = "kubernetes.io/hostname";
 
+fn place(facts: &Facts, planned: &[&Pod]) -> BTreeMap<Uid, Fit> {
+    super::place(facts, planned, &BTreeSet::new())
+}
+
 /// Texts for the planned pods, by name.
 fn texts(facts: &Facts) -> Vec<(String, String)> {
     place(facts, &on_targets(facts))

@@ -1,12 +1,15 @@
 //! `--uncordon`, the way back: undoes in whole what an evacuation did to a node, and nothing that somebody else did.
 
+pub mod back;
+mod surges;
+
 use futures::{StreamExt as _, future::join_all};
 use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
 use kube::{
     Api, Error as KubeError, ResourceExt,
     api::{ListParams, Patch, PatchParams},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use upkeep::{
     Error, Exit, Result,
     client::Connection,
@@ -15,86 +18,18 @@ use upkeep::{
     ui::{Ui, escape},
 };
 
+use self::back::{Back, Cordon, back};
 use crate::{
     cli::{Cli, DryRun},
     drive::{
-        claim::{CORDONED, MANAGER, TRIES},
-        publish::{EVACUATION, EXCLUDE_LB, Evacuation, set_conditions, without_conditions},
+        claim::{MANAGER, TRIES},
+        publish::set_conditions,
     },
     gather::{Lists, Wanted, not_a_selector},
 };
 
 /// How many nodes are brought back at the same time.
 const AT_ONCE: usize = 16;
-
-/// Whose cordon there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cordon {
-    /// An evacuation's: it is taken back.
-    Ours,
-    /// Somebody else's: it stays.
-    Theirs,
-    /// The node can be scheduled to.
-    None,
-}
-
-/// What there is to undo on a node.
-#[derive(Debug)]
-struct Back {
-    cordon: Cordon,
-    /// What else goes, in words.
-    removed: Vec<&'static str>,
-    conditions: Option<Value>,
-    patch: Option<Value>,
-}
-
-/// Decides from the node alone: all that an evacuation did is written there.
-fn back(node: &core::Node) -> Back {
-    let evacuation = Evacuation::of(node);
-    let unschedulable = node.spec.as_ref().and_then(|s| s.unschedulable) == Some(true);
-    let has = |key: &str| node.annotations().contains_key(key);
-    let cordon = match (unschedulable, has(CORDONED)) {
-        (true, true) => Cordon::Ours,
-        (true, false) => Cordon::Theirs,
-        (false, _) => Cordon::None,
-    };
-    let nothing = Value::Null;
-    let annotations: Map<String, Value> = [LOCK, CORDONED, EVACUATION]
-        .into_iter()
-        .filter(|key| has(key))
-        .map(|key| (key.to_owned(), nothing.clone()))
-        .collect();
-    let labelled = evacuation.as_ref().is_some_and(|e| e.excluded_lb) && node.labels().contains_key(EXCLUDE_LB);
-    let conditions = evacuation.as_ref().and_then(|_| without_conditions(node));
-    let mut removed = Vec::new();
-    if labelled {
-        removed.push("label node.kubernetes.io/exclude-from-external-load-balancers");
-    }
-    if conditions.is_some() {
-        removed.push("conditions DrainInProgress, Drained");
-    }
-    let changes = labelled || !annotations.is_empty();
-    let patch = changes.then(|| {
-        let mut patch = json!({"metadata": {
-            "uid": node.metadata.uid,
-            "resourceVersion": node.metadata.resource_version,
-            "annotations": annotations,
-        }});
-        if labelled {
-            patch["metadata"]["labels"] = json!({ EXCLUDE_LB: nothing });
-        }
-        if cordon == Cordon::Ours {
-            patch["spec"] = json!({"unschedulable": false});
-        }
-        patch
-    });
-    Back {
-        cordon,
-        removed,
-        conditions,
-        patch,
-    }
-}
 
 /// Brings the nodes back. Nothing is changed unless all of them are free.
 ///
@@ -111,6 +46,8 @@ pub async fn run(cli: &Cli, ui: &Ui, connection: &Connection, wanted: &Wanted) -
         return Err(error.hint("end that run, or wait for it"));
     }
     let form = cli.output.unwrap_or_default();
+    // While a Deployment runs more pods than it says, its pods on these nodes are the ones that would go.
+    surges::undo(connection, ui, &nodes, &me, cli.dry_run).await?;
     let names: Vec<String> = nodes.iter().map(ResourceExt::name_any).collect();
     let done: Vec<_> = futures::stream::iter(nodes)
         .map(|node| undo(&api, node, cli.dry_run, &me))
@@ -260,62 +197,4 @@ fn row(name: &str, back: &Back) -> Value {
         "cordoned": back.cordon == Cordon::Theirs,
         "removed": back.removed,
     })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn node(value: Value) -> core::Node {
-        serde_json::from_value(value).unwrap()
-    }
-
-    #[test]
-    fn only_what_an_evacuation_did_is_undone() {
-        let evacuation = |excluded: bool| {
-            json!({"run": "r", "user": "u", "host": "h", "since": "2026-01-01T00:00:00Z", "excludedLb": excluded})
-                .to_string()
-        };
-        let whole = node(json!({
-            "metadata": {"name": "n", "uid": "u1", "resourceVersion": "7", "labels": {EXCLUDE_LB: "", "a": "b"},
-                "annotations": {CORDONED: "r", EVACUATION: evacuation(true), "other": "x"}},
-            "spec": {"unschedulable": true},
-            "status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Drained", "status": "True"}]},
-        }));
-        let undone = back(&whole);
-        assert_eq!(undone.cordon, Cordon::Ours);
-        let patch = undone.patch.unwrap();
-        assert_eq!(patch["metadata"]["resourceVersion"], "7");
-        assert_eq!(
-            patch["metadata"]["annotations"],
-            json!({CORDONED: null, EVACUATION: null})
-        );
-        assert_eq!(patch["metadata"]["labels"], json!({EXCLUDE_LB: null}));
-        assert_eq!(patch["spec"], json!({"unschedulable": false}));
-        let conditions = undone.conditions.unwrap();
-        assert_eq!(
-            conditions["status"]["conditions"],
-            json!([{"type": "Drained", "$patch": "delete"}])
-        );
-
-        // A cordon, a label and conditions of somebody else stay.
-        let foreign = node(json!({
-            "metadata": {"name": "n", "uid": "u1", "labels": {EXCLUDE_LB: ""}, "annotations": {EVACUATION: evacuation(false)}},
-            "spec": {"unschedulable": true},
-        }));
-        let undone = back(&foreign);
-        assert_eq!(undone.cordon, Cordon::Theirs);
-        let patch = undone.patch.unwrap();
-        assert!(
-            patch.get("spec").is_none() && patch["metadata"].get("labels").is_none(),
-            "{patch}"
-        );
-        let untouched = node(json!({
-            "metadata": {"name": "n", "labels": {EXCLUDE_LB: ""}},
-            "status": {"conditions": [{"type": "DrainInProgress", "status": "True"}]},
-        }));
-        let undone = back(&untouched);
-        assert!(undone.patch.is_none() && undone.conditions.is_none() && undone.cordon == Cordon::None);
-    }
 }

@@ -1,0 +1,407 @@
+//! Surges: the way of a Deployment's pods whose budget can never allow an eviction.
+//!
+//! [`machine`] is one surge by itself, [`steps`] its three stages, [`changes`] its requests; [`sight`] is what it looks
+//! at and asks for, [`record`] what it leaves on objects. Here they meet the rest of the run: which pods are on their way
+//! through a surge, when it looks again, and what becomes of them when it is over.
+
+mod changes;
+pub mod machine;
+pub mod record;
+pub mod sight;
+#[cfg(test)]
+mod sim;
+mod steps;
+
+use std::collections::BTreeSet;
+
+use upkeep::report::ObjRef;
+
+use self::{
+    machine::{End, Intent, Machine, Next},
+    sight::{Act, Sight},
+};
+use super::{
+    Asked, OnBlocked, State,
+    event::{At, Call, Command, Note, Outcome, Reply, Verb},
+    nodes::Phase,
+    pods::{Key, Standing},
+};
+use crate::facts::Uid;
+
+/// How many surges are under way at the same time.
+const AT_ONCE: usize = 8;
+/// Between two looks because of news at least, and without any at most, in milliseconds.
+const LOOKS: (At, At) = (150, 5_000);
+/// A wait of this length is not worth a word, in milliseconds.
+const BRIEF: At = 2_000;
+/// What it takes to undo a surge: a run with a deadline begins so much earlier, in milliseconds.
+const UNDO: At = 6_000;
+/// How often a surge begins anew because pods of its Deployment were still there after it.
+const TRIES: u32 = 3;
+
+/// A Deployment whose pods may be moved by a surge.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The Deployment.
+    pub deployment: ObjRef,
+    /// Its pods that are to go.
+    pub pods: BTreeSet<Uid>,
+    /// Go on although the budget stays shut.
+    pub force: bool,
+    /// The run whose surge was left unfinished: it is continued whatever the budget says.
+    pub unfinished: Option<String>,
+}
+
+/// One of them, in this run.
+#[derive(Debug)]
+pub struct Surge {
+    plan: Planned,
+    machine: Option<Machine>,
+    /// A request is on its way.
+    asked: bool,
+    /// Something has changed since the last look was asked for.
+    stirred: bool,
+    looked: At,
+    look_at: At,
+    tries: u32,
+    /// Why its pods are not moved this way any more.
+    failed: Option<String>,
+    /// There was no time for it.
+    late: bool,
+    told: String,
+}
+
+impl Surge {
+    pub(super) fn new(plan: Planned) -> Self {
+        Self {
+            plan,
+            machine: None,
+            asked: false,
+            stirred: false,
+            looked: At::MIN,
+            look_at: At::MIN,
+            tries: 0,
+            failed: None,
+            late: false,
+            told: String::new(),
+        }
+    }
+
+    pub(super) fn active(&self) -> bool {
+        self.machine.is_some()
+    }
+}
+
+impl State {
+    /// A pod that cannot be evicted: whether a surge takes care of it.
+    pub(super) fn surges(&mut self, key: &Key) -> bool {
+        let Some(index) = self.surges.iter().position(|s| s.plan.pods.contains(&key.2)) else {
+            return false;
+        };
+        let surge = &self.surges[index];
+        if surge.failed.is_some() && !surge.late {
+            return false;
+        }
+        if !surge.active() && !surge.late && self.ending.is_none() {
+            if surge.tries >= TRIES {
+                self.surges[index].failed = Some(format!("its pods were still there after {TRIES} surges"));
+                return false;
+            }
+            if self.surges.iter().filter(|s| s.active()).count() < AT_ONCE {
+                self.begin_surge(index);
+            }
+        }
+        true
+    }
+
+    /// An unfinished surge is ended before anything else is done with the pod.
+    pub(super) fn surge_is_unfinished(&mut self, key: &Key) -> bool {
+        let mut surges = self.surges.iter();
+        let unfinished = surges.any(|s| s.plan.unfinished.is_some() && s.plan.pods.contains(&key.2));
+        unfinished && self.surges(key)
+    }
+
+    /// Why a surge did not help, if there was one.
+    pub(super) fn surge_failure(&self, key: &Key) -> Option<String> {
+        let surge = self.surges.iter().find(|s| s.plan.pods.contains(&key.2))?;
+        let why = surge.failed.as_ref()?;
+        Some(format!("the surge of {} has ended: {why}", surge.plan.deployment))
+    }
+
+    /// What the surge of a pod waits for.
+    pub(super) fn surge_reason(&self, key: &Key) -> String {
+        let surge = self.surges.iter().find(|s| s.plan.pods.contains(&key.2));
+        let machine = surge.and_then(|s| s.machine.as_ref());
+        let text = machine.map_or("", Machine::waits_for);
+        if text.is_empty() {
+            String::new()
+        } else {
+            format!("waiting for {text}")
+        }
+    }
+
+    fn begin_surge(&mut self, index: usize) {
+        if self
+            .settings
+            .deadline
+            .is_some_and(|d| self.now.saturating_add(UNDO) >= d)
+        {
+            self.surges[index].late = true;
+            return;
+        }
+        let draining: BTreeSet<String> = self
+            .nodes
+            .iter()
+            .filter(|n| n.phase == Phase::Draining)
+            .map(|n| n.target.name.clone())
+            .collect();
+        let now = self.now;
+        let mut old = BTreeSet::new();
+        for (key, entry) in &mut self.pods.entries {
+            let planned = self.surges[index].plan.pods.contains(&key.2) && draining.contains(&entry.node);
+            if planned && matches!(entry.standing, Standing::Planned | Standing::Waiting { .. }) {
+                entry.standing = Standing::Surging { since: now };
+                entry.verb = Some(Verb::Surge);
+                entry.blocked = None;
+                old.insert(key.2.clone());
+            }
+        }
+        let surge = &mut self.surges[index];
+        let intent = Intent {
+            run: self.settings.run.clone(),
+            old,
+            nodes: self.nodes.iter().map(|n| n.target.name.clone()).collect(),
+            force: surge.plan.force,
+            takes_over: surge.plan.unfinished.clone(),
+        };
+        surge.machine = Some(Machine::new(intent));
+        surge.tries += 1;
+        surge.look_at = now;
+        let deployment = surge.plan.deployment.clone();
+        self.evicting_started = true;
+        self.out.push(Command::WatchSurge { deployment });
+    }
+
+    /// Looks again where it is time to; gives surges up where their pods are not to go any more.
+    pub(super) fn walk_surges(&mut self) {
+        let late = self.settings.deadline.map(|d| d.saturating_sub(UNDO));
+        self.begin_unfinished();
+        for index in 0..self.surges.len() {
+            let abandoned = self.is_abandoned(index);
+            let surge = &mut self.surges[index];
+            let Some(machine) = &mut surge.machine else { continue };
+            if abandoned {
+                machine.stop("its node was given up");
+            }
+            match late {
+                Some(at) if at <= self.now => {
+                    surge.late = true;
+                    machine.stop("the time of --timeout was nearly up");
+                }
+                Some(at) => self.wake_at(at),
+                None => {}
+            }
+            let surge = &self.surges[index];
+            let due = surge.look_at;
+            if surge.asked {
+                continue;
+            }
+            if due <= self.now {
+                self.surges[index].looked = self.now;
+                self.surges[index].stirred = false;
+                self.ask(index, Act::Look);
+            } else {
+                self.wake_at(due);
+            }
+        }
+    }
+
+    /// What an earlier run has left unfinished and no pod asks for.
+    fn begin_unfinished(&mut self) {
+        let draining = self.nodes.iter().any(|n| n.listed && !n.over());
+        for index in 0..self.surges.len() {
+            let surge = &self.surges[index];
+            let due = surge.plan.unfinished.is_some() && surge.plan.pods.is_empty() && !surge.active() && !surge.late;
+            if due && draining && self.ending.is_none() {
+                self.begin_surge(index);
+            }
+        }
+    }
+
+    /// None of the nodes that its pods are on is worked on any more.
+    fn is_abandoned(&self, index: usize) -> bool {
+        let Some(machine) = &self.surges[index].machine else {
+            return false;
+        };
+        let mut entries = self.pods.entries.iter().filter(|(k, _)| machine.old().contains(&k.2));
+        let mut any = false;
+        let wanted = entries.any(|(_, e)| {
+            any = true;
+            self.nodes.iter().any(|n| n.target.name == e.node && !n.over())
+        });
+        any && !wanted
+    }
+
+    fn ask(&mut self, index: usize, act: Act) {
+        self.surges[index].asked = true;
+        let deployment = self.surges[index].plan.deployment.clone();
+        let call = self.call(Asked::Surge {
+            index,
+            act: act.clone(),
+        });
+        self.out.push(Command::Surge { call, deployment, act });
+    }
+
+    /// Something of the Deployment has changed.
+    pub(super) fn surge_stirred(&mut self, deployment: &str) {
+        let now = self.now;
+        let stirred = self.surges.iter_mut().filter(|s| s.plan.deployment.uid == deployment);
+        stirred.for_each(|surge| {
+            surge.stirred = true;
+            // Each of many pods tells of itself; one look sees them all.
+            surge.look_at = surge.look_at.min(now.max(surge.looked.saturating_add(LOOKS.0)));
+        });
+    }
+
+    /// A look has come back.
+    pub(super) fn sighted(&mut self, call: Call, sight: Option<&Sight>) {
+        let Some(Asked::Surge { index, .. }) = self.calls.remove(&call) else {
+            return;
+        };
+        let now = self.now;
+        let surge = &mut self.surges[index];
+        surge.asked = false;
+        let Some(machine) = &mut surge.machine else { return };
+        match machine.next(sight, now) {
+            Next::Do(act) => {
+                self.ask(index, act);
+            }
+            Next::Wait(until) => {
+                let text = machine.waits_for().to_owned();
+                let latest = now.saturating_add(LOOKS.1);
+                // News that came while it looked may be newer than what it saw.
+                let soon = surge.looked.saturating_add(LOOKS.0).max(now);
+                surge.look_at = if surge.stirred { soon } else { until.clamp(now, latest) };
+                // What is over in a moment needs no word.
+                if surge.told != text && until.saturating_sub(now) > BRIEF {
+                    surge.told.clone_from(&text);
+                    let deployment = surge.plan.deployment.clone();
+                    self.tell(Note::Surge { deployment, text });
+                }
+            }
+            Next::Over(end) => self.surge_is_over(index, end),
+        }
+    }
+
+    fn tell_of_surge(&mut self, index: usize, act: &Act) {
+        if let Act::Scale { replicas, .. } = act {
+            let deployment = self.surges[index].plan.deployment.clone();
+            let replicas = *replicas;
+            self.tell(Note::Scaling { deployment, replicas });
+        }
+    }
+
+    /// An answer to one of its requests, or to a look that has failed.
+    pub(super) fn surge_answered(&mut self, index: usize, act: &Act, reply: Reply) {
+        let lately = self.lately_failing();
+        let now = self.now;
+        let surge = &mut self.surges[index];
+        surge.asked = false;
+        surge.look_at = now;
+        let Some(machine) = &mut surge.machine else { return };
+        let reply = match reply {
+            Reply::Forbidden(text) if lately => Reply::Unavailable(text),
+            reply => reply,
+        };
+        if let (Act::Look, Reply::Forbidden(_) | Reply::Rejected(_)) = (act, &reply) {
+            let end = End::Stopped(format!("it is not allowed to {}: {}", act.words(), reply.text()));
+            self.surge_is_over(index, end);
+            return;
+        }
+        machine.answered(act, &reply, now);
+        if reply == Reply::Accepted {
+            self.tell_of_surge(index, act);
+            return;
+        }
+        if let (Act::Look, Some(at)) = (act, machine.asks_next()) {
+            surge.look_at = at;
+        }
+        if matches!(reply, Reply::Lost(_) | Reply::Unavailable(_)) {
+            self.last_failure = Some(now);
+            self.complain(&reply.text());
+        }
+    }
+
+    fn surge_is_over(&mut self, index: usize, end: End) {
+        let now = self.now;
+        let surge = &mut self.surges[index];
+        let deployment = surge.plan.deployment.clone();
+        surge.plan.unfinished = None;
+        let Some(machine) = surge.machine.take() else { return };
+        let stopped = match end {
+            End::Moved => None,
+            End::Stopped(why) => {
+                surge.failed = Some(why.clone());
+                Some(why)
+            }
+        };
+        // Who wants to give up on budgets gives up here; who waits or deletes goes on with that.
+        let gives_up = matches!(self.settings.on_blocked, OnBlocked::Patient | OnBlocked::Fail) && !surge.late;
+        let keys: Vec<Key> = self
+            .pods
+            .entries
+            .iter()
+            .filter(|(k, e)| machine.old().contains(&k.2) && matches!(e.standing, Standing::Surging { .. }))
+            .map(|(k, _)| k.clone())
+            .collect();
+        for key in keys {
+            let lives = machine.lives(&key.2);
+            if let Some(entry) = self.pods.entries.get_mut(&key) {
+                if lives {
+                    entry.standing = Standing::Planned;
+                    entry.verb = None;
+                } else {
+                    entry.standing = Standing::Terminating { since: now };
+                    entry.accepted = true;
+                }
+            }
+            if let (true, true, Some(why)) = (lives, gives_up, &stopped) {
+                self.hold(&key, format!("the surge of {deployment} has ended: {why}"));
+            }
+        }
+        if let Some(why) = stopped {
+            self.tell(Note::Warning(format!("the surge of {deployment} has ended: {why}")));
+        }
+        self.out.push(Command::UnwatchSurge { deployment });
+    }
+
+    /// The run ends: what is under way is undone.
+    pub(super) fn end_surges(&mut self, outcome: Outcome) {
+        let why = match outcome {
+            Outcome::Deadline => "the time of --timeout was up",
+            Outcome::Interrupted => "interrupted",
+            _ => "the run has ended",
+        };
+        let now = self.now;
+        for surge in &mut self.surges {
+            if let Some(machine) = &mut surge.machine {
+                machine.stop(why);
+                surge.look_at = now;
+            }
+        }
+    }
+
+    /// Says which surges could not be undone in time.
+    pub(super) fn tell_of_unfinished_surges(&mut self) {
+        let left = self.surges.iter().filter(|s| s.active());
+        let texts: Vec<String> = left
+            .map(|s| {
+                format!(
+                    "the surge of {} is not undone; run again with --surge to go on, or with --uncordon to undo it",
+                    s.plan.deployment
+                )
+            })
+            .collect();
+        texts.into_iter().for_each(|text| self.tell(Note::Warning(text)));
+    }
+}

@@ -1,0 +1,262 @@
+//! Deployments whose pods no budget will ever let go: which of them a surge can move, and why others cannot.
+
+mod checks;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use upkeep::{
+    report::{Finding, ObjRef, Severity},
+    ui::plural,
+};
+
+use self::checks::{CHECKS, Case};
+use super::{
+    capacity,
+    pdb::{self, Class},
+};
+use crate::{
+    engine::{
+        OnBlocked,
+        surge::{Planned, record::MARK},
+    },
+    facts::{Budget, Deployment, Facts, Pod, Scaling, Uid},
+};
+
+/// `--surge`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Not asked for.
+    Off,
+    /// Where the budget agrees once there are more pods.
+    On,
+    /// Also where it never does.
+    Force,
+}
+
+/// What surges will do.
+#[derive(Debug, Default)]
+pub struct Surges {
+    /// The Deployments.
+    pub planned: Vec<Planned>,
+    /// The pods that go this way, with the budget that holds them.
+    pub pods: BTreeMap<Uid, Option<ObjRef>>,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+    /// Budgets that stay shut and are not asked.
+    pub forced: Vec<ObjRef>,
+}
+
+/// Plans over all nodes of the run together.
+pub fn surges(facts: &Facts, planned: &[&Pod], mode: Mode, on_blocked: OnBlocked) -> Surges {
+    let marked: Vec<&Pod> = planned.iter().copied().filter(|p| is_marked(p)).collect();
+    let Some(scaling) = facts.scaling.as_ref().filter(|_| mode != Mode::Off) else {
+        return Surges {
+            findings: unfinished(&marked).into_iter().collect(),
+            ..Surges::default()
+        };
+    };
+    let mut surges = Surges::default();
+    let candidates = candidates(facts, planned);
+    let Some(deployments) = scaling.deployments.known() else {
+        let reason = "Deployments cannot be listed";
+        let pods: Vec<&Pod> = candidates.iter().map(|(p, _)| *p).collect();
+        surges
+            .findings
+            .extend(no_surge(None, &pods, &[reason.into()], on_blocked));
+        return surges;
+    };
+    let mut groups = BTreeMap::<&str, (&Deployment, Vec<&Pod>, Vec<&Budget>)>::new();
+    let mut others = Vec::new();
+    for (pod, budget) in candidates {
+        let set = pod.owner.as_ref().map(|o| &o.uid);
+        let uid = set.and_then(|set| scaling.sets.get(set));
+        match uid.and_then(|uid| deployments.iter().find(|d| &d.uid == uid)) {
+            Some(deployment) => {
+                let group = groups
+                    .entry(&deployment.uid)
+                    .or_insert((deployment, Vec::new(), Vec::new()));
+                group.1.push(pod);
+                group
+                    .2
+                    .extend(budget.filter(|b| group.2.iter().all(|known| known.uid != b.uid)));
+            }
+            None => others.push(pod),
+        }
+    }
+    let reason = "only Deployments can run more pods for a while";
+    surges
+        .findings
+        .extend(no_surge(None, &others, &[reason.into()], on_blocked));
+    let all: BTreeSet<Uid> = groups
+        .values()
+        .flat_map(|(_, pods, _)| pods)
+        .map(|p| p.uid.clone())
+        .collect();
+    let fits = capacity::place(facts, planned, &all);
+    for (deployment, pods, budgets) in groups.into_values() {
+        let case = Case {
+            facts,
+            scaling,
+            deployment,
+            pods,
+            budgets,
+            fits: &fits,
+            force: mode == Mode::Force,
+        };
+        let reasons: Vec<String> = CHECKS.iter().filter_map(|check| check(&case)).collect();
+        if reasons.is_empty() {
+            surges.add(&case);
+        } else {
+            let name = Some(deployment.reference());
+            surges.findings.extend(no_surge(name, &case.pods, &reasons, on_blocked));
+        }
+    }
+    surges.planned.extend(cut_off(facts, scaling, deployments, &all));
+    surges
+}
+
+/// Surges for these nodes that were not ended although none of their pods is left: what they have written is removed.
+fn cut_off(facts: &Facts, scaling: &Scaling, deployments: &[Deployment], known: &BTreeSet<Uid>) -> Vec<Planned> {
+    let ours = |node: &String| facts.targets.iter().any(|t| &t.name == node);
+    let left = deployments.iter().filter_map(|deployment| {
+        let record = deployment.record.this()?;
+        let concerned = record.nodes.iter().any(ours) && record.pods.is_disjoint(known);
+        let busy = record.nodes.iter().any(|n| !ours(n) && scaling.busy.contains(n));
+        (concerned && !busy).then(|| Planned {
+            deployment: deployment.reference(),
+            pods: BTreeSet::new(),
+            force: false,
+            unfinished: Some(record.run.clone()),
+        })
+    });
+    left.collect()
+}
+
+/// Pods that only a surge can move: their one budget can never allow it, or a surge has begun with them already.
+fn candidates<'a>(facts: &'a Facts, planned: &[&'a Pod]) -> Vec<(&'a Pod, Option<&'a Budget>)> {
+    let budgets = facts.budgets.known().map_or(&[][..], Vec::as_slice);
+    let mut never = BTreeMap::<&str, bool>::new();
+    let mut found = Vec::new();
+    for pod in planned.iter().copied().filter(|p| !p.ignores_budgets()) {
+        let mut matching = budgets.iter().filter(|b| b.matches(pod));
+        let (first, second) = (matching.next(), matching.next());
+        let only = first.filter(|b| second.is_none() && pdb::needs_consent(pod, b));
+        let shut = only.filter(|b| {
+            *never.entry(&b.uid).or_insert_with(|| {
+                let outlook = pdb::outlook(b, facts.pods.iter(), 1, None);
+                matches!(outlook.class, Class::Never { .. })
+            })
+        });
+        if shut.is_some() || is_marked(pod) {
+            found.push((pod, shut));
+        }
+    }
+    found
+}
+
+fn is_marked(pod: &Pod) -> bool {
+    pod.annotations.contains_key(MARK)
+}
+
+impl Surges {
+    fn add(&mut self, case: &Case<'_>) {
+        let deployment = case.deployment;
+        let name = deployment.reference();
+        let count = case.pods.len();
+        let subjects: Vec<ObjRef> = case.pods.iter().map(|p| p.reference()).collect();
+        let these = if count == 1 {
+            "this pod goes".to_owned()
+        } else {
+            format!("these {count} pods go")
+        };
+        let evidence = match &case.unfinished() {
+            Some(run) => format!("the surge of {name} that run {run} has left unfinished is ended first, then {these}"),
+            None => {
+                let target = i64::from(deployment.replicas).saturating_add(i64::try_from(count).unwrap_or(0));
+                let scaler = case.scalers().next().map_or(String::new(), |scaler| {
+                    format!(
+                        "; its autoscaler {} is kept from going below that meanwhile",
+                        scaler.autoscaler.name
+                    )
+                });
+                format!(
+                    "{name} runs {target} instead of {} for a while: once {} Ready on other nodes {these}, without an \
+                     eviction{scaler}",
+                    plural(usize::try_from(deployment.replicas).unwrap_or(0), "pod"),
+                    if count == 1 {
+                        "the new one is".to_owned()
+                    } else {
+                        format!("the {count} new ones are")
+                    },
+                )
+            }
+        };
+        self.findings.push(Finding {
+            id: "surge",
+            severity: Severity::Info,
+            subjects: subjects.clone(),
+            evidence,
+            hint: None,
+        });
+        for budget in case.shut_budgets() {
+            self.forced.push(budget.reference());
+            self.findings.push(Finding {
+                id: "surge-forced",
+                severity: Severity::Warning,
+                subjects: subjects.clone(),
+                evidence: format!(
+                    "budget {}/{} ({}) never allows an eviction, however many pods there are: {these} without its consent",
+                    budget.namespace,
+                    budget.name,
+                    budget.stated()
+                ),
+                hint: None,
+            });
+        }
+        for pod in &case.pods {
+            let budget = case.budgets.iter().find(|b| b.matches(pod)).map(|b| b.reference());
+            self.pods.insert(pod.uid.clone(), budget);
+        }
+        self.planned.push(Planned {
+            deployment: name,
+            pods: case.pods.iter().map(|p| p.uid.clone()).collect(),
+            force: case.force,
+            unfinished: case.unfinished(),
+        });
+    }
+}
+
+/// A surge that was asked for and cannot be done.
+fn no_surge(deployment: Option<ObjRef>, pods: &[&Pod], reasons: &[String], on_blocked: OnBlocked) -> Option<Finding> {
+    let gives_up = matches!(on_blocked, OnBlocked::Patient | OnBlocked::Fail);
+    let who = deployment.map_or_else(
+        || {
+            if pods.len() == 1 {
+                "this pod".to_owned()
+            } else {
+                "these pods".to_owned()
+            }
+        },
+        |name| name.to_string(),
+    );
+    (!pods.is_empty()).then(|| Finding {
+        id: "no-surge",
+        severity: if gives_up { Severity::Refusal } else { Severity::Warning },
+        subjects: pods.iter().map(|p| p.reference()).collect(),
+        evidence: format!("--surge cannot move {who}: {}", reasons.join("; ")),
+        hint: None,
+    })
+}
+
+/// Pods of a surge that was cut off. To evict them now would start one pod too many.
+fn unfinished(marked: &[&Pod]) -> Option<Finding> {
+    (!marked.is_empty()).then(|| Finding {
+        id: "surge-unfinished",
+        severity: Severity::Refusal,
+        subjects: marked.iter().map(|p| p.reference()).collect(),
+        evidence: "a surge of their Deployment was begun and not ended".into(),
+        hint: Some("go on with --surge, or undo it with --uncordon".into()),
+    })
+}

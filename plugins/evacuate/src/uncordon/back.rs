@@ -1,0 +1,141 @@
+//! What an evacuation did to a node, and the patches that undo it. Everything is read from the node itself.
+
+use k8s_openapi::api::core::v1 as core;
+use kube::ResourceExt;
+use serde_json::{Map, Value, json};
+use upkeep::lock::LOCK;
+
+use crate::drive::{
+    claim::CORDONED,
+    publish::{EVACUATION, EXCLUDE_LB, Evacuation, without_conditions},
+};
+
+/// Whose cordon there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cordon {
+    /// An evacuation's: it is taken back.
+    Ours,
+    /// Somebody else's: it stays.
+    Theirs,
+    /// The node can be scheduled to.
+    None,
+}
+
+/// What there is to undo on a node.
+#[derive(Debug)]
+pub struct Back {
+    /// Whose cordon there is.
+    pub cordon: Cordon,
+    /// What else goes, in words.
+    pub removed: Vec<&'static str>,
+    /// The patch of its status.
+    pub conditions: Option<Value>,
+    /// The patch of everything else, bound to what was looked at.
+    pub patch: Option<Value>,
+}
+
+/// Decides from the node alone: all that an evacuation did is written there.
+pub fn back(node: &core::Node) -> Back {
+    let evacuation = Evacuation::of(node);
+    let unschedulable = node.spec.as_ref().and_then(|s| s.unschedulable) == Some(true);
+    let has = |key: &str| node.annotations().contains_key(key);
+    let cordon = match (unschedulable, has(CORDONED)) {
+        (true, true) => Cordon::Ours,
+        (true, false) => Cordon::Theirs,
+        (false, _) => Cordon::None,
+    };
+    let nothing = Value::Null;
+    let annotations: Map<String, Value> = [LOCK, CORDONED, EVACUATION]
+        .into_iter()
+        .filter(|key| has(key))
+        .map(|key| (key.to_owned(), nothing.clone()))
+        .collect();
+    let labelled = evacuation.as_ref().is_some_and(|e| e.excluded_lb) && node.labels().contains_key(EXCLUDE_LB);
+    let conditions = evacuation.as_ref().and_then(|_| without_conditions(node));
+    let mut removed = Vec::new();
+    if labelled {
+        removed.push("label node.kubernetes.io/exclude-from-external-load-balancers");
+    }
+    if conditions.is_some() {
+        removed.push("conditions DrainInProgress, Drained");
+    }
+    let changes = labelled || !annotations.is_empty();
+    let patch = changes.then(|| {
+        let mut patch = json!({"metadata": {
+            "uid": node.metadata.uid,
+            "resourceVersion": node.metadata.resource_version,
+            "annotations": annotations,
+        }});
+        if labelled {
+            patch["metadata"]["labels"] = json!({ EXCLUDE_LB: nothing });
+        }
+        if cordon == Cordon::Ours {
+            patch["spec"] = json!({"unschedulable": false});
+        }
+        patch
+    });
+    Back {
+        cordon,
+        removed,
+        conditions,
+        patch,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn node(value: Value) -> core::Node {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn only_what_an_evacuation_did_is_undone() {
+        let evacuation = |excluded: bool| {
+            json!({"run": "r", "user": "u", "host": "h", "since": "2026-01-01T00:00:00Z", "excludedLb": excluded})
+                .to_string()
+        };
+        let whole = node(json!({
+            "metadata": {"name": "n", "uid": "u1", "resourceVersion": "7", "labels": {EXCLUDE_LB: "", "a": "b"},
+                "annotations": {CORDONED: "r", EVACUATION: evacuation(true), "other": "x"}},
+            "spec": {"unschedulable": true},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Drained", "status": "True"}]},
+        }));
+        let undone = back(&whole);
+        assert_eq!(undone.cordon, Cordon::Ours);
+        let patch = undone.patch.unwrap();
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
+        assert_eq!(
+            patch["metadata"]["annotations"],
+            json!({CORDONED: null, EVACUATION: null})
+        );
+        assert_eq!(patch["metadata"]["labels"], json!({EXCLUDE_LB: null}));
+        assert_eq!(patch["spec"], json!({"unschedulable": false}));
+        let conditions = undone.conditions.unwrap();
+        assert_eq!(
+            conditions["status"]["conditions"],
+            json!([{"type": "Drained", "$patch": "delete"}])
+        );
+
+        // A cordon, a label and conditions of somebody else stay.
+        let foreign = node(json!({
+            "metadata": {"name": "n", "uid": "u1", "labels": {EXCLUDE_LB: ""}, "annotations": {EVACUATION: evacuation(false)}},
+            "spec": {"unschedulable": true},
+        }));
+        let undone = back(&foreign);
+        assert_eq!(undone.cordon, Cordon::Theirs);
+        let patch = undone.patch.unwrap();
+        assert!(
+            patch.get("spec").is_none() && patch["metadata"].get("labels").is_none(),
+            "{patch}"
+        );
+        let untouched = node(json!({
+            "metadata": {"name": "n", "labels": {EXCLUDE_LB: ""}},
+            "status": {"conditions": [{"type": "DrainInProgress", "status": "True"}]},
+        }));
+        let undone = back(&untouched);
+        assert!(undone.patch.is_none() && undone.conditions.is_none() && undone.cordon == Cordon::None);
+    }
+}
