@@ -69,7 +69,7 @@ fn w03_never_deleted_times_out() {
     evicting pod w03/rs-HASH
     --- stderr
     w03-a: not drained in TIME; 0 pods gone; 1 pod left
-      hint: it stays cordoned; run again to go on, or 'kubectl uncordon w03-a' to put it back
+      hint: it stays cordoned; run again to go on, or 'kubectl evacuate w03-a --uncordon' to put it back
     NODE   POD LEFT   STATE   REASON
     w03-a   w03/rs-HASH   Terminating   TIME over its grace period: the kubelet has not confirmed
     error: the time of --timeout is up
@@ -95,7 +95,7 @@ fn w04_interrupted() {
     evicting pod w04/rs-HASH
     --- stderr
     w04-a: not drained in TIME; 0 pods gone; 1 pod left
-      hint: it stays cordoned; run again to go on, or 'kubectl uncordon w04-a' to put it back
+      hint: it stays cordoned; run again to go on, or 'kubectl evacuate w04-a --uncordon' to put it back
     NODE   POD LEFT   STATE   REASON
     w04-a   w04/rs-HASH   Terminating   TIME of grace left
     error: interrupted
@@ -463,7 +463,7 @@ fn n02_namespace_that_does_not_end() {
       hint: pods there cannot confirm that they have ended: use --skip-wait-for-delete-timeout, or --grace-period=0 --force once the machine is surely off
     Warning: pod n02/naked: its namespace is being terminated; waiting for its deletion
     n02-a: not drained in TIME; 0 pods gone; 1 pod left
-      hint: it stays cordoned; run again to go on, or 'kubectl uncordon n02-a' to put it back
+      hint: it stays cordoned; run again to go on, or 'kubectl evacuate n02-a --uncordon' to put it back
     NODE   POD LEFT   STATE   REASON
     n02-a   n02/naked   Retrying   its namespace is being terminated; waiting for its deletion
     error: the time of --timeout is up

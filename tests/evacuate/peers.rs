@@ -49,7 +49,7 @@ fn p04_budget_that_blocks_is_named() {
       hint: run more replicas or change the budget; until then this waits
     Warning: budget p04/db blocks the eviction of p04/db-0: it needs 1 healthy pod and has 1; it can never allow an eviction: maxUnavailable 0 allows no eviction at all
     p04-a: not drained in TIME; 0 pods gone; 1 pod left
-      hint: it stays cordoned; run again to go on, or 'kubectl uncordon p04-a' to put it back
+      hint: it stays cordoned; run again to go on, or 'kubectl evacuate p04-a --uncordon' to put it back
     NODE   POD LEFT   STATE   REASON
     p04-a   p04/db-0   Blocked   has 1, needs 1: budget db
     error: the time of --timeout is up
@@ -96,7 +96,7 @@ fn p05_two_budgets_are_explained() {
     Warning: the eviction of p05/db-0 is blocked: more than one budget matches it (one and two), which the eviction API does not support
     Warning: the eviction of p05/db-1 is blocked: more than one budget matches it (one and two), which the eviction API does not support
     p05-a: not drained in TIME; 1 pod gone: 1 to p05-b; 2 pods left
-      hint: it stays cordoned; run again to go on, or 'kubectl uncordon p05-a' to put it back
+      hint: it stays cordoned; run again to go on, or 'kubectl evacuate p05-a --uncordon' to put it back
     NODE   POD LEFT   STATE   REASON
     p05-a   p05/db-0   Blocked   more than one budget matches it (one and two), which the eviction API does not support
     p05-a   p05/db-1   Blocked   more than one budget matches it (one and two), which the eviction API does not support
@@ -272,7 +272,7 @@ fn p10_stuck_pod_is_passed_over_on_request() {
     Warning: 1 pod has finalizers (example.com/stuck): p10/db-0
       hint: they stay Terminating until whoever set these takes them off
     p10-a: not drained in TIME; 0 pods gone; 1 pod left
-      hint: it stays cordoned; run again to go on, or 'kubectl uncordon p10-a' to put it back
+      hint: it stays cordoned; run again to go on, or 'kubectl evacuate p10-a --uncordon' to put it back
     NODE   POD LEFT   STATE   REASON
     p10-a   p10/db-0   Terminating   finalizer example.com/stuck
     error: the time of --timeout is up

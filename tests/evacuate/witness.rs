@@ -37,11 +37,11 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Begins to watch the pods with the label `app: <app>`. Returns when the pods that there are were seen.
-    pub fn of(ns: &Ns<'static>, app: &str) -> Self {
+    /// Begins to watch the pods that a label selector names. Returns when the pods that there are were seen.
+    pub fn of(ns: &Ns<'static>, selector: &str) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let api: Api<Pod> = Api::namespaced(ns.cluster().client(), ns.name());
-        let config = watcher::Config::default().labels(&format!("app={app}"));
+        let config = watcher::Config::default().labels(selector);
         let (flag, (begun, ready)) = (over.clone(), std::sync::mpsc::channel());
         let cluster = ns.cluster();
         let thread = std::thread::spawn(move || {

@@ -118,14 +118,14 @@ fn deletion(cli: &Cli, preview: &Preview) -> Option<String> {
 fn force(preview: &Preview) -> Option<String> {
     let forced: BTreeSet<String> = preview.forced.iter().map(render::short).collect();
     (!forced.is_empty()).then(|| {
+        let (budget, allows, its) = match forced.len() {
+            1 => ("budget", "allows", "Its"),
+            _ => ("budgets", "allow", "Their"),
+        };
+        let names = forced.into_iter().collect::<Vec<_>>().join(", ");
         format!(
-            "{} ({}) never let a pod go. Their pods will be moved all the same, without fewer of them being Ready.",
-            if forced.len() == 1 {
-                "A budget".to_owned()
-            } else {
-                plural(forced.len(), "budget")
-            },
-            forced.into_iter().collect::<Vec<_>>().join(", "),
+            "The {budget} {names} never {allows} an eviction. {its} pods will be moved all the same, once as many new ones \
+             are Ready."
         )
     })
 }

@@ -127,7 +127,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     let me = Identity::current();
     let settings = settings(cli, asked, base, me.run.clone());
     let mut state = State::new(preflight::preview::plan(&facts, &preview), settings, base);
-    let before: BTreeSet<String> = facts.pods.iter().map(|p| p.uid.clone()).collect();
+    let before = preflight::preview::existing(&facts, &preview);
     let watch_budgets = matches!(facts.budgets, Seen::Known(_)) && verb == Verb::Evict;
     // Only the engine's own view is needed from here on.
     drop(facts);

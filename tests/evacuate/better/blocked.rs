@@ -130,7 +130,7 @@ fn b07_two_budgets_on_one_pod_are_explained_and_the_others_go_on() {
           hint: make their selectors disjoint, or delete one of them
         Warning: the eviction of b07/web-0 is blocked: more than one budget matches it (tier and web), which the eviction API does not support
         b07-a: not drained in TIME; 1 pod gone: 1 to b07-b; 1 pod left
-          hint: it stays cordoned; run again to go on, or 'kubectl uncordon b07-a' to put it back
+          hint: it stays cordoned; run again to go on, or 'kubectl evacuate b07-a --uncordon' to put it back
         NODE    POD LEFT    STATE     REASON
         b07-a   b07/web-0   Blocked   more than one budget matches it (tier and web), which the eviction API does not support
         error: the time of --timeout is up

@@ -121,7 +121,7 @@ fn b13_ctrl_c_says_what_is_done_and_what_is_not() {
             insta::with_settings!({filters => filters()}, {
                 insta::assert_snapshot!(ran.stderr, @r#"
         b13-a: not drained in TIME; 1 pod gone; 1 pod left
-          hint: it stays cordoned; run again to go on, or 'kubectl uncordon b13-a' to put it back
+          hint: it stays cordoned; run again to go on, or 'kubectl evacuate b13-a --uncordon' to put it back
         NODE    POD LEFT     STATE         REASON
         b13-a   b13/slow-0   Terminating   TIME of grace left
         error: interrupted

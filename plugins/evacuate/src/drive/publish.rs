@@ -62,7 +62,12 @@ pub struct Evacuation {
 impl Evacuation {
     /// What an earlier run has left.
     pub fn of(node: &core::Node) -> Option<Self> {
-        serde_json::from_str(node.annotations().get(EVACUATION)?).ok()
+        Self::read(node.annotations().get(EVACUATION)?)
+    }
+
+    /// Reads the annotation.
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
     }
 
     /// What this run writes. A label that is there already is somebody else's, unless an earlier run has set it.

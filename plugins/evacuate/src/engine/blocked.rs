@@ -54,9 +54,6 @@ impl State {
             return;
         }
         let name = self.ledgers.get(uid).map(|l| l.budget.name.clone()).unwrap_or_default();
-        if matches!(class, Some(Class::Never { .. })) && self.surges(key) {
-            return;
-        }
         match (&class, self.settings.on_blocked) {
             (Some(Class::Never { why }), OnBlocked::Patient | OnBlocked::Fail) => {
                 let surge = self

@@ -77,6 +77,8 @@ impl State {
             _ => (UNDO_PATIENCE, ANSWER_PATIENCE),
         };
         let until = ending.since.saturating_add(undo_patience);
+        // It has been under way for a while before a deadline; half undone, a second run would be needed.
+        let surges_until = ending.since.saturating_add(UNDO_PATIENCE);
         // A cordon whose answer is still to come has to be taken back as well.
         let undoing = self.calls.values().any(|asked| match asked {
             Asked::Uncordon(_) => true,
@@ -87,8 +89,8 @@ impl State {
             self.wake_at(until);
             return;
         }
-        if self.surges.iter().any(Surge::active) && !ending.hurried && self.now < until {
-            self.wake_at(until);
+        if surging && !ending.hurried && self.now < surges_until {
+            self.wake_at(surges_until);
             return;
         }
         // An eviction that is cut off in the middle may have been counted by its budget without taking effect; the

@@ -116,7 +116,11 @@ impl State {
     fn consider(&mut self, key: &Key) {
         // A pod that was considered before may have taken this one along.
         let now = self.now;
-        if self.pods.entries.get(key).is_none_or(|e| !e.standing.sendable(now)) || self.surge_is_unfinished(key) {
+        let Some(entry) = self.pods.entries.get(key).filter(|e| e.standing.sendable(now)) else {
+            return;
+        };
+        // One that waits for its surge must not use the room that the surge of another makes in the same budget.
+        if !entry.pod.ignores_budgets() && self.surges(key) {
             return;
         }
         let Some(entry) = self.pods.entries.get(key) else {

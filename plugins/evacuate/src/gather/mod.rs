@@ -30,7 +30,10 @@ use upkeep::{
 };
 
 pub use self::lists::{Lists, pages};
-use crate::facts::{Budget, Facts, Meta, Node, Pod, Uid};
+use crate::{
+    drive::publish::{EVACUATION, Evacuation},
+    facts::{Budget, Facts, Meta, Node, Pod, Uid},
+};
 
 /// What is to be read.
 #[derive(Debug, Clone)]
@@ -89,7 +92,13 @@ pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
     };
     facts.selected = selected(&lists, wanted, &facts.targets).await?;
     second::complete(connection, &lists, &mut facts).await?;
-    if wanted.surge {
+    // After a run with --surge there may be something left of it, whatever this run is asked to do.
+    let surged = |node: &Node| {
+        node.annotations
+            .get(EVACUATION)
+            .is_some_and(|text| Evacuation::read(text).is_some_and(|e| e.surge))
+    };
+    if wanted.surge || facts.targets.iter().any(surged) {
         facts.scaling = Some(surge::scaling(&lists, &facts).await?);
     }
     Ok(facts)

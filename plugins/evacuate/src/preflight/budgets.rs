@@ -145,8 +145,7 @@ fn finding(budget: &Budget, outlook: &Outlook, pods: &[&Pod], on_blocked: OnBloc
             format!("{name} can never allow the eviction of {what}: {why}"),
             Some(match on_blocked {
                 OnBlocked::Patient | OnBlocked::Fail => {
-                    "run more replicas, let Deployments do so for a while with --surge, \
-                     change the budget, or say what to do with --on-blocked=wait or --on-blocked=delete-after=DURATION"
+                    "run more replicas, change the budget, or say what to do with --on-blocked=wait or --on-blocked=delete-after=DURATION"
                         .to_owned()
                 }
                 OnBlocked::Wait => "run more replicas or change the budget; until then this waits".to_owned(),

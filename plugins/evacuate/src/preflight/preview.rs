@@ -104,17 +104,20 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
     findings.extend(surges.findings);
     let surging: BTreeSet<Uid> = surges.pods.keys().cloned().collect();
     let evicted: Vec<&Pod> = planned.iter().copied().filter(|p| !surging.contains(&p.uid)).collect();
-    let consent = match (&facts.budgets, asked.verb) {
+    let mut consent = match (&facts.budgets, asked.verb) {
         (Seen::Known(all), Verb::Evict | Verb::Surge) => budgets::consent(all, &facts.pods, &evicted, asked.on_blocked),
         _ => budgets::Consent::default(),
     };
+    if asked.surge == Mode::Off {
+        consent.findings.iter_mut().for_each(name_surge);
+    }
     findings.extend(consent.findings);
     let mut fits = capacity::place(facts, &planned, &surging);
     findings.extend(no_room(&planned, &fits));
     findings.extend(facts.claimed.iter().map(claimed));
     findings.extend(tenants::other_owners(facts));
     findings.extend(webhooks::eviction_webhooks(facts, &planned));
-    findings.extend(critical::critical(facts, &planned));
+    findings.extend(critical::critical(facts, &planned, &surging));
     findings.extend(owners::orphans(facts, &planned));
     findings.extend(marks::opt_outs(&planned, &facts.targets));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
@@ -144,6 +147,13 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
         surges: surges.planned,
         forced: surges.forced,
         findings,
+    }
+}
+
+/// The way around a budget that never allows an eviction and costs nobody anything.
+fn name_surge(finding: &mut Finding) {
+    if let Some(hint) = finding.hint.as_mut().filter(|_| finding.id == "budget-never") {
+        *hint = format!("let Deployments run more pods for a while with --surge, {hint}");
     }
 }
 
@@ -222,6 +232,19 @@ fn no_room(planned: &[&Pod], fits: &BTreeMap<String, Fit>) -> Vec<Finding> {
     findings.collect()
 }
 
+/// UIDs of the pods that are no successors of any that go. A surge that was cut off has started some already.
+pub fn existing(facts: &Facts, preview: &Preview) -> BTreeSet<Uid> {
+    let unfinished = preview.surges.iter().filter(|s| s.unfinished.is_some());
+    let unfinished: BTreeSet<&str> = unfinished.map(|s| s.deployment.uid.as_str()).collect();
+    let successor = |pod: &&Pod| {
+        let set = pod.owner.as_ref().map(|o| &o.uid);
+        let deployment = set.and_then(|set| facts.scaling.as_ref()?.sets.get(set));
+        !preview.nodes.contains(&pod.node) && deployment.is_some_and(|uid| unfinished.contains(uid.as_str()))
+    };
+    let others = facts.pods.iter().filter(|p| !successor(p));
+    others.map(|p| p.uid.clone()).collect()
+}
+
 /// What the engine starts from.
 pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
     let volumes_of = |pod: &Pod| -> Vec<String> {
@@ -265,7 +288,7 @@ pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
         targets: targets.collect(),
         budgets: facts.budgets.known().cloned(),
         baseline: baseline.collect(),
-        before: facts.pods.iter().map(|p| p.uid.clone()).collect(),
+        before: existing(facts, preview),
         surges: preview.surges.clone(),
         namespaces: namespaces.into_iter().collect(),
     }

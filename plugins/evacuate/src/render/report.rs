@@ -78,17 +78,18 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         // Of a node that another run holds there is nothing to put back.
         let theirs = outcome == Outcome::Refused && !node.cordoned_by_us && !node.maybe_cordoned;
         if outcome != Outcome::Done && node.cordoned && !matches!(node.state, "Drained" | "Unreplaced") && !theirs {
-            let by = if node.cordoned_by_us {
-                "stays cordoned"
+            let name = escape(&node.name);
+            let ours = format!("kubectl evacuate {name} --uncordon");
+            let (by, back) = if node.cordoned_by_us {
+                ("stays cordoned", ours)
             } else if node.maybe_cordoned {
-                "may be cordoned, for the answer to that was lost"
+                ("may be cordoned, for the answer to that was lost", ours)
             } else {
-                "was cordoned before and stays so"
+                ("was cordoned before and stays so", format!("kubectl uncordon {name}"))
             };
             ui.status(&format!(
-                "  {} it {by}; run again to go on, or 'kubectl uncordon {}' to put it back",
+                "  {} it {by}; run again to go on, or '{back}' to put it back",
                 styles.accent("hint:"),
-                escape(&node.name)
             ));
         }
     }

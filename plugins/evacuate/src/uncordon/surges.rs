@@ -83,6 +83,7 @@ pub async fn undo(
                     .unwrap_or_else(|| Error::failed("could not undo every surge"));
                 failed = Some(error.caused_by(format!("{name}: {why}")));
             }
+            End::Gone => {}
             _ => ui.status(&format!("{name}: its surge is undone")),
         }
     }

@@ -47,6 +47,8 @@ pub enum Next {
 pub enum End {
     /// The pods have been asked to go by the scale-back, or went by themselves.
     Moved,
+    /// The Deployment is being deleted, and its pods with it.
+    Gone,
     /// It was given up, and undone as far as possible.
     Stopped(String),
 }
@@ -68,6 +70,8 @@ pub struct Machine {
     pub(super) waiting_since: Option<At>,
     /// Its living pods, as last seen.
     living: BTreeSet<Uid>,
+    /// Its namespace is being deleted.
+    terminating: bool,
     /// The Deployment was seen at its target.
     pub(super) reached: bool,
     /// The Deployment was scaled back; if it has more pods again, somebody else wants that.
@@ -124,6 +128,7 @@ impl Machine {
             back_since: None,
             waiting_since: None,
             living: BTreeSet::new(),
+            terminating: false,
             reached: false,
             scaled_back: false,
             last: None,
@@ -164,9 +169,12 @@ impl Machine {
     /// What comes next. `None`: the Deployment does not exist any more.
     pub fn next(&mut self, sight: Option<&Sight>, now: At) -> Next {
         let Some(sight) = sight else {
-            return Next::Over(End::Stopped("it was deleted".into()));
+            return Next::Over(End::Gone);
         };
         self.remember(sight, now);
+        if self.terminating {
+            return Next::Over(End::Gone);
+        }
         if now < self.not_before {
             return Next::Wait(self.not_before);
         }
@@ -223,6 +231,7 @@ impl Machine {
                 }
                 self.failures = self.failures.saturating_add(1);
             }
+            (_, Reply::NamespaceTerminating) => self.terminating = true,
             (act, reply) => {
                 self.stop(&format!("it is not allowed to {}: {}", act.words(), reply.text()));
                 self.denied.insert(act.words(), reply.text());

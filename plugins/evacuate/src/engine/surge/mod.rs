@@ -32,10 +32,12 @@ use crate::facts::Uid;
 const AT_ONCE: usize = 8;
 /// Between two looks because of news at least, and without any at most, in milliseconds.
 const LOOKS: (At, At) = (150, 5_000);
+/// How long the pods of a Deployment that is deleted have to follow it, in milliseconds.
+const COLLECTED: At = 5_000;
 /// A wait of this length is not worth a word, in milliseconds.
 const BRIEF: At = 2_000;
 /// What it takes to undo a surge: a run with a deadline begins so much earlier, in milliseconds.
-const UNDO: At = 6_000;
+const UNDO: At = 10_000;
 /// How often a surge begins anew because pods of its Deployment were still there after it.
 const TRIES: u32 = 3;
 
@@ -112,13 +114,6 @@ impl State {
             }
         }
         true
-    }
-
-    /// An unfinished surge is ended before anything else is done with the pod.
-    pub(super) fn surge_is_unfinished(&mut self, key: &Key) -> bool {
-        let mut surges = self.surges.iter();
-        let unfinished = surges.any(|s| s.plan.unfinished.is_some() && s.plan.pods.contains(&key.2));
-        unfinished && self.surges(key)
     }
 
     /// Why a surge did not help, if there was one.
@@ -338,8 +333,13 @@ impl State {
         let deployment = surge.plan.deployment.clone();
         surge.plan.unfinished = None;
         let Some(machine) = surge.machine.take() else { return };
+        let gone = end == End::Gone;
         let stopped = match end {
             End::Moved => None,
+            End::Gone => {
+                surge.failed = Some("it was deleted".into());
+                None
+            }
             End::Stopped(why) => {
                 surge.failed = Some(why.clone());
                 Some(why)
@@ -354,10 +354,17 @@ impl State {
             .filter(|(k, e)| machine.old().contains(&k.2) && matches!(e.standing, Standing::Surging { .. }))
             .map(|(k, _)| k.clone())
             .collect();
+        let mut held = false;
         for key in keys {
             let lives = machine.lives(&key.2);
             if let Some(entry) = self.pods.entries.get_mut(&key) {
-                if lives {
+                if lives && gone {
+                    // The garbage collector takes a moment.
+                    entry.standing = Standing::Waiting {
+                        until: now.saturating_add(COLLECTED),
+                    };
+                    entry.verb = None;
+                } else if lives {
                     entry.standing = Standing::Planned;
                     entry.verb = None;
                 } else {
@@ -366,10 +373,12 @@ impl State {
                 }
             }
             if let (true, true, Some(why)) = (lives, gives_up, &stopped) {
+                held = true;
                 self.hold(&key, format!("the surge of {deployment} has ended: {why}"));
             }
         }
-        if let Some(why) = stopped {
+        let told = gives_up && held;
+        if let Some(why) = stopped.filter(|_| !told) {
             self.tell(Note::Warning(format!("the surge of {deployment} has ended: {why}")));
         }
         self.out.push(Command::UnwatchSurge { deployment });

@@ -3,12 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use upkeep::report::{Finding, Seen, Severity};
 
 use super::owners;
-use crate::facts::{Facts, Owner, Pod};
+use crate::facts::{Facts, Owner, Pod, Uid};
 
 /// How many workloads are named before the rest is only counted.
 const NAMED: usize = 5;
@@ -20,11 +20,12 @@ const DNS: [(&str, &str); 2] = [("k8s-app", "kube-dns"), ("app.kubernetes.io/nam
 /// The job controller takes this one off by itself as soon as it has counted the pod.
 const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
 
-/// All of it, the most urgent first.
-pub fn critical(facts: &Facts, planned: &[&Pod]) -> Vec<Finding> {
+/// All of it, the most urgent first. Pods that surge go only when their successors are Ready: nothing is without them.
+pub fn critical(facts: &Facts, planned: &[&Pod], surging: &BTreeSet<Uid>) -> Vec<Finding> {
     let alive: Vec<&Pod> = planned.iter().filter(|p| !p.finished()).copied().collect();
-    let mut found: Vec<Finding> = dns(facts, &alive).into_iter().collect();
-    found.extend(replicas(facts, &alive));
+    let missed: Vec<&Pod> = alive.iter().filter(|p| !surging.contains(&p.uid)).copied().collect();
+    let mut found: Vec<Finding> = dns(facts, &missed).into_iter().collect();
+    found.extend(replicas(facts, &missed));
     found.extend(
         [
             finalizers(planned),

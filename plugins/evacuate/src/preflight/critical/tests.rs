@@ -18,7 +18,7 @@ fn ask(pods: Vec<Pod>) -> Vec<Finding> {
         vec![node("t", json!({})), node("u", json!({})), node("a", json!({}))],
         pods,
     );
-    critical(&facts, &on_targets(&facts))
+    critical(&facts, &on_targets(&facts), &BTreeSet::new())
 }
 
 fn one(patch: Value) -> Vec<Finding> {
@@ -108,7 +108,7 @@ fn all_replicas_under_a_budget_go_one_after_the_other() {
     let asked = |selector: Value| {
         let mut facts = facts(1, vec![node("t", json!({}))], vec![web("p"), web("q")]);
         facts.budgets = Seen::Known(vec![budget(selector)]);
-        critical(&facts, &on_targets(&facts))
+        critical(&facts, &on_targets(&facts), &BTreeSet::new())
     };
     assert_eq!(told(&asked(json!({"app": "web"}))), []);
     // One that protects only some of them does not count.
@@ -203,7 +203,7 @@ fn pods_that_come_back() {
     orphaned
         .controllers
         .insert("ReplicaSet", Seen::Known(["other".to_owned()].into()));
-    assert_eq!(told(&critical(&orphaned, &on_targets(&orphaned))), []);
+    assert_eq!(told(&critical(&orphaned, &on_targets(&orphaned), &BTreeSet::new())), []);
 }
 
 #[test]
@@ -239,6 +239,6 @@ fn data_that_stay() {
         } else {
             &[]
         };
-        assert_eq!(told(&critical(&facts, &on_targets(&facts))), expected);
+        assert_eq!(told(&critical(&facts, &on_targets(&facts), &BTreeSet::new())), expected);
     }
 }

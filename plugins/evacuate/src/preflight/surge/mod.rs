@@ -50,10 +50,9 @@ pub struct Surges {
 
 /// Plans over all nodes of the run together.
 pub fn surges(facts: &Facts, planned: &[&Pod], mode: Mode, on_blocked: OnBlocked) -> Surges {
-    let marked: Vec<&Pod> = planned.iter().copied().filter(|p| is_marked(p)).collect();
     let Some(scaling) = facts.scaling.as_ref().filter(|_| mode != Mode::Off) else {
         return Surges {
-            findings: unfinished(&marked).into_iter().collect(),
+            findings: unfinished(facts, planned),
             ..Surges::default()
         };
     };
@@ -250,13 +249,36 @@ fn no_surge(deployment: Option<ObjRef>, pods: &[&Pod], reasons: &[String], on_bl
     })
 }
 
-/// Pods of a surge that was cut off. To evict them now would start one pod too many.
-fn unfinished(marked: &[&Pod]) -> Option<Finding> {
-    (!marked.is_empty()).then(|| Finding {
+/// Surges that were cut off, in a run that is to do none. To evict their pods now would start one too many.
+fn unfinished(facts: &Facts, planned: &[&Pod]) -> Vec<Finding> {
+    let deployments = facts.scaling.as_ref().and_then(|s| s.deployments.known());
+    let ours = |node: &String| facts.targets.iter().any(|t| &t.name == node);
+    let cut_off = deployments.into_iter().flatten().filter_map(|deployment| {
+        let record = deployment.record.this().filter(|r| r.nodes.iter().any(ours))?;
+        Some((deployment.reference().to_string(), &record.pods))
+    });
+    let mut groups: Vec<(String, Vec<&Pod>)> = cut_off
+        .map(|(name, pods)| {
+            (
+                name,
+                planned.iter().copied().filter(|p| pods.contains(&p.uid)).collect(),
+            )
+        })
+        .collect();
+    // Where Deployments cannot be read, marks still tell.
+    let marked = planned.iter().copied().filter(|p| is_marked(p));
+    let marked: Vec<&Pod> = marked
+        .filter(|p| !groups.iter().any(|(_, known)| known.iter().any(|k| k.uid == p.uid)))
+        .collect();
+    if !marked.is_empty() {
+        groups.push(("their Deployment".into(), marked));
+    }
+    let findings = groups.into_iter().map(|(name, pods)| Finding {
         id: "surge-unfinished",
         severity: Severity::Refusal,
-        subjects: marked.iter().map(|p| p.reference()).collect(),
-        evidence: "a surge of their Deployment was begun and not ended".into(),
+        subjects: pods.iter().map(|p| p.reference()).collect(),
+        evidence: format!("a surge of {name} was begun and not ended"),
         hint: Some("go on with --surge, or undo it with --uncordon".into()),
-    })
+    });
+    findings.collect()
 }

@@ -59,7 +59,7 @@ impl Cluster {
             replicas,
             sight: Sight {
                 min_ready: 500,
-                patience: 15_000,
+                patience: 45_000,
                 ..Sight::default()
             },
             pods: Vec::new(),

@@ -303,7 +303,7 @@ impl World {
                 }
                 Ok(())
             }
-            End::Moved => Ok(()),
+            End::Moved | End::Gone => Ok(()),
         }
     }
 }
