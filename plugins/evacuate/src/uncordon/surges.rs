@@ -9,7 +9,7 @@ use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1 as core},
     jiff::Timestamp,
 };
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt as _, api::ListParams};
 use upkeep::{Error, Result, client::Connection, lock::Identity, report::ObjRef, ui::Ui};
 
 use super::at_work_on;
@@ -20,7 +20,7 @@ use crate::{
         event::{At, Reply},
         surge::{
             machine::{End, Intent, Machine, Next},
-            record::{Record, SURGE, Written},
+            record::{MARK, Record, SURGE, Written},
             sight::Act,
         },
     },
@@ -87,7 +87,28 @@ pub async fn undo(
             _ => ui.status(&format!("{name}: its surge is undone")),
         }
     }
+    if dry_run != DryRun::None {
+        return Ok(());
+    }
+    for pod in marked_pods(&lists, &names).await {
+        ui.warning(&format!(
+            "pod {pod} is marked by a surge whose record was removed: look at the replicas and the autoscaler of its Deployment, \
+             and remove the annotation {MARK}"
+        ));
+    }
     failed.map_or(Ok(()), Err)
+}
+
+/// Pods on the nodes that are still marked: without the record nobody knows how many replicas there were.
+async fn marked_pods(lists: &Lists, nodes: &BTreeSet<String>) -> Vec<String> {
+    let mut marked = Vec::new();
+    for node in nodes {
+        let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
+        let pods = lists.all_metadata::<core::Pod, Meta>(params).await.unwrap_or_default();
+        let left = pods.into_iter().filter(|p| p.annotations.contains_key(MARK));
+        marked.extend(left.map(|p| format!("{}/{}", p.namespace, p.name)));
+    }
+    marked
 }
 
 /// Whether the run that surges is alive: it holds another of its nodes.

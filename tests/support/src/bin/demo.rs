@@ -1,4 +1,4 @@
-//! The main job on a throw-away control plane: preview, evacuation under a budget, a budget that blocks.
+//! The main job on a throw-away control plane: preview, evacuation under a budget, a budget that blocks, a surge, the way back.
 // It talks to a person.
 #![allow(clippy::print_stdout)]
 
@@ -42,10 +42,15 @@ fn main() -> Result<()> {
     ns.wait_pods_ready(11);
     stage.kubectl("evacuate --dry-run=client node-2")?;
     stage.kubectl("evacuate --timeout=10s node-2")?;
+    stage.say("Let it run a second pod for a while: the first one goes when that is Ready, and nobody goes without a database.");
+    stage.kubectl("uncordon node-1")?;
+    stage.kubectl("evacuate --surge node-2")?;
+    stage.kubectl("get pods -n shop -o wide -l app=database")?;
+    stage.say("And back.");
+    stage.kubectl("evacuate --uncordon node-1 node-2")?;
     stage.say("Go on by hand, in another shell:");
     println!("  export KUBECONFIG={}", cluster.kubeconfig().display());
     println!("  export PATH={}:$PATH", folders(&plugins, &cluster)?.join(":"));
-    println!("  kubectl uncordon node-1");
     println!("  kubectl evacuate --dry-run=client node-3");
     if !std::io::stdout().is_terminal() {
         println!("\nThis is not a terminal: the control plane ends now.");

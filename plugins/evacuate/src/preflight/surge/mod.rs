@@ -136,6 +136,7 @@ fn cut_off(facts: &Facts, scaling: &Scaling, deployments: &[Deployment], known: 
 /// Pods that only a surge can move: their one budget can never allow it, or a surge has begun with them already.
 fn candidates<'a>(facts: &'a Facts, planned: &[&'a Pod]) -> Vec<(&'a Pod, Option<&'a Budget>)> {
     let budgets = facts.budgets.known().map_or(&[][..], Vec::as_slice);
+    let surging = in_a_surge(facts, planned);
     let mut never = BTreeMap::<&str, bool>::new();
     let mut found = Vec::new();
     for pod in planned.iter().copied().filter(|p| !p.ignores_budgets()) {
@@ -148,15 +149,24 @@ fn candidates<'a>(facts: &'a Facts, planned: &[&'a Pod]) -> Vec<(&'a Pod, Option
                 matches!(outlook.class, Class::Never { .. })
             })
         });
-        if shut.is_some() || is_marked(pod) {
+        if shut.is_some() || surging.contains(&pod.uid) {
             found.push((pod, shut));
         }
     }
     found
 }
 
-fn is_marked(pod: &Pod) -> bool {
-    pod.annotations.contains_key(MARK)
+/// Pods of ReplicaSets in which some pod is marked: a surge of their Deployment is under way, or was cut off. The budget may
+/// be open for the time being, but to evict one of them would start one too many.
+fn in_a_surge(facts: &Facts, planned: &[&Pod]) -> BTreeSet<Uid> {
+    let set = |pod: &Pod| pod.owner.as_ref().map(|o| o.uid.clone());
+    let marked = facts
+        .pods
+        .iter()
+        .filter(|p| p.annotations.contains_key(MARK) && p.deletion.is_none());
+    let sets: BTreeSet<Uid> = marked.filter_map(set).collect();
+    let concerned = planned.iter().filter(|p| set(p).is_some_and(|set| sets.contains(&set)));
+    concerned.map(|p| p.uid.clone()).collect()
 }
 
 impl Surges {
@@ -266,7 +276,8 @@ fn unfinished(facts: &Facts, planned: &[&Pod]) -> Vec<Finding> {
         })
         .collect();
     // Where Deployments cannot be read, marks still tell.
-    let marked = planned.iter().copied().filter(|p| is_marked(p));
+    let surging = in_a_surge(facts, planned);
+    let marked = planned.iter().copied().filter(|p| surging.contains(&p.uid));
     let marked: Vec<&Pod> = marked
         .filter(|p| !groups.iter().any(|(_, known)| known.iter().any(|k| k.uid == p.uid)))
         .collect();
@@ -278,7 +289,9 @@ fn unfinished(facts: &Facts, planned: &[&Pod]) -> Vec<Finding> {
         severity: Severity::Refusal,
         subjects: pods.iter().map(|p| p.reference()).collect(),
         evidence: format!("a surge of {name} was begun and not ended"),
-        hint: Some("go on with --surge, or undo it with --uncordon".into()),
+        hint: Some(
+            "wait for the run that does it; if there is none, go on with --surge, or undo it with --uncordon".into(),
+        ),
     });
     findings.collect()
 }

@@ -268,6 +268,20 @@ fn a_surge_that_was_cut_off() {
     // The rollout is not finished and the budget may be open: it is ended all the same.
     let surges = cut(json!(["n1"])).surges(Mode::On);
     assert_eq!(surges.planned[0].unfinished.as_deref(), Some("r0"));
+    // A pod of the same ReplicaSet on another node is part of it.
+    let mut sibling = cut(json!(["n1"]));
+    let other = pod("web-2", "n2", "rs", json!({"metadata": {"labels": {"app": "web"}}}));
+    sibling.facts.pods.push(other);
+    sibling.facts.targets = vec![node("n2", json!({}))];
+    sibling.facts.scaling = None;
+    let refused = sibling.surges(Mode::Off).findings;
+    assert_eq!(
+        told(&refused),
+        [(
+            "surge-unfinished",
+            "a surge of their Deployment was begun and not ended"
+        )]
+    );
     let without = cut(json!(["n1"])).surges(Mode::Off);
     assert_eq!(without.findings[0].id, "surge-unfinished");
     assert_eq!(without.findings[0].severity, Severity::Refusal);
