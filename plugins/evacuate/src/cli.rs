@@ -108,7 +108,12 @@ pub struct Cli {
     pub on_blocked: Option<OnBlocked>,
 
     /// Deployments whose budget never allows an eviction run more pods for a while, so that these can go; "force" also
-    /// where the budget stays shut even then
+    /// where the budget stays shut even then.
+    ///
+    /// The Deployment is scaled up (and the limits of its autoscaler raised), until as many new pods are Ready on other
+    /// nodes; then it is scaled back so that the pods of this node are the ones that go. It is all taken back when it does
+    /// not work, and at Ctrl-C. After a crash the same command goes on, and --uncordon undoes it. Not for strategy Recreate,
+    /// maxSurge 0, volumes that one node can use, host ports, KEDA
     #[arg(
         long,
         value_name = "BOOL|force",

@@ -250,6 +250,9 @@ async fn rights(connection: &Connection, preview: &Preview, asked: &Asked) -> Re
     }
     if !preview.surges.is_empty() {
         rights.extend(access::SURGE);
+        if preview.surges.iter().any(|s| s.autoscaled) {
+            rights.push(access::PATCH_AUTOSCALERS);
+        }
     }
     access::require(connection, &rights, &preview.nodes, &namespaces).await
 }

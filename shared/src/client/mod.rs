@@ -158,7 +158,11 @@ pub async fn connect_with(args: &KubeArgs, agent: &Agent, ui: &Ui, options: Opti
         namespace: choice.namespace.unwrap_or_else(|| "default".to_owned()),
         server,
         context: choice.context,
-        user: Some(choice.user_name).filter(|name| !name.is_empty()),
+        user: args
+            .impersonate
+            .clone()
+            .or(Some(choice.user_name))
+            .filter(|name| !name.is_empty()),
     })
 }
 

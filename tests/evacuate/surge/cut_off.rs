@@ -88,3 +88,36 @@ fn surge_that_was_cut_off_while_it_was_undone() {
     assert!(!stage.place.is_cordoned());
     stage.undone(&ran);
 }
+
+/// Who may not undo all of it undoes what does no harm, says what is left, and leaves the record for somebody who may.
+#[test]
+fn surge_that_was_cut_off_and_may_not_be_undone() {
+    let stage = Stage::new("surge-may-not", 1, |s| s.ready_after("30s"));
+    let live = stage.place.start(&["--surge"]);
+    scaled_to(&stage.place.ns, 2);
+    live.signal("KILL");
+    drop(live.finish());
+    let mut rules = crate::scene::rights(&[]);
+    let more = [
+        ("get,list,patch", "deployments.apps"),
+        ("update", "deployments.apps/scale"),
+        ("list", "horizontalpodautoscalers.autoscaling"),
+    ];
+    rules.extend(more.map(|(verbs, resource)| testsupport::Rule::allow(verbs, resource)));
+    let user = stage.place.cluster().user_kubeconfig("surge-may-not", &rules);
+    let ran = crate::kit::run(stage.place.command(&user, &["--uncordon"])).expect(1);
+    assert!(
+        ran.stderr
+            .contains("it is not allowed to remove annotations of its pods: pods "),
+        "{}",
+        ran.text()
+    );
+    assert_eq!(
+        replicas_of(&stage.place.ns),
+        2,
+        "it is not scaled back while an old pod is marked"
+    );
+    assert!(stage.place.is_cordoned(), "{}", ran.text());
+    let ran = stage.place.evacuate(&["--uncordon"]).expect(0);
+    stage.undone(&ran);
+}

@@ -22,8 +22,8 @@ fn surge_one_pod_that_is_slow_to_stop() {
     assert!(ran.took >= Duration::from_secs(15));
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines.len(), 5, "{}", ran.text());
-    assert_eq!(lines[1], "deployment.apps/web scaled");
-    assert_eq!(lines[2], "deployment.apps/web scaled");
+    assert_eq!(lines[1], "deployment.apps/web scaled to 2");
+    assert_eq!(lines[2], "deployment.apps/web scaled to 1");
     assert!(
         lines[3].starts_with("pod/web-") && lines[3].ends_with(" surged"),
         "{}",

@@ -19,7 +19,7 @@ fn surge_is_undone_when_the_new_pod_does_not_get_ready() {
     let ran = stage.place.evacuate(&["--surge"]).expect(4);
     assert!(
         ran.stderr
-            .contains("the surge of deployment.apps surge-sick/web has ended: given up after 4 seconds of waiting for 1 pod elsewhere to be Ready"),
+            .contains("the surge of deployment.apps surge-sick/web was given up: given up after 4 seconds of waiting for 1 pod elsewhere to be Ready"),
         "{}",
         ran.text()
     );

@@ -102,7 +102,6 @@ impl State {
             return;
         }
         self.tell_what_was_not_undone();
-        self.tell_of_unfinished_surges();
         self.finished = Some(outcome);
         self.out.push(Command::Finish(outcome));
     }

@@ -320,6 +320,11 @@ pub enum Note {
         /// How many pods it is to run.
         replicas: i32,
     },
+    /// The surge of a Deployment is taken back, because the run ends.
+    Undoing {
+        /// The Deployment.
+        deployment: ObjRef,
+    },
     /// What the surge of a Deployment waits for.
     Surge {
         /// The Deployment.

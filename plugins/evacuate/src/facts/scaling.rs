@@ -14,6 +14,8 @@ pub struct Scaling {
     pub deployments: Seen<Vec<Deployment>>,
     /// UID of the Deployment by UID of its ReplicaSet.
     pub sets: BTreeMap<Uid, Uid>,
+    /// Deployments whose ReplicaSet has a copy of the record of a surge for these nodes, with the run that wrote it.
+    pub copies: BTreeMap<Uid, String>,
     /// The autoscalers.
     pub scalers: Seen<Vec<Scaler>>,
     /// Namespace, kind and name of what KEDA scales.

@@ -50,6 +50,14 @@ pub const DELETE_PODS: Right = Right {
     namespaced: true,
 };
 
+/// Surging a Deployment that has an autoscaler.
+pub const PATCH_AUTOSCALERS: Right = Right {
+    verb: "patch",
+    group: "autoscaling",
+    resource: "horizontalpodautoscalers",
+    subresource: "",
+    namespaced: true,
+};
 /// Surging a Deployment.
 pub const SURGE: [Right; 3] = [
     Right {

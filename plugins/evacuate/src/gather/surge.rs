@@ -1,6 +1,6 @@
 //! What is read for a surge: the Deployments of the namespaces that pods are to leave, and what would work against it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use k8s_openapi::{
     api::{
@@ -37,13 +37,19 @@ pub async fn scaling(lists: &Lists, facts: &Facts) -> Result<Scaling> {
             .filter(|p| targets.contains(p.node.as_str()))
             .filter(from_sets)
     };
-    let cut_off = cut_off(lists, &targets).await?;
+    let sets = lists.metadata::<ReplicaSet, OwnedBy>("replicasets.apps");
+    let (cut_off, sets) = futures::try_join!(cut_off(lists, &targets), sets)?;
+    let sets = sets.known().map_or(&[][..], Vec::as_slice);
+    let ours = |record: &&Record| record.nodes.iter().any(|n| targets.contains(n.as_str()));
+    let copied = || sets.iter().filter_map(|set| Some((set, set.copy.this().filter(ours)?)));
     let namespaces = leaving().map(|p| p.namespace.as_str());
-    let namespaces: BTreeSet<&str> = namespaces.chain(cut_off.iter().map(String::as_str)).collect();
+    let namespaces: BTreeSet<&str> = namespaces
+        .chain(cut_off.iter().map(String::as_str))
+        .chain(copied().map(|(set, _)| set.namespace.as_str()))
+        .collect();
     let claims = leaving().any(|p| p.claims.iter().any(|c| !c.ephemeral));
-    let (deployments, sets, scalers, quotas, shared, scaled_objects) = futures::join!(
+    let (deployments, scalers, quotas, shared, scaled_objects) = futures::join!(
         lists.within::<ApiDeployment, Deployment>(&namespaces),
-        lists.all_metadata::<ReplicaSet, OwnedBy>(ListParams::default()),
         lists.within::<HorizontalPodAutoscaler, Scaler>(&namespaces),
         lists.within::<ResourceQuota, Quota>(&namespaces),
         async {
@@ -55,17 +61,16 @@ pub async fn scaling(lists: &Lists, facts: &Facts) -> Result<Scaling> {
         },
         scaled_objects(lists, &namespaces),
     );
-    let sets: BTreeMap<Uid, Uid> = lists
-        .seen(sets, "replicasets.apps")?
-        .known()
-        .into_iter()
-        .flatten()
-        .filter_map(|set| Some((set.uid.clone(), set.owner.clone()?)))
-        .collect();
     let shared = lists.seen(shared, "persistentvolumeclaims")?;
     Ok(Scaling {
         deployments: lists.seen(deployments, "deployments.apps")?,
-        sets,
+        copies: copied()
+            .filter_map(|(set, record)| Some((set.owner.clone()?, record.run.clone())))
+            .collect(),
+        sets: sets
+            .iter()
+            .filter_map(|set| Some((set.uid.clone(), set.owner.clone()?)))
+            .collect(),
         scalers: lists.seen(scalers, "horizontalpodautoscalers.autoscaling")?,
         scaled_objects,
         quotas: lists.seen(quotas, "resourcequotas")?,
@@ -97,10 +102,12 @@ fn busy(facts: &Facts) -> BTreeSet<String> {
     held.map(|node| node.name.clone()).collect()
 }
 
-/// A ReplicaSet with the Deployment that it belongs to.
+/// A ReplicaSet with the Deployment that it belongs to, and its copy of that one's record.
 struct OwnedBy {
+    namespace: String,
     uid: Uid,
     owner: Option<Uid>,
+    copy: Written<Record>,
 }
 
 impl FromMeta for OwnedBy {
@@ -108,6 +115,8 @@ impl FromMeta for OwnedBy {
         let mut owners = meta.owner_references.into_iter().flatten();
         let owner = owners.find(|o| o.controller == Some(true) && o.kind == "Deployment" && o.api_version == "apps/v1");
         Self {
+            namespace: meta.namespace.unwrap_or_default(),
+            copy: Written::read(meta.annotations.as_ref(), SURGE),
             uid: meta.uid.unwrap_or_default(),
             owner: owner.map(|o| o.uid),
         }

@@ -69,7 +69,9 @@ impl Watcher for Lines<'_> {
                 verb: Verb::Delete,
             } => self.data(&format!("pod/{} deleted", pod.name)),
             Note::Gone { pod, verb: Verb::Surge } => self.data(&format!("pod/{} surged", pod.name)),
-            Note::Scaling { deployment, .. } => self.data(&format!("{}/{} scaled", deployment.kind, deployment.name)),
+            Note::Scaling { deployment, replicas } => {
+                self.data(&format!("{}/{} scaled to {replicas}", deployment.kind, deployment.name));
+            }
             Note::Skipped { pod } => self.data(&format!(
                 "pod {:?} has DeletionTimestamp older than {} seconds, skipping",
                 pod.name, self.skip_after
@@ -133,6 +135,11 @@ pub fn talk(ui: &Ui, note: &Note) {
         }
         Note::Surge { deployment, text } if !text.is_empty() => {
             ui.status(&format!("{deployment}: waiting for {}", escape(text)));
+        }
+        Note::Undoing { deployment } => {
+            ui.status(&format!(
+                "{deployment}: its surge is taken back, which takes a few seconds"
+            ));
         }
         Note::Trouble { pod, text } => ui.warning(&format!("pod {}: {}", short(pod), escape(text))),
         Note::Warning(text) => ui.warning(&escape(text)),

@@ -93,6 +93,12 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
             ));
         }
     }
+    for deployment in state.surging() {
+        ui.status(&format!(
+            "{} the surge of {deployment} is not ended; run again with --surge to go on, or with --uncordon to undo it",
+            styles.warn("Warning:")
+        ));
+    }
     let left = state.pod_rows();
     if !left.is_empty() && outcome != Outcome::Done {
         const SHOWN: usize = 40;

@@ -50,6 +50,8 @@ pub struct Planned {
     pub pods: BTreeSet<Uid>,
     /// Go on although the budget stays shut.
     pub force: bool,
+    /// An autoscaler scales it.
+    pub autoscaled: bool,
     /// The run whose surge was left unfinished: it is continued whatever the budget says.
     pub unfinished: Option<String>,
 }
@@ -113,6 +115,9 @@ impl State {
                 self.begin_surge(index);
             }
         }
+        if self.surges[index].late {
+            self.mark_blocked(key, None, "there is no time left for its surge".into());
+        }
         true
     }
 
@@ -120,7 +125,7 @@ impl State {
     pub(super) fn surge_failure(&self, key: &Key) -> Option<String> {
         let surge = self.surges.iter().find(|s| s.plan.pods.contains(&key.2))?;
         let why = surge.failed.as_ref()?;
-        Some(format!("the surge of {} has ended: {why}", surge.plan.deployment))
+        Some(format!("the surge of {} was given up: {why}", surge.plan.deployment))
     }
 
     /// What the surge of a pod waits for.
@@ -278,7 +283,8 @@ impl State {
                 let soon = surge.looked.saturating_add(LOOKS.0).max(now);
                 surge.look_at = if surge.stirred { soon } else { until.clamp(now, latest) };
                 // What is over in a moment needs no word.
-                if surge.told != text && until.saturating_sub(now) > BRIEF {
+                let news = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+                if news(&surge.told) != news(&text) && until.saturating_sub(now) > BRIEF {
                     surge.told.clone_from(&text);
                     let deployment = surge.plan.deployment.clone();
                     self.tell(Note::Surge { deployment, text });
@@ -346,7 +352,8 @@ impl State {
             }
         };
         // Who wants to give up on budgets gives up here; who waits or deletes goes on with that.
-        let gives_up = matches!(self.settings.on_blocked, OnBlocked::Patient | OnBlocked::Fail) && !surge.late;
+        let gives_up = matches!(self.settings.on_blocked, OnBlocked::Patient | OnBlocked::Fail);
+        let gives_up = gives_up && !surge.late && self.ending.is_none();
         let keys: Vec<Key> = self
             .pods
             .entries
@@ -374,12 +381,12 @@ impl State {
             }
             if let (true, true, Some(why)) = (lives, gives_up, &stopped) {
                 held = true;
-                self.hold(&key, format!("the surge of {deployment} has ended: {why}"));
+                self.hold(&key, format!("the surge of {deployment} was given up: {why}"));
             }
         }
         let told = gives_up && held;
         if let Some(why) = stopped.filter(|_| !told) {
-            self.tell(Note::Warning(format!("the surge of {deployment} has ended: {why}")));
+            self.tell(Note::Warning(format!("the surge of {deployment} was given up: {why}")));
         }
         self.out.push(Command::UnwatchSurge { deployment });
     }
@@ -398,19 +405,17 @@ impl State {
                 surge.look_at = now;
             }
         }
-    }
-
-    /// Says which surges could not be undone in time.
-    pub(super) fn tell_of_unfinished_surges(&mut self) {
-        let left = self.surges.iter().filter(|s| s.active());
-        let texts: Vec<String> = left
-            .map(|s| {
-                format!(
-                    "the surge of {} is not undone; run again with --surge to go on, or with --uncordon to undo it",
-                    s.plan.deployment
-                )
+        let active = self.surges.iter().filter(|s| s.active());
+        let undone: Vec<Note> = active
+            .map(|s| Note::Undoing {
+                deployment: s.plan.deployment.clone(),
             })
             .collect();
-        texts.into_iter().for_each(|text| self.tell(Note::Warning(text)));
+        undone.into_iter().for_each(|note| self.tell(note));
+    }
+
+    /// Deployments whose surge is not ended.
+    pub fn surging(&self) -> impl Iterator<Item = &ObjRef> {
+        self.surges.iter().filter(|s| s.active()).map(|s| &s.plan.deployment)
     }
 }

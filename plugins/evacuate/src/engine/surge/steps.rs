@@ -3,7 +3,7 @@
 use upkeep::ui::plural;
 
 use super::{
-    changes::{MARK, SCALE, scale},
+    changes::{MARK, RESTORE, SCALE, UNMARK, scale},
     machine::{Crowd, End, Machine, Next},
     record::{Record, Stage},
     sight::{Act, Member, Sight},
@@ -139,6 +139,10 @@ impl Machine {
         let wanted = usize::try_from(record.replicas).unwrap_or(0);
         let extra = crowd.count().saturating_sub(wanted);
         let more = sight.replicas == record.target && !self.scaled_back;
+        // What cannot be undone ends it here; the record stays, for somebody who may.
+        if let Some(why) = self.cannot_undo(sight, crowd, more) {
+            return Next::Over(End::Stopped(why));
+        }
         // The old pods must not be the ones to go, whoever scales back: with its own limits the autoscaler may do so at
         // once.
         if let Some(unmark) = crowd.old.iter().find_map(|p| self.unmark(p)) {
@@ -146,7 +150,7 @@ impl Machine {
             return Next::Do(unmark);
         }
         let unmarked = *self.unmarked.get_or_insert(now);
-        if more && !self.denied.contains_key(SCALE) {
+        if more {
             let mut newest = crowd.others.clone();
             newest.sort_by_key(|p| std::cmp::Reverse((p.created, p.name.clone())));
             let victims = &newest[..extra.min(newest.len())];
@@ -166,7 +170,7 @@ impl Machine {
             }
             return Next::Do(restore);
         }
-        if more && !self.denied.contains_key(SCALE) {
+        if more {
             return scale(sight, record.replicas);
         }
         if sight.replicas == record.replicas && extra > 0 {
@@ -176,15 +180,19 @@ impl Machine {
                 return Next::Wait(since.saturating_add(SCALE_BACK));
             }
         }
-        let why = self.stop.clone().map(|why| match self.denied.get(SCALE) {
-            Some(text) => format!(
-                "{why}; it still runs {} instead of {wanted} pods: {text}",
-                sight.replicas
-            ),
-            None => why,
-        });
-        let end = why.map_or(End::Moved, End::Stopped);
+        let end = self.stop.clone().map_or(End::Moved, End::Stopped);
         self.forget(sight, crowd, end)
+    }
+
+    /// What is left and may not be changed by this user: marks on the pods that stay, limits of the autoscaler, the number.
+    fn cannot_undo(&self, sight: &Sight, crowd: &Crowd, more: bool) -> Option<String> {
+        let marked = crowd.old.iter().any(|p| p.mark.this().is_some());
+        let raised = sight.autoscaler.as_ref().is_some_and(|a| a.raised.this().is_some());
+        let left = [(UNMARK, marked), (RESTORE, raised), (SCALE, more)];
+        left.into_iter().filter(|(_, left)| *left).find_map(|(what, _)| {
+            let text = self.denied.get(what)?;
+            Some(format!("it is not allowed to {what}: {text}"))
+        })
     }
 
     /// What makes it senseless or dangerous to go on.
@@ -228,7 +236,14 @@ impl Machine {
             let soonest = crowd.others.iter().filter_map(|p| due(p)).filter(|at| *at > now).min();
             let trouble = crowd.others.iter().find_map(|p| Some((&p.name, p.trouble.as_ref()?)));
             let trouble = trouble.map_or(String::new(), |(name, text)| format!("; {name}: {text}"));
-            let text = format!("{} elsewhere to be Ready, {ready} now{trouble}", plural(wanted, "pod"));
+            let long = match sight.min_ready / 1_000 {
+                0 => String::new(),
+                seconds => format!(" for {seconds}s"),
+            };
+            let text = format!(
+                "{} elsewhere to be Ready{long}, {ready} now{trouble}",
+                plural(wanted, "pod")
+            );
             return Some(self.wait(sight, now, text, soonest.unwrap_or(At::MAX)));
         }
         let until = self.young_mark(&crowd.old, now)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use upkeep::report::Seen;
 
 use crate::{
-    engine::surge::record::Written,
+    engine::surge::record::{SURGE, Written},
     facts::{Budget, Deployment, Facts, Pod, Resources, Scaler, Scaling, Uid},
     preflight::{capacity::Fit, pdb},
 };
@@ -62,7 +62,9 @@ pub const CHECKS: [Check; 10] = [
 fn another_run(case: &Case) -> Option<String> {
     match &case.deployment.record {
         Written::Nothing => None,
-        Written::Unreadable => Some("what an earlier surge has written on it cannot be read".into()),
+        Written::Unreadable => Some(format!(
+            "its annotation {SURGE} cannot be read; look at it, and remove it"
+        )),
         Written::This(record) => {
             let ours = |node: &String| case.facts.targets.iter().any(|t| &t.name == node);
             let busy = record.nodes.iter().find(|n| !ours(n) && case.scaling.busy.contains(*n));
@@ -134,9 +136,9 @@ fn autoscaler(case: &Case) -> Option<String> {
             owner.kind, owner.name
         )),
         (.., [_, _, ..]) => Some("several autoscalers scale it".into()),
-        (.., [one]) if one.autoscaler.raised == Written::Unreadable => {
-            Some("what an earlier surge has written on its autoscaler cannot be read".into())
-        }
+        (.., [one]) if one.autoscaler.raised == Written::Unreadable => Some(format!(
+            "the annotation {SURGE} of its autoscaler cannot be read; look at it, and remove it"
+        )),
         _ => None,
     }
 }

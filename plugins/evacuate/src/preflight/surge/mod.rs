@@ -19,7 +19,10 @@ use super::{
 use crate::{
     engine::{
         OnBlocked,
-        surge::{Planned, record::MARK},
+        surge::{
+            Planned,
+            record::{MARK, Written},
+        },
     },
     facts::{Budget, Deployment, Facts, Pod, Scaling, Uid},
 };
@@ -127,10 +130,32 @@ fn cut_off(facts: &Facts, scaling: &Scaling, deployments: &[Deployment], known: 
             deployment: deployment.reference(),
             pods: BTreeSet::new(),
             force: false,
+            autoscaled: false,
             unfinished: Some(record.run.clone()),
         })
     });
-    left.collect()
+    // Nothing but a copy is left where the run was killed at the very end.
+    let copied = deployments.iter().filter_map(|deployment| {
+        let run = scaling.copies.get(&deployment.uid)?;
+        let bare = deployment.record == Written::Nothing && !known_set(scaling, deployment, known, facts);
+        bare.then(|| Planned {
+            deployment: deployment.reference(),
+            pods: BTreeSet::new(),
+            force: false,
+            autoscaled: false,
+            unfinished: Some(run.clone()),
+        })
+    });
+    left.chain(copied).collect()
+}
+
+/// Whether pods of the Deployment are surged in this run anyway.
+fn known_set(scaling: &Scaling, deployment: &Deployment, known: &BTreeSet<Uid>, facts: &Facts) -> bool {
+    let of_it = |pod: &&Pod| {
+        let set = pod.owner.as_ref().map(|o| &o.uid);
+        set.and_then(|set| scaling.sets.get(set)) == Some(&deployment.uid)
+    };
+    facts.pods.iter().filter(of_it).any(|p| known.contains(&p.uid))
 }
 
 /// Pods that only a surge can move: their one budget can never allow it, or a surge has begun with them already.
@@ -232,6 +257,7 @@ impl Surges {
             deployment: name,
             pods: case.pods.iter().map(|p| p.uid.clone()).collect(),
             force: case.force,
+            autoscaled: case.scalers().next().is_some(),
             unfinished: case.unfinished(),
         });
     }

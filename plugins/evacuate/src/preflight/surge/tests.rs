@@ -51,6 +51,7 @@ impl Kit {
         facts.scaling = Some(Scaling {
             deployments: Seen::Known(vec![deployment(json!({}))]),
             sets: BTreeMap::from([("rs".to_owned(), "web".to_owned())]),
+            copies: BTreeMap::new(),
             scalers: Seen::Known(Vec::new()),
             scaled_objects: BTreeSet::new(),
             quotas: Seen::Known(Vec::new()),
