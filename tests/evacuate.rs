@@ -28,6 +28,8 @@ mod faults;
 mod library;
 #[path = "evacuate/peers.rs"]
 mod peers;
+#[path = "evacuate/rights.rs"]
+mod rights;
 #[path = "evacuate/surge.rs"]
 mod surge;
 #[path = "evacuate/told.rs"]

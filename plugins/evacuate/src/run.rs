@@ -105,7 +105,15 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     let mut preview = preflight::preview::preview(&facts, &asked);
     preview.findings.extend(gather::gaps(&facts));
     preview.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
-    time.within(READING, rights(&connection, &preview, &asked)).await?;
+    let permitted = time.within(READING, rights(&connection, &preview, &asked)).await;
+    match permitted {
+        // Who may only look may see what others would do.
+        Err(error) if matches!(cli.dry_run, DryRun::Client | DryRun::Unchanged) && !error.causes().is_empty() => {
+            let missing = error.causes().join("; ");
+            ui.warning(&format!("you may not do this yourself: {missing}"));
+        }
+        permitted => permitted?,
+    }
 
     let moves = Moves {
         grace: asked.grace,

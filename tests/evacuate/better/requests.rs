@@ -1,6 +1,9 @@
 //! A server that is in trouble, and how much it is asked.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use serde_json::json;
 use testsupport::{Cluster, Shape};
@@ -165,8 +168,12 @@ fn b03_taking_back_the_cordon_is_tried_again() {
     ns.statefulset("db", 1, &Shape::new().prefers(&a));
     ns.pdb("db", json!({"minAvailable": 1}));
     ns.wait_pods_ready(1);
-    // The cordon is a merge patch.
-    let undoing = |head: &str| head.starts_with("PATCH /api/v1/nodes/") && head.contains("json-patch+json");
+    // The first merge patch is the cordon.
+    static PATCHES: AtomicUsize = AtomicUsize::new(0);
+    let undoing = |head: &str| {
+        let patch = head.starts_with("PATCH /api/v1/nodes/b03u-a?") && head.contains("application/merge-patch+json");
+        patch && PATCHES.fetch_add(1, Ordering::Relaxed) > 0
+    };
     let gate = Gate::before(cluster, 2, undoing, "503 Service Unavailable", "text/plain", "busy");
     let args = [a.as_str(), "--on-blocked=wait", "--uncordon-on-abort", "--timeout=3s"];
     let ran = gate.run(&args).expect(5);

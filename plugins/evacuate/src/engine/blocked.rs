@@ -56,9 +56,11 @@ impl State {
         let name = self.ledgers.get(uid).map(|l| l.budget.name.clone()).unwrap_or_default();
         match (&class, self.settings.on_blocked) {
             (Some(Class::Never { why }), OnBlocked::Patient | OnBlocked::Fail) => {
-                let surge = self
-                    .surge_failure(key)
-                    .map_or(String::new(), |text| format!("; {text}"));
+                let surge = if self.surge_failed(key) {
+                    "; its surge was given up"
+                } else {
+                    ""
+                };
                 self.hold(key, format!("budget {name} can never allow its eviction: {why}{surge}"));
             }
             (Some(Class::Shut { .. } | Class::Stale), OnBlocked::Fail) if !recovering => {

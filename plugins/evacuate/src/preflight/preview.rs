@@ -109,7 +109,10 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
         _ => budgets::Consent::default(),
     };
     if asked.surge == Mode::Off {
-        consent.findings.iter_mut().for_each(name_surge);
+        consent
+            .findings
+            .iter_mut()
+            .for_each(|finding| name_surge(finding, &planned));
     }
     findings.extend(consent.findings);
     let mut fits = capacity::place(facts, &planned, &surging);
@@ -151,8 +154,13 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
 }
 
 /// The way around a budget that never allows an eviction and costs nobody anything.
-fn name_surge(finding: &mut Finding) {
-    if let Some(hint) = finding.hint.as_mut().filter(|_| finding.id == "budget-never") {
+fn name_surge(finding: &mut Finding, planned: &[&Pod]) {
+    let of_a_set = |pod: &&&Pod| pod.owner.as_ref().is_some_and(|o| o.kind == "ReplicaSet");
+    let mut concerned = planned
+        .iter()
+        .filter(|p| finding.subjects.iter().any(|s| s.uid == p.uid));
+    let may_surge = finding.id == "budget-never" && concerned.any(|p| of_a_set(&p));
+    if let Some(hint) = finding.hint.as_mut().filter(|_| may_surge) {
         *hint = format!("let Deployments run more pods for a while with --surge, {hint}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use testsupport::{Cluster, Node, Options, Shape, wait_for};
+use testsupport::{Cluster, DEFAULT_TIMEOUT, Node, Options, Shape, condition, wait_for};
 
 use crate::SOON;
 
@@ -46,7 +46,11 @@ fn servers_can_be_killed_stopped_and_restarted() {
     cluster.scheduler().restart();
     cluster.restart_kwok();
     ns.deployment("web", 1, &Shape::new());
-    ns.wait_pods_ready(1);
+    // All of them list anew, each at its own pace.
+    wait_for("a Ready pod", DEFAULT_TIMEOUT * 3, || {
+        let pods = ns.pods();
+        pods.iter().any(|p| condition(p, "Ready") == Some("True")).then_some(())
+    });
     let dir = cluster.dir().to_owned();
     drop(cluster);
     assert!(!dir.exists(), "{} is removed", dir.display());

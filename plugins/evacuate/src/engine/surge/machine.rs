@@ -156,6 +156,11 @@ impl Machine {
         &self.intent.old
     }
 
+    /// Whether the server has refused something for good.
+    pub fn is_denied(&self) -> bool {
+        !self.denied.is_empty()
+    }
+
     /// What it waits for, for people.
     pub fn waits_for(&self) -> &str {
         &self.waits_for

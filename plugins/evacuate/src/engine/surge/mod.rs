@@ -21,7 +21,7 @@ use self::{
     sight::{Act, Sight},
 };
 use super::{
-    Asked, OnBlocked, State,
+    Asked, State,
     event::{At, Call, Command, Note, Outcome, Reply, Verb},
     nodes::Phase,
     pods::{Key, Standing},
@@ -121,11 +121,10 @@ impl State {
         true
     }
 
-    /// Why a surge did not help, if there was one.
-    pub(super) fn surge_failure(&self, key: &Key) -> Option<String> {
-        let surge = self.surges.iter().find(|s| s.plan.pods.contains(&key.2))?;
-        let why = surge.failed.as_ref()?;
-        Some(format!("the surge of {} was given up: {why}", surge.plan.deployment))
+    /// Whether a surge was tried and did not help.
+    pub(super) fn surge_failed(&self, key: &Key) -> bool {
+        let mut surges = self.surges.iter();
+        surges.any(|s| s.plan.pods.contains(&key.2) && s.failed.is_some())
     }
 
     /// What the surge of a pod waits for.
@@ -351,9 +350,8 @@ impl State {
                 Some(why)
             }
         };
-        // Who wants to give up on budgets gives up here; who waits or deletes goes on with that.
-        let gives_up = matches!(self.settings.on_blocked, OnBlocked::Patient | OnBlocked::Fail);
-        let gives_up = gives_up && !surge.late && self.ending.is_none();
+        // Where not all of it could be undone an eviction might start one pod too many; otherwise the budget has its say.
+        let stays = machine.is_denied() && self.ending.is_none();
         let keys: Vec<Key> = self
             .pods
             .entries
@@ -361,7 +359,6 @@ impl State {
             .filter(|(k, e)| machine.old().contains(&k.2) && matches!(e.standing, Standing::Surging { .. }))
             .map(|(k, _)| k.clone())
             .collect();
-        let mut held = false;
         for key in keys {
             let lives = machine.lives(&key.2);
             if let Some(entry) = self.pods.entries.get_mut(&key) {
@@ -379,13 +376,11 @@ impl State {
                     entry.accepted = true;
                 }
             }
-            if let (true, true, Some(why)) = (lives, gives_up, &stopped) {
-                held = true;
+            if let (true, true, Some(why)) = (lives, stays, &stopped) {
                 self.hold(&key, format!("the surge of {deployment} was given up: {why}"));
             }
         }
-        let told = gives_up && held;
-        if let Some(why) = stopped.filter(|_| !told) {
+        if let Some(why) = stopped {
             self.tell(Note::Warning(format!("the surge of {deployment} was given up: {why}")));
         }
         self.out.push(Command::UnwatchSurge { deployment });

@@ -143,7 +143,7 @@ impl World {
             if step < 250 {
                 self.chaos()
             } else {
-                self.fair()
+                self.fair(step)
             }
             self.check()?;
             if let Some(end) = self.ended.clone() {
@@ -189,8 +189,9 @@ impl World {
         }
     }
 
-    fn fair(&mut self) {
-        self.cluster.now += 100;
+    /// At first in small steps; what still waits then waits for its time to be up.
+    fn fair(&mut self, step: usize) {
+        self.cluster.now += if step < 400 { 100 } else { 2_000 };
         self.cluster.catch_up(false);
         self.cluster.reconcile();
         self.cluster.kubelets();

@@ -1,0 +1,87 @@
+//! The ClusterRoles of `docs/rbac`: each suffices for its use, without a word about something that is missing.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use testsupport::{DEFAULT_TIMEOUT, Shape, wait_for};
+
+use crate::{
+    kit::{self, Ran},
+    place::Place,
+};
+
+/// A user who has these roles, as they are published.
+fn user(place: &Place, name: &str, roles: &[&str]) -> PathBuf {
+    let cluster = place.cluster();
+    for role in roles {
+        let path = format!("{}/../../docs/rbac/evacuate-{role}.yaml", env!("CARGO_MANIFEST_DIR"));
+        cluster.apply(&std::fs::read_to_string(path).expect("the role is published"));
+        cluster.apply_value(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": format!("{name}-{role}")},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": format!("kubectl-evacuate-{role}")},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
+        }));
+    }
+    cluster.user_kubeconfig(name, &[])
+}
+
+/// The authorizer learns of roles a moment after they were made.
+fn once_granted(place: &Place, user: &Path, args: &[&str]) -> Ran {
+    wait_for("the rights", DEFAULT_TIMEOUT, || {
+        let ran = kit::run(place.command(user, args));
+        let missing = ["not allowed", "forbidden"];
+        let all = ran.code == Some(0) && !missing.iter().any(|text| ran.stderr.contains(text));
+        all.then_some(ran)
+    })
+}
+
+#[test]
+fn rights_to_look() {
+    let place = Place::new("rbac-look");
+    place.ns.deployment("web", 1, &Shape::new().prefers(&place.node));
+    place.ns.wait_pods_ready(1);
+    let look = user(&place, "rbac-look", &["look"]);
+    let shown = once_granted(&place, &look, &["--dry-run=client"]);
+    shown.says("Warning: you may not do this yourself: missing: patch nodes (node rbac-look-a); missing: create pods/eviction (namespace rbac-look)");
+    let refused = kit::run(place.command(&look, &[])).expect(1);
+    assert!(refused.stderr.contains("missing: patch nodes"), "{}", refused.text());
+    assert!(!place.is_cordoned());
+}
+
+#[test]
+fn rights_to_empty() {
+    let place = Place::new("rbac-empty");
+    place.ns.deployment("web", 1, &Shape::new().prefers(&place.node));
+    place.ns.wait_pods_ready(1);
+    let user = user(&place, "rbac-empty", &["look", "empty"]);
+    once_granted(&place, &user, &["--dry-run=server"]);
+    let ran = kit::run(place.command(&user, &["--exclude-lb"])).expect(0);
+    ran.never_says("not allowed").never_says("forbidden");
+    assert_eq!(place.ns.pods_on(&place.node), [""; 0]);
+    let ran = kit::run(place.command(&user, &["--uncordon"])).expect(0);
+    ran.never_says("not allowed").never_says("forbidden");
+    assert!(!place.is_cordoned());
+}
+
+#[test]
+fn rights_to_surge() {
+    let place = Place::new("rbac-surge");
+    place.ns.deployment("web", 1, &Shape::new().prefers(&place.node));
+    place.ns.pdb("web", json!({"minAvailable": 1}));
+    place.ns.create(json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"},
+        "spec": {"minReplicas": 1, "maxReplicas": 1, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}},
+    }));
+    wait_for("the Deployment settles", DEFAULT_TIMEOUT, || {
+        let web = place.ns.get("apps/v1/Deployment", "web")?;
+        (web["status"]["availableReplicas"] == 1).then_some(())
+    });
+    let user = user(&place, "rbac-surge", &["look", "empty", "surge"]);
+    once_granted(&place, &user, &["--surge", "--dry-run=client"]);
+    // The rights to change are asked for before anything is changed.
+    let ran = once_granted(&place, &user, &["--surge"]);
+    assert_eq!(place.ns.pods_on(&place.node), [""; 0], "{}", ran.text());
+    let ran = kit::run(place.command(&user, &["--uncordon"])).expect(0);
+    ran.never_says("not allowed").never_says("forbidden");
+}
