@@ -13,7 +13,8 @@ use crate::engine::event::At;
 /// How old a mark must be before the Deployment is scaled back, in milliseconds: the ReplicaSet controller may not have
 /// seen a younger one (kubernetes#126138, seen 0.6 s after marking).
 const MARK_AGE: At = 2_000;
-/// How long the answer to a dry run is good for, in milliseconds.
+/// How long the answers to the dry runs are good for, in milliseconds for each pod that is asked about: they are asked one
+/// after another.
 const CONSENT_AGE: At = 10_000;
 /// How long the ReplicaSet controller has to delete pods after a scale-back, in milliseconds.
 const SCALE_BACK: At = 30_000;
@@ -56,9 +57,11 @@ impl Machine {
         if let Some(next) = self.not_ready(sight, record, crowd, now) {
             return next;
         }
+        let count = At::try_from(crowd.old.len()).unwrap_or(At::MAX);
+        let good_for = CONSENT_AGE.saturating_mul(count);
         let asked = |p: &&&Member| {
             let at = self.consent.get(&p.uid);
-            at.is_none_or(|at| now.saturating_sub(*at) > CONSENT_AGE)
+            at.is_none_or(|at| now.saturating_sub(*at) > good_for)
         };
         if let Some(pod) = crowd.old.iter().find(asked) {
             if let Some(refusal) = self.refusal.take() {
