@@ -171,7 +171,9 @@ fn b03_taking_back_the_cordon_is_tried_again() {
     // The first merge patch is the cordon.
     static PATCHES: AtomicUsize = AtomicUsize::new(0);
     let undoing = |head: &str| {
-        let patch = head.starts_with("PATCH /api/v1/nodes/b03u-a?") && head.contains("application/merge-patch+json");
+        let line = head.lines().next().unwrap_or_default();
+        let node = line.starts_with("PATCH /api/v1/nodes/") && !line.contains("/status");
+        let patch = node && head.contains("application/merge-patch+json");
         patch && PATCHES.fetch_add(1, Ordering::Relaxed) > 0
     };
     let gate = Gate::before(cluster, 2, undoing, "503 Service Unavailable", "text/plain", "busy");
