@@ -222,7 +222,8 @@ async fn json_patch(nodes: &Api<core::Node>, name: &str, patch: Value) -> Result
         .map(drop)
 }
 
-fn params() -> PatchParams {
+/// How all patches of this program are sent.
+pub fn params() -> PatchParams {
     PatchParams {
         field_manager: Some(MANAGER.into()),
         ..PatchParams::default()

@@ -8,13 +8,16 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Error, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{Patch, PostParams},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use upkeep::lock::Identity;
 
-use super::{claim::MANAGER, reply};
+use super::{
+    claim::{MANAGER, params},
+    reply,
+};
 use crate::engine::event::{Reply, Stage};
 
 /// Who empties the node, why, since when; stays until the node is brought back.
@@ -202,11 +205,7 @@ impl Publication {
 
 /// Writes conditions: they are merged by type, so that those of the kubelet stay as they are.
 pub async fn set_conditions(nodes: &Api<core::Node>, name: &str, patch: Value) -> Result<core::Node, Error> {
-    let params = PatchParams {
-        field_manager: Some(MANAGER.into()),
-        ..PatchParams::default()
-    };
-    nodes.patch_status(name, &params, &Patch::Strategic(patch)).await
+    nodes.patch_status(name, &params(), &Patch::Strategic(patch)).await
 }
 
 /// The patch that removes the conditions of an evacuation, where there are any.

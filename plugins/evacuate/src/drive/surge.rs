@@ -10,7 +10,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, Error, Resource,
-    api::{ListParams, PartialObjectMeta, Patch, PatchParams, PostParams},
+    api::{ListParams, PartialObjectMeta, Patch, PostParams},
     core::NamespaceResourceScope,
     runtime::{WatchStreamExt as _, watcher},
 };
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use upkeep::report::ObjRef;
 
 use super::{
-    claim::MANAGER,
+    claim::{MANAGER, params},
     moves::Moves,
     watch::{Pace, SERVER_TIMEOUT, Sender},
 };
@@ -222,13 +222,6 @@ impl Surgery {
         api.replace_scale(&self.deployment.name, &params, &scale)
             .await
             .map(drop)
-    }
-}
-
-fn params() -> PatchParams {
-    PatchParams {
-        field_manager: Some(MANAGER.into()),
-        ..PatchParams::default()
     }
 }
 

@@ -22,7 +22,7 @@ use self::back::{Back, Cordon, back};
 use crate::{
     cli::{Cli, DryRun},
     drive::{
-        claim::{MANAGER, TRIES},
+        claim::{TRIES, params},
         publish::set_conditions,
     },
     gather::{Lists, Wanted, not_a_selector},
@@ -133,9 +133,8 @@ async fn undo(
 ) -> std::result::Result<Back, Why> {
     let name = node.name_any();
     let params = PatchParams {
-        field_manager: Some(MANAGER.into()),
         dry_run: dry_run == DryRun::Server,
-        ..PatchParams::default()
+        ..params()
     };
     let planned = back(&node);
     if matches!(dry_run, DryRun::Client | DryRun::Unchanged) {

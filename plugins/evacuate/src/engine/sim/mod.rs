@@ -13,7 +13,7 @@ use std::io::Write as _;
 
 use proptest::{
     prelude::*,
-    test_runner::{Config, RngSeed, TestRunner},
+    test_runner::{Config, RngSeed, TestCaseResult, TestRunner},
 };
 
 use self::world::{Shape, World};
@@ -42,9 +42,13 @@ fn shapes() -> impl Strategy<Value = Shape> {
         })
 }
 
-/// `UPKEEP_SEED=n` repeats a run; `UPKEEP_CASES=n` makes it longer or shorter.
 #[test]
 fn keeps_its_invariants_in_every_order() {
+    in_every_order("engine", shapes(), |shape| World::new(shape).run());
+}
+
+/// `UPKEEP_SEED=n` repeats a run; `UPKEEP_CASES=n` makes it longer or shorter.
+pub fn in_every_order<S: Strategy>(what: &str, shapes: S, run: impl Fn(S::Value) -> TestCaseResult) {
     let from_env = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -54,7 +58,7 @@ fn keeps_its_invariants_in_every_order() {
     // Past the capture of the test harness: a green run names its seed too.
     writeln!(
         std::io::stderr(),
-        "engine: {cases} random event orders, UPKEEP_SEED={seed}"
+        "{what}: {cases} random event orders, UPKEEP_SEED={seed}"
     )
     .unwrap();
     let config = Config {
@@ -64,8 +68,7 @@ fn keeps_its_invariants_in_every_order() {
         max_shrink_iters: 20_000,
         ..Config::default()
     };
-    let outcome = TestRunner::new(config).run(&shapes(), |shape| World::new(shape).run());
-    if let Err(error) = outcome {
+    if let Err(error) = TestRunner::new(config).run(&shapes, run) {
         panic!("UPKEEP_SEED={seed}: {error}");
     }
 }

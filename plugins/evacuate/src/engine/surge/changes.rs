@@ -2,7 +2,7 @@
 
 use super::{
     machine::{Crowd, End, Machine, Next},
-    record::{LOWEST, Mark, Raised, Record},
+    record::{LOWEST, Mark, Raised, Record, Stage},
     sight::{Act, Autoscaler, Member, Sight},
 };
 
@@ -15,6 +15,12 @@ impl Machine {
             version: sight.version.clone(),
             record: Some(record),
         })
+    }
+
+    /// From one stage to another.
+    pub(super) fn turn(&mut self, sight: &Sight, record: &Record, stage: Stage) -> Next {
+        let record = record.clone();
+        self.write(sight, Record { stage, ..record })
     }
 
     /// Removes what is left on the pods and then the record.

@@ -270,13 +270,7 @@ impl Machine {
         if let Some(record) = self.last.clone() {
             // Somebody has removed it. What was done is known here, and is undone.
             self.stop("its record was removed by somebody else");
-            return self.write(
-                sight,
-                Record {
-                    stage: Stage::Undo,
-                    ..record
-                },
-            );
+            return self.turn(sight, &record, Stage::Undo);
         }
         let crowd = Crowd::new(sight, &self.intent.old);
         if crowd.old.is_empty() {

@@ -28,22 +28,10 @@ impl Machine {
         if crowd.old.is_empty() && self.stop.is_none() {
             // They went by themselves; only the number is put back.
             self.end = Some(End::Moved);
-            return self.write(
-                sight,
-                Record {
-                    stage: Stage::Undo,
-                    ..record.clone()
-                },
-            );
+            return self.turn(sight, record, Stage::Undo);
         }
         if self.stop.is_some() {
-            return self.write(
-                sight,
-                Record {
-                    stage: Stage::Undo,
-                    ..record.clone()
-                },
-            );
+            return self.turn(sight, record, Stage::Undo);
         }
         if let Some(pod) = crowd.old.iter().find(|p| !p.marked()) {
             return Next::Do(self.mark(pod));
@@ -72,13 +60,7 @@ impl Machine {
             }
             return Next::Do(Act::Ask { pod: pod.subject() });
         }
-        self.write(
-            sight,
-            Record {
-                stage: Stage::Back,
-                ..record.clone()
-            },
-        )
+        self.turn(sight, record, Stage::Back)
     }
 
     /// Back to its own number, and the marked pods with it.
@@ -90,24 +72,12 @@ impl Machine {
             let broken = crowd.old.is_empty() || crowd.old.iter().any(|p| !p.marked()) || crowd.sets() > 1;
             match unready {
                 _ if self.stop.is_some() && !committed => {
-                    return self.write(
-                        sight,
-                        Record {
-                            stage: Stage::Undo,
-                            ..record.clone()
-                        },
-                    );
+                    return self.turn(sight, record, Stage::Undo);
                 }
                 Some(wait) if committed && !broken => return wait,
                 None if !broken => {}
                 _ => {
-                    return self.write(
-                        sight,
-                        Record {
-                            stage: Stage::Out,
-                            ..record.clone()
-                        },
-                    );
+                    return self.turn(sight, record, Stage::Out);
                 }
             }
             if let Some(restore) = self.restore(sight) {

@@ -4,12 +4,7 @@
 
 mod cluster;
 
-use std::io::Write as _;
-
-use proptest::{
-    prelude::*,
-    test_runner::{Config, RngSeed, TestCaseError, TestRunner},
-};
+use proptest::{prelude::*, test_runner::TestCaseError};
 
 use self::cluster::Cluster;
 use super::{
@@ -17,7 +12,10 @@ use super::{
     record::{LOWEST, Written},
     sight::{Act, Autoscaler, Sight},
 };
-use crate::engine::event::{At, Reply};
+use crate::engine::{
+    event::{At, Reply},
+    sim::in_every_order,
+};
 
 #[derive(Debug, Clone)]
 struct Shape {
@@ -309,29 +307,7 @@ impl World {
     }
 }
 
-/// `UPKEEP_SEED=n` repeats a run; `UPKEEP_CASES=n` makes it longer or shorter.
 #[test]
 fn surges_keep_their_invariants_in_every_order() {
-    let from_env = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    let seed = from_env("UPKEEP_SEED").unwrap_or(u64::from(now.subsec_nanos()) ^ now.as_secs());
-    let cases = from_env("UPKEEP_CASES").unwrap_or(100_000);
-    writeln!(
-        std::io::stderr(),
-        "surge: {cases} random event orders, UPKEEP_SEED={seed}"
-    )
-    .unwrap();
-    let config = Config {
-        cases: u32::try_from(cases).unwrap(),
-        rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: None,
-        max_shrink_iters: 5_000,
-        ..Config::default()
-    };
-    let outcome = TestRunner::new(config).run(&shapes(), |shape| World::new(shape).run());
-    if let Err(error) = outcome {
-        panic!("UPKEEP_SEED={seed}: {error}");
-    }
+    in_every_order("surge", shapes(), |shape| World::new(shape).run());
 }
