@@ -24,6 +24,8 @@ mod cordon;
 mod drain;
 #[path = "evacuate/faults.rs"]
 mod faults;
+#[path = "evacuate/fence.rs"]
+mod fence;
 #[path = "evacuate/library.rs"]
 mod library;
 #[path = "evacuate/peers.rs"]
@@ -34,5 +36,7 @@ mod rights;
 mod surge;
 #[path = "evacuate/told.rs"]
 mod told;
+#[path = "evacuate/volumes.rs"]
+mod volumes;
 #[path = "evacuate/witness.rs"]
 mod witness;

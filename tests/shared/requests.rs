@@ -174,14 +174,22 @@ async fn of_two_runs_one_gets_the_claim_and_the_loser_notices() {
     let ns = cluster.namespace("claims");
     let [node] = ns.nodes(["claims-a"]);
     let api = Api::<Node>::all(connect().await.client);
-    let version = api.get(&node).await.unwrap().metadata.resource_version.unwrap();
     let now = jiff::Timestamp::now();
     let (one, two) = (Identity::current(), Identity::current());
     let (mine, theirs) = (Claim::new(&one, now), Claim::new(&two, now));
     let params = PatchParams::default();
-    api.patch(&node, &params, &Patch::Merge(lock::claim_patch(&version, &mine)))
-        .await
-        .unwrap();
+    // Controllers may still be writing to a node that has just been made.
+    let version = loop {
+        let version = api.get(&node).await.unwrap().metadata.resource_version.unwrap();
+        let patch = Patch::Merge(lock::claim_patch(&version, &mine));
+        match api.patch(&node, &params, &patch).await {
+            Ok(_) => break version,
+            Err(error) => assert!(
+                matches!(&error, kube::Error::Api(status) if status.is_conflict()),
+                "{error}"
+            ),
+        }
+    };
     let late = api
         .patch(&node, &params, &Patch::Merge(lock::claim_patch(&version, &theirs)))
         .await

@@ -11,7 +11,10 @@ use upkeep::{
     output::Format,
 };
 
-use crate::{engine::OnBlocked, preflight::surge::Mode};
+use crate::{
+    engine::OnBlocked,
+    preflight::{fence::PoweredOff, surge::Mode},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,6 +36,9 @@ Examples:
 
   # Let Deployments whose budget never allows an eviction run one more pod for a while, so that theirs can go
   kubectl evacuate node1 --surge
+
+  # Get rid of the pods and volumes of a node whose machine is surely powered off
+  kubectl evacuate node1 --powered-off
 
   # Pods that a budget has held back for ten minutes are deleted all the same
   kubectl evacuate node1 --on-blocked=delete-after=10m
@@ -126,6 +132,24 @@ pub struct Cli {
     )]
     pub surge: Mode,
 
+    /// The machines of silent nodes are off: what runs there according to the API is removed.
+    ///
+    /// A node whose kubelet is not heard of (Ready is Unknown) may still run its pods; only a person can know that its
+    /// machine is off. Then its pods are removed and its volumes detached with the taint node.kubernetes.io/out-of-service,
+    /// which is taken off again; budgets are not asked. It is looked directly before whether the kubelet is heard of again.
+    /// Without this flag a question is asked on a terminal, and elsewhere the node is refused; "false" goes on without
+    /// forcing anything
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        conflicts_with = "pod_selector",
+        value_parser = parse_bool
+    )]
+    pub powered_off: Option<bool>,
+
     /// "priority": pods of lower priority go first and are gone before the next, system-critical ones last
     #[arg(
         long,
@@ -211,7 +235,8 @@ pub struct Switches {
     pub exclude_lb: bool,
 
     /// Bring nodes back instead: undo what an evacuation did to them, in whole
-    #[arg(long, conflicts_with_all = ["reason", "exclude_lb", "on_blocked", "order", "wait_replacements", "uncordon_on_abort"],
+    #[arg(long, conflicts_with_all = ["reason", "exclude_lb", "on_blocked", "order", "wait_replacements", "uncordon_on_abort",
+        "powered_off"],
         value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub uncordon: bool,
@@ -246,6 +271,18 @@ pub enum Order {
 }
 
 impl Cli {
+    /// Whether silent nodes are off. Who has another way to deal with their pods, drain's own, is not asked.
+    pub fn powered_off(&self) -> PoweredOff {
+        let other_way = self.grace_period == 0
+            || self.skip_wait_for_delete_timeout > 0
+            || self.pod_selector.as_ref().is_some_and(|s| !s.is_empty());
+        match self.powered_off {
+            Some(true) => PoweredOff::Yes,
+            None if !other_way => PoweredOff::Ask,
+            _ => PoweredOff::No,
+        }
+    }
+
     /// Checks what clap cannot, and strips `node/`.
     ///
     /// # Errors

@@ -13,7 +13,10 @@ use crate::{
     cli::Cli,
     engine::OnBlocked,
     facts::{Facts, Pod},
-    preflight::preview::Preview,
+    preflight::{
+        fence::{Fence, PoweredOff},
+        preview::Preview,
+    },
     render::{self, document},
 };
 
@@ -74,6 +77,9 @@ fn unasked(cli: &Cli, facts: &Facts, preview: &Preview) -> Option<String> {
 /// # Errors
 /// A no, or nobody who could be asked.
 pub fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
+    if cli.powered_off() == PoweredOff::Ask {
+        preview.fences.iter().try_for_each(|fence| is_off(ui, fence))?;
+    }
     if cli.switches.yes || preview.going().next().is_none() {
         return Ok(());
     }
@@ -92,6 +98,33 @@ pub fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// That a machine is off is not a question that `--yes` answers: the name of the node has to be typed.
+fn is_off(ui: &Ui, fence: &Fence) -> Result<()> {
+    let Fence {
+        node, evidence, pods, ..
+    } = fence;
+    let silent = format!("node/{node} is silent: {evidence}");
+    if !ui.is_stdin_tty() {
+        let error = Error::refused(refused_because(node, "it may still run its pods")).caused_by(silent);
+        let error = error.hint("add --powered-off once its machine is surely off, not only out of reach");
+        return Err(error.hint("or go on without forcing anything: --powered-off=false"));
+    }
+    ui.status(&format!(
+        "If the machine of node/{node} is off, {} on it can be removed and its volumes detached. If it still runs and is only out of \
+         reach, volumes would be written from two places, and data be lost.",
+        plural(*pods, "pod")
+    ));
+    if ui.confirm_by_name("Type the name of the node if its machine is surely off", node)? {
+        return Ok(());
+    }
+    let error = Error::refused("evacuation is cancelled; nothing was changed");
+    Err(error.hint("--powered-off=false goes on without forcing anything"))
+}
+
+fn refused_because(node: &str, why: &str) -> String {
+    format!("refused to evacuate {node}, for {why}; nothing was changed")
 }
 
 fn deletion(cli: &Cli, preview: &Preview) -> Option<String> {

@@ -131,8 +131,8 @@ async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Ver
     let client = &connection.client;
     let asked = preview.going().map(|plan| async move {
         let answer = match verb {
-            // With more pods than now the budget may answer otherwise.
-            _ if plan.when == When::Surge => Ok(()),
+            // With more pods than now the budget may answer otherwise; where the machine is off its answer does not count.
+            _ if matches!(plan.when, When::Surge | When::Forced) => Ok(()),
             Verb::Evict | Verb::Surge => moves.evict(client, &plan.pod, true).await,
             Verb::Delete => moves.delete(client, &plan.pod, None, true).await,
         };

@@ -65,6 +65,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         pod_selector: cli.pod_selector.clone().filter(|s| !s.is_empty()),
         chunk: cli.chunk_size,
         surge: cli.surge != Mode::Off,
+        delete: false,
     };
     if cli.switches.uncordon {
         return time.within(READING, uncordon::run(cli, ui, &connection, &wanted)).await;
@@ -101,6 +102,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         on_blocked: cli.on_blocked.unwrap_or(OnBlocked::Patient),
         grace: Some(cli.grace_period).filter(|g| *g >= 0),
         surge: cli.surge,
+        powered_off: cli.powered_off(),
     };
     let mut preview = preflight::preview::preview(&facts, &asked);
     preview.findings.extend(gather::gaps(&facts));
@@ -252,7 +254,8 @@ async fn rights(connection: &Connection, preview: &Preview, asked: &Asked) -> Re
         if asked.verb == Verb::Evict {
             rights.push(access::EVICT_PODS);
         }
-        if asked.verb == Verb::Delete || matches!(asked.on_blocked, OnBlocked::DeleteAfter(_)) {
+        let forces = !preview.fences.is_empty();
+        if asked.verb == Verb::Delete || forces || matches!(asked.on_blocked, OnBlocked::DeleteAfter(_)) {
             rights.push(access::DELETE_PODS);
         }
     }

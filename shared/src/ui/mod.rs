@@ -143,15 +143,28 @@ impl Ui {
     ///
     /// This blocks the thread.
     pub fn confirm(&self, question: &str) -> Result<bool> {
-        let question = text::net(question, self.inner.err_styles.is_colored());
-        self.inner.sinks.ask(&format!("{question} (y/N): "));
+        let answer = self.ask(&format!("{question} (y/N): "))?;
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// The same for what a yes is too easily given: the name of what it is about has to be typed.
+    ///
+    /// This blocks the thread.
+    pub fn confirm_by_name(&self, question: &str, name: &str) -> Result<bool> {
+        Ok(self.ask(&format!("{question}: "))?.trim() == name)
+    }
+
+    fn ask(&self, question: &str) -> Result<String> {
+        self.inner
+            .sinks
+            .ask(&text::net(question, self.inner.err_styles.is_colored()));
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
         read.map_err(|error| Error::failed("cannot read the answer").caused_by(error))?;
         if !answer.ends_with('\n') {
             self.status("");
         }
-        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        Ok(answer)
     }
 
     /// A block of lines at the bottom of the terminal that is drawn again and again. Prints nothing where stderr is no

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testsupport::{Cluster, Node, Ns, Shape, wait_for};
+use testsupport::{Cluster, Shape};
 
 use crate::{
     kit::{command, command_with, evacuate, run},
     live::Live,
     scene::{asked, evictions, filters, is_cordoned, living, rights, sorted},
+    volumes::{Attachment, attaching, with_volume},
 };
 
 #[test]
@@ -56,42 +57,17 @@ fn b28_replacements_that_do_not_come_end_the_run() {
     assert!(is_cordoned(cluster, &a) && is_cordoned(cluster, &b));
 }
 
-/// The VolumeAttachment is made and deleted by the real attach-detach controller; only the driver, which keeps it by a
-/// finalizer until the volume is off, is played here.
 #[test]
 fn b29_volumes_are_waited_for_until_they_are_detached() {
-    let cluster = Cluster::shared();
-    let ns = cluster.namespace("b29");
+    let ns = Cluster::shared().namespace("b29");
     let [a, _b] = attaching(&ns, ["a", "b"]);
     let pod = with_volume(&ns, &a);
-    let attachment = wait_for("the volume to be attached", testsupport::DEFAULT_TIMEOUT, || {
-        let all = cluster.list("storage.k8s.io/v1/VolumeAttachment", "", "");
-        all.into_iter()
-            .find(|v| v["spec"]["source"]["persistentVolumeName"] == "b29" && v["spec"]["nodeName"] == a)
-    });
-    let name = attachment["metadata"]["name"].as_str().unwrap();
-    let finalizers = |list: Value| {
-        let patch = json!({"metadata": {"finalizers": list}});
-        cluster.patch("storage.k8s.io/v1/VolumeAttachment", "", name, patch);
-    };
-    finalizers(json!(["external-attacher/csi-example-com"]));
-    cluster.patch_status(
-        "storage.k8s.io/v1/VolumeAttachment",
-        "",
-        name,
-        json!({"status": {"attached": true}}),
-    );
-
-    let ran = evacuate(cluster, &[&a, "--timeout=5s"]).expect(5);
+    let attachment = Attachment::held(&ns, &a);
+    let ran = evacuate(ns.cluster(), &[&a, "--timeout=5s"]).expect(5);
     assert!(ran.stdout.ends_with(&format!("pod/{pod} evicted\n")), "{}", ran.text());
     assert!(ran.stderr.contains("; volumes still attached: b29\n"), "{}", ran.text());
-    finalizers(json!(null));
-    wait_for("the volume to be detached", testsupport::DEFAULT_TIMEOUT, || {
-        cluster
-            .get("storage.k8s.io/v1/VolumeAttachment", "", name)
-            .is_none()
-            .then_some(())
-    });
+    attachment.let_go();
+    attachment.wait_gone();
 }
 
 #[test]
@@ -100,78 +76,19 @@ fn b29_a_run_goes_on_when_the_volume_is_off_and_need_not_wait() {
     let ns = cluster.namespace("b29g");
     let [a, b] = attaching(&ns, ["a", "b"]);
     with_volume(&ns, &a);
-    let hold = |node: &str| {
-        let attachment = wait_for("the volume to be attached", testsupport::DEFAULT_TIMEOUT, || {
-            let all = cluster.list("storage.k8s.io/v1/VolumeAttachment", "", "");
-            all.into_iter()
-                .find(|v| v["spec"]["source"]["persistentVolumeName"] == "b29g" && v["spec"]["nodeName"] == node)
-        });
-        let name = attachment["metadata"]["name"].as_str().unwrap().to_owned();
-        let kind = "storage.k8s.io/v1/VolumeAttachment";
-        cluster.patch(
-            kind,
-            "",
-            &name,
-            json!({"metadata": {"finalizers": ["external-attacher/csi-example-com"]}}),
-        );
-        cluster.patch_status(kind, "", &name, json!({"status": {"attached": true}}));
-        name
-    };
-    let name = hold(&a);
+    let attachment = Attachment::held(&ns, &a);
     let mut live = Live::start(command(cluster, &[&a]));
     live.wait_for(" evicted");
     std::thread::sleep(Duration::from_secs(2));
     assert!(live.is_running(), "{}", live.said());
-    cluster.patch(
-        "storage.k8s.io/v1/VolumeAttachment",
-        "",
-        &name,
-        json!({"metadata": {"finalizers": null}}),
-    );
+    attachment.let_go();
     let ran = live.finish().expect(0);
     assert!(ran.stdout.ends_with("node/b29g-a drained\n"), "{}", ran.text());
 
-    let name = hold(&b);
+    let attachment = Attachment::held(&ns, &b);
     crate::scene::cordon(cluster, &a, false);
     evacuate(cluster, &[&b, "--wait-detach=false", "--timeout=20s"]).expect(0);
-    cluster.patch(
-        "storage.k8s.io/v1/VolumeAttachment",
-        "",
-        &name,
-        json!({"metadata": {"finalizers": null}}),
-    );
-}
-
-/// Nodes whose volumes the controller attaches.
-fn attaching<const N: usize>(ns: &Ns<'_>, suffixes: [&str; N]) -> [String; N] {
-    suffixes.map(|suffix| {
-        let node = Node::new(format!("{}-{suffix}", ns.name()));
-        ns.node(node.annotation("volumes.kubernetes.io/controller-managed-attach-detach", "true"))
-    })
-}
-
-/// A ReplicaSet of one pod with a CSI volume, on this node.
-fn with_volume(ns: &Ns<'_>, node: &str) -> String {
-    let cluster = ns.cluster();
-    let claim = json!({"namespace": ns.name(), "name": "data", "kind": "PersistentVolumeClaim", "apiVersion": "v1"});
-    cluster.create(json!({
-        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": ns.name()},
-        "spec": {
-            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "",
-            "persistentVolumeReclaimPolicy": "Retain", "claimRef": claim,
-            "csi": {"driver": "csi.example.com", "volumeHandle": ns.name()},
-        },
-    }));
-    ns.create(json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": ns.name(),
-            "resources": {"requests": {"storage": "1Gi"}},
-        },
-    }));
-    let volume = json!({"name": "data", "persistentVolumeClaim": {"claimName": "data"}});
-    ns.replicaset("db", 1, &Shape::new().prefers(node).volume(volume));
-    crate::scene::text(&ns.wait_pods_ready(1)[0]["metadata"]["name"])
+    attachment.let_go();
 }
 
 #[test]

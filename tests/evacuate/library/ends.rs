@@ -31,7 +31,7 @@ fn in_ending_namespace(id: &str, flags: &[&str]) -> (Live, Ns<'static>) {
     let node = ns.node(Node::new(format!("{id}-a")).dead());
     ns.pod("naked", &Shape::new().on(&node));
     cluster.delete("v1/Namespace", "", id);
-    let args: Vec<&str> = [node.as_str(), "--force"]
+    let args: Vec<&str> = [node.as_str(), "--force", "--powered-off=false"]
         .into_iter()
         .chain(flags.iter().copied())
         .collect();

@@ -16,7 +16,9 @@ fn p03_budget_that_allows() {
     place.ns.pdb("db", json!({"minAvailable": 1}));
     place.ns.wait_pdb_allows("db", 1);
     let ran = place.evacuate(&[]).expect(0);
-    assert_eq!(place.moves(), ["evict db-0 201", "evict db-1 201"], "{}", ran.text());
+    // A budget that has been shut for a second is asked in case news is late, and may say no.
+    let moves: Vec<String> = place.moves().into_iter().filter(|m| !m.ends_with("429")).collect();
+    assert_eq!(moves, ["evict db-0 201", "evict db-1 201"], "{}", ran.text());
     assert_eq!(place.ns.pods_on(&place.node), Vec::<String>::new());
 }
 

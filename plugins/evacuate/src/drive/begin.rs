@@ -6,6 +6,7 @@ use kube::api::{Api, ListParams};
 use super::{
     Run,
     claim::{self, Taken},
+    fence::Fencing,
     publish::Publication,
     reply,
     surge::{self, Surgery},
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     engine::{
         event::{Change, Command, Reply, What},
+        fence::machine as fence,
         surge::sight::Act,
     },
     facts::Pod,
@@ -136,6 +138,25 @@ impl Run<'_> {
                             let sight = sight.map(Box::new);
                             drop(to.send(What::Sight { call, sight }));
                         }
+                        Err(error) => answer(call, reply::read::<()>(Err(error))),
+                    }
+                });
+            }
+            Command::Fence { call, node, uid, act } => {
+                let fencing = Fencing {
+                    lists: Lists::new(self.driver.connection, self.driver.chunk),
+                    node,
+                    uid,
+                    run: self.me.run.clone(),
+                };
+                let to = self.to.clone();
+                self.tasks.spawn_local(async move {
+                    let fence::Act::Look { count } = act else {
+                        answer(call, reply::read(fencing.act(&act).await));
+                        return;
+                    };
+                    match fencing.look(count).await {
+                        Ok(sight) => drop(to.send(What::FenceSight { call, sight })),
                         Err(error) => answer(call, reply::read::<()>(Err(error))),
                     }
                 });

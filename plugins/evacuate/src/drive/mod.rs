@@ -4,6 +4,7 @@
 
 mod begin;
 pub mod claim;
+pub mod fence;
 pub mod moves;
 pub mod publish;
 pub mod reply;

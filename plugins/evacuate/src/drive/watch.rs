@@ -18,7 +18,7 @@ use upkeep::error::describe;
 
 use crate::{
     engine::event::{Change, What},
-    facts::{Node, Pod},
+    facts::{Attachment, Node, Pod},
 };
 
 /// Seconds after which the server ends a watch by itself; the client takes longer silence for a dead connection.
@@ -285,22 +285,5 @@ pub async fn attachments(api: Api<VolumeAttachment>, node: String, to: Sender) {
         .is_some()
     {
         let _ = to.send(What::Attachments { node, volumes: None });
-    }
-}
-
-/// A VolumeAttachment: which volume is (or is being) attached where.
-struct Attachment {
-    name: String,
-    node: String,
-    volume: Option<String>,
-}
-
-impl From<VolumeAttachment> for Attachment {
-    fn from(object: VolumeAttachment) -> Self {
-        Self {
-            name: object.metadata.name.unwrap_or_default(),
-            node: object.spec.node_name,
-            volume: object.spec.source.persistent_volume_name,
-        }
     }
 }

@@ -50,6 +50,9 @@ impl State {
             // The watch was faster than the answer.
             return;
         }
+        if self.overrules(key, verb, &reply) {
+            return;
+        }
         match reply {
             Reply::Accepted => self.accepted(key),
             Reply::NotFound => self.was_gone(key),
@@ -109,7 +112,7 @@ impl State {
         let Some(entry) = self.pods.entries.get_mut(key) else {
             return;
         };
-        if entry.pod.deletion.is_some() {
+        if entry.pod.deletion.is_some() && !entry.forced {
             entry.standing = Standing::Terminating { since: self.now };
             entry.accepted = true;
             return;

@@ -136,6 +136,9 @@ impl State {
                         self.end_node(&node.name, "it was uncordoned by someone else".into());
                     }
                 } else {
+                    if node.ready != facts::Ready::Unknown {
+                        self.stir_fence(index);
+                    }
                     self.nodes[index].seen = true;
                     self.begin_draining(index);
                 }

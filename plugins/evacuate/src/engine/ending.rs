@@ -3,6 +3,7 @@
 use super::{
     Asked, State,
     event::{At, Command, Note, Outcome},
+    fence::Fence,
     nodes::{Node, Phase},
     surge::Surge,
 };
@@ -46,6 +47,7 @@ impl State {
         });
         self.settle_late();
         self.end_surges(outcome);
+        self.end_fences(outcome);
         self.publish_the_end(outcome);
         for index in 0..self.nodes.len() {
             if self.undo && !self.nodes[index].empty() {
@@ -57,7 +59,8 @@ impl State {
     /// Finishes once nothing is left to do.
     pub(super) fn conclude(&mut self) {
         let surging = self.surges.iter().any(Surge::active);
-        if self.ending.is_none() && !surging && self.nodes.iter().all(Node::over) {
+        let fencing = self.nodes.iter().any(|n| n.fence.as_ref().is_some_and(Fence::active));
+        if self.ending.is_none() && !surging && !fencing && self.nodes.iter().all(Node::over) {
             let outcome = if self.nodes.iter().all(|n| n.phase == Phase::Done) {
                 Outcome::Done
             } else if self.evicting_started || self.nodes.iter().any(Node::empty) {
@@ -84,7 +87,8 @@ impl State {
             Asked::Uncordon(_) => true,
             Asked::Cordon(_) => self.undo,
             _ => false,
-        }) || self.nodes.iter().any(|n| n.undo_at.is_some());
+        }) || fencing
+            || self.nodes.iter().any(|n| n.undo_at.is_some());
         if undoing && !ending.hurried && self.now < until {
             self.wake_at(until);
             return;

@@ -166,6 +166,7 @@ impl State {
             tries: 0,
             blocked: None,
             told: None,
+            forced: false,
             doubted: None,
             confirmed: false,
         };
@@ -261,5 +262,5 @@ impl State {
 /// `--grace-period` is also the last word over a deletion that is already under way: asking once more shortens it. That
 /// is how a pod of a dead kubelet is removed with `--grace-period=0`.
 fn wants_shorter_grace(entry: &Entry, grace: Option<i64>) -> bool {
-    grace.is_some() && !entry.accepted
+    (grace.is_some() || entry.forced) && !entry.accepted
 }

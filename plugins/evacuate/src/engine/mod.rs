@@ -6,7 +6,8 @@
 //! The parts, in the order in which a run passes through them:
 //! [`plan`] is what it starts from; [`cordon`] closes the nodes; [`nodes`] walks each of them on until it is empty;
 //! [`hearing`] sees to it that news about their pods come, [`ingest`] takes them in; [`send`] decides who is asked to go next, [`budgets`] how many at a time; [`answer`] reads the replies; [`blocked`]
-//! deals with budgets that let nothing through, [`surge`] moves pods that they will never let go; [`settling`] waits for volumes and replacements;
+//! deals with budgets that let nothing through, [`surge`] moves pods that they will never let go, [`fence`] gets rid of those of
+//! machines that are off; [`settling`] waits for volumes and replacements;
 //! [`publish`] tells others; [`ending`] leaves nothing half done.
 
 mod answer;
@@ -16,9 +17,11 @@ mod clock;
 mod cordon;
 mod ending;
 pub mod event;
+pub mod fence;
 mod hearing;
 mod ingest;
 mod nodes;
+mod note;
 mod plan;
 mod pods;
 mod publish;
@@ -56,6 +59,7 @@ enum Asked {
     List { node: String, epoch: u64 },
     Move { key: Key, verb: Verb, budget: Option<Uid> },
     Surge { index: usize, act: Act },
+    Fence { index: usize, act: fence::machine::Act },
 }
 
 /// The state of a run.
@@ -169,7 +173,9 @@ impl State {
             What::BudgetPods { budget, pods } => self.inspected(&budget, pods),
             What::Stirred { deployment } => self.surge_stirred(&deployment),
             What::Sight { call, sight } => self.sighted(call, sight.as_deref()),
+            What::FenceSight { call, sight } => self.fence_sighted(call, sight.as_ref()),
             What::LockLost { node, holder } => {
+                self.leave_fence(&node);
                 self.tell(Note::Warning(format!(
                     "node/{node} has been taken over by {holder}; leaving it to them"
                 )));
@@ -217,6 +223,7 @@ impl State {
             self.undo_again();
         }
         self.walk_surges();
+        self.walk_fences();
         self.conclude();
         if self.finished.is_some() {
             self.wake = None;
@@ -261,6 +268,7 @@ impl State {
             Asked::List { node, .. } => self.list_failed(&node, &reply),
             Asked::Move { key, verb, budget } => self.move_answered(call, &key, verb, budget, reply),
             Asked::Surge { index, act } => self.surge_answered(index, &act, reply),
+            Asked::Fence { index, act } => self.fence_answered(index, &act, reply),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     State, Target,
     event::{At, Command, Note, Outcome, Stage},
+    fence::Fence,
     pods::Standing,
 };
 
@@ -26,6 +27,8 @@ pub enum Phase {
     Confirming,
     /// Empty; volumes are still attached.
     Detaching,
+    /// Empty; it is still said to be off.
+    Lifting,
     /// Empty; replacements are not yet Ready.
     Replacing {
         /// When waiting ends.
@@ -78,6 +81,8 @@ pub struct Node {
     pub heard: At,
     /// Volumes that are still attached.
     pub attached: BTreeSet<String>,
+    /// Its machine is off.
+    pub fence: Option<Fence>,
     /// What others are told next, once they have heard what is on its way.
     pub to_publish: Option<Stage>,
     /// When work on it began.
@@ -88,8 +93,10 @@ pub struct Node {
 
 impl Node {
     pub(super) fn new(target: Target) -> Self {
+        let fence = target.fence.clone().map(Fence::new);
         Self {
             target,
+            fence,
             phase: Phase::Queued,
             cordoned_by_us: false,
             wants_list: false,
@@ -156,6 +163,7 @@ impl State {
                 }
                 Phase::Confirming if self.pods.pending(&name) => self.nodes[index].phase = Phase::Draining,
                 Phase::Detaching => self.detaching(index),
+                Phase::Lifting => self.detached(index),
                 Phase::Replacing { until } => self.replacing(index, until),
                 _ => {}
             }
@@ -242,6 +250,7 @@ impl State {
         let text = why.clone();
         self.tell(Note::NotDrained { node: name, text });
         self.publish_stopped(index, &why, outcome);
+        self.stop_fence(index, &why);
     }
 
     /// Gives one node up from outside of the walk.

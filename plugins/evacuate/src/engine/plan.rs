@@ -6,7 +6,7 @@ use upkeep::report::ObjRef;
 
 use super::{
     event::{At, Verb},
-    surge,
+    fence, surge,
 };
 use crate::{
     facts::{Budget, Uid},
@@ -72,6 +72,8 @@ pub struct Target {
     pub planned: Vec<ObjRef>,
     /// PersistentVolumes by the pod that uses them.
     pub volumes: BTreeMap<Uid, Vec<String>>,
+    /// Its machine is confirmed to be off.
+    pub fence: Option<fence::machine::Planned>,
 }
 
 /// What preflight hands over.

@@ -105,6 +105,8 @@ pub struct Entry {
     pub told: Option<String>,
     /// It should be terminating, and no news says so; how many lists had been asked for when that was noticed.
     pub doubted: Option<u64>,
+    /// Its machine is off and nobody else removes it: it is removed at once.
+    pub forced: bool,
     /// A list that was asked for after that says the same.
     pub confirmed: bool,
 }

@@ -73,15 +73,13 @@ impl State {
             return;
         }
         for index in 0..self.nodes.len() {
-            if self.nodes[index].phase != Phase::Draining {
+            if self.nodes[index].phase != Phase::Draining || !self.may_force(index) {
                 continue;
             }
             let name = self.nodes[index].target.name.clone();
-            let tier = self
-                .settings
-                .by_priority
-                .then(|| self.pods.lowest_priority(&name))
-                .flatten();
+            // Nothing runs on a machine that is off, so nothing there is better ended before the rest.
+            let ordered = self.settings.by_priority && !self.is_off(&name);
+            let tier = ordered.then(|| self.pods.lowest_priority(&name)).flatten();
             for key in self.candidates(&name, tier) {
                 if self.in_flight >= self.settings.in_flight {
                     return;
@@ -119,6 +117,10 @@ impl State {
         let Some(entry) = self.pods.entries.get(key).filter(|e| e.standing.sendable(now)) else {
             return;
         };
+        if self.is_off(&entry.node) {
+            self.force(key);
+            return;
+        }
         // One that waits for its surge must not use the room that the surge of another makes in the same budget.
         if !entry.pod.ignores_budgets() && self.surges(key) {
             return;
@@ -171,7 +173,7 @@ impl State {
         }
     }
 
-    fn send(&mut self, key: &Key, verb: Verb, budget: Option<Uid>, grace: Option<i64>) {
+    pub(super) fn send(&mut self, key: &Key, verb: Verb, budget: Option<Uid>, grace: Option<i64>) {
         let call = self.call(Asked::Move {
             key: key.clone(),
             verb,

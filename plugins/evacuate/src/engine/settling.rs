@@ -10,15 +10,18 @@ use super::{
 use crate::facts::Pod;
 
 impl State {
-    /// Volumes of pods that were moved from the node and are not used by a pod that stays there.
+    /// Volumes of pods that were moved from the node and are not used by a pod that stays there; all where its machine is
+    /// off, because nothing stays there.
     pub(super) fn volumes_of(&self, index: usize) -> BTreeSet<String> {
         let target = &self.nodes[index].target;
+        let all = target.fence.iter().flat_map(|f| f.attached.iter().cloned());
         let volumes_of = |uid: &str| target.volumes.get(uid).into_iter().flatten().cloned();
         let stay: BTreeSet<String> = self.pods.of(&target.name).flat_map(|(k, _)| volumes_of(&k.2)).collect();
         let departed = self.pods.departed.iter().filter(|d| d.node == target.name);
         departed
             .flat_map(|d| volumes_of(&d.pod.uid))
             .filter(|v| !stay.contains(v))
+            .chain(all)
             .collect()
     }
 
@@ -48,6 +51,10 @@ impl State {
     }
 
     pub(super) fn detached(&mut self, index: usize) {
+        if !self.is_lifted(index) {
+            self.nodes[index].phase = Phase::Lifting;
+            return;
+        }
         match self.settings.wait_replacements {
             Some(patience) => {
                 let until = self.now.saturating_add(patience);

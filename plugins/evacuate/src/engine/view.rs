@@ -43,6 +43,8 @@ pub struct NodeRow {
     pub why: Option<String>,
     /// Volumes that are still attached.
     pub attached: Vec<String>,
+    /// Its machine was confirmed to be off.
+    pub off: bool,
     /// This run has cordoned it (and it still is).
     pub cordoned_by_us: bool,
     /// This run may have cordoned it: the answer was lost.
@@ -76,6 +78,7 @@ impl State {
                     Phase::Draining => "Draining",
                     Phase::Confirming => "Confirming",
                     Phase::Detaching => "Detaching",
+                    Phase::Lifting => "Lifting",
                     Phase::Replacing { .. } => "Replacing",
                     Phase::Done => "Drained",
                     Phase::Unreplaced { .. } => "Unreplaced",
@@ -93,6 +96,7 @@ impl State {
                     _ => None,
                 },
                 attached: node.attached.iter().cloned().collect(),
+                off: node.target.fence.is_some(),
                 cordoned_by_us: node.cordoned_by_us,
                 maybe_cordoned: node.maybe_cordoned,
                 cordoned: node.cordoned_by_us || node.maybe_cordoned || node.target.cordoned,
@@ -190,6 +194,10 @@ impl State {
         let Some(deletion) = entry.pod.deletion else {
             return entry.told.clone().unwrap_or_default();
         };
+        let off = self.is_off(&entry.node);
+        if off && entry.pod.finalizers.is_empty() {
+            return "its machine is off: the pod garbage collector removes it".into();
+        }
         let overdue = (self.now - deletion.as_millisecond()) / 1_000;
         if overdue < 0 {
             return format!("{}s of grace left", -overdue);

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::{api::core::v1 as api, jiff::Timestamp};
+use k8s_openapi::{
+    api::{core::v1 as api, storage::v1::VolumeAttachment},
+    jiff::Timestamp,
+};
 use upkeep::report::{ObjRef, Seen};
 
 use super::{Budget, Node, Pod, Scaling, Uid};
@@ -59,6 +62,36 @@ pub struct Volumes {
     pub volumes: BTreeMap<String, Volume>,
 }
 
+/// A VolumeAttachment: which volume is (or is being) attached where.
+#[derive(Debug, Clone)]
+pub struct Attachment {
+    /// `metadata.name`.
+    pub name: String,
+    /// `spec.nodeName`.
+    pub node: String,
+    /// `spec.source.persistentVolumeName`.
+    pub volume: Option<String>,
+}
+
+impl From<VolumeAttachment> for Attachment {
+    fn from(object: VolumeAttachment) -> Self {
+        Self {
+            name: object.metadata.name.unwrap_or_default(),
+            node: object.spec.node_name,
+            volume: object.spec.source.persistent_volume_name,
+        }
+    }
+}
+
+/// What is known about nodes whose kubelets are silent; read only where one of them is to be emptied.
+#[derive(Debug, Clone)]
+pub struct Silence {
+    /// When the kubelet of each was last heard of: the renewal of its Lease, nothing where it has none.
+    pub leases: BTreeMap<String, Seen<Option<Timestamp>>>,
+    /// Whether the server's controllers know the taint `out-of-service` for certain (Kubernetes 1.28 and later).
+    pub knows_taint: bool,
+}
+
 /// Everything that was read, at the same time.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -85,6 +118,10 @@ pub struct Facts {
     pub webhooks: Seen<Vec<Webhook>>,
     /// Claims and volumes; read only where a pod that goes has claims.
     pub volumes: Seen<Volumes>,
+    /// Volumes that are attached to the nodes to be emptied; read only where it matters beforehand.
+    pub attachments: Seen<Vec<Attachment>>,
+    /// Of nodes whose kubelets are silent.
+    pub silence: Option<Silence>,
     /// Names of nodes that a NodeMaintenance object names, with the name of that object.
     pub maintenances: Vec<(String, String)>,
     /// What a surge would change, where one was asked for.

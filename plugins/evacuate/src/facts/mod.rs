@@ -11,9 +11,9 @@ mod quantity;
 mod scaling;
 
 pub use budget::{Budget, Threshold, Unhealthy};
-pub use cluster::{Facts, Meta, Volume, Volumes, Webhook};
+pub use cluster::{Attachment, Facts, Meta, Silence, Volume, Volumes, Webhook};
 pub use deployment::{Deployment, Scaler};
-pub use node::{Node, Ready};
+pub use node::{Node, OUT_OF_SERVICE, OUT_OF_SERVICE_TAINT, OutOfService, Ready};
 #[cfg(test)]
 pub use pod::Phase;
 pub use pod::{Owner, Pod, UNSCHEDULABLE_TAINT};

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1 as api;
+use k8s_openapi::{api::core::v1 as api, jiff::Timestamp};
 
 use super::{Resources, Uid};
+
+/// The taint that says that a node is off: pods are removed from it without asking it, and its volumes are detached at
+/// once (KEP-2268).
+pub const OUT_OF_SERVICE_TAINT: &str = "node.kubernetes.io/out-of-service";
+/// Which run has put it there; stays as long as the taint does.
+pub const OUT_OF_SERVICE: &str = "kubectl-upkeep/out-of-service";
 
 /// The Ready condition of a node. `Unknown` means that the kubelet has gone silent; `False` is a kubelet that lives and
 /// reports.
@@ -37,6 +43,8 @@ pub struct Node {
     pub taints: Vec<api::Taint>,
     /// The Ready condition; Unknown where there is none yet.
     pub ready: Ready,
+    /// Since when that is so.
+    pub ready_since: Option<Timestamp>,
     /// `status.allocatable`.
     pub allocatable: Resources,
     /// Whether the object is being deleted.
@@ -67,8 +75,29 @@ impl From<api::Node> for Node {
                 Some("False") => Ready::False,
                 _ => Ready::Unknown,
             },
+            ready_since: ready.and_then(|c| c.last_transition_time.as_ref()).map(|t| t.0),
             allocatable: Resources::read(status.allocatable.as_ref()),
             deleting: meta.deletion_timestamp.is_some(),
         }
     }
+}
+
+impl Node {
+    /// Its taint that says that it is off, if it has one.
+    pub fn out_of_service(&self) -> Option<OutOfService> {
+        let taint = self.taints.iter().any(|t| t.key == OUT_OF_SERVICE_TAINT);
+        taint.then(|| match self.annotations.contains_key(OUT_OF_SERVICE) {
+            true => OutOfService::Ours,
+            false => OutOfService::Foreign,
+        })
+    }
+}
+
+/// Who has put the taint on a node that says that it is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfService {
+    /// A run of this program.
+    Ours,
+    /// Somebody else.
+    Foreign,
 }

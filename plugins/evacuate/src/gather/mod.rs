@@ -6,6 +6,7 @@
 pub mod access;
 mod lists;
 mod second;
+pub mod silence;
 mod surge;
 mod webhooks;
 
@@ -48,6 +49,8 @@ pub struct Wanted {
     pub chunk: u32,
     /// `--surge` was asked for: what it would change is read as well.
     pub surge: bool,
+    /// `--delete` was asked for: what would be stranded is read as well.
+    pub delete: bool,
 }
 
 /// Reads everything that preflight looks at.
@@ -83,6 +86,8 @@ pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
         controllers,
         webhooks: hooks?,
         volumes: Seen::Known(crate::facts::Volumes::default()),
+        attachments: Seen::Known(Vec::new()),
+        silence: None,
         maintenances: Vec::new(),
         leases: Vec::new(),
         scaling: None,
@@ -91,7 +96,11 @@ pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
         pods,
     };
     facts.selected = selected(&lists, wanted, &facts.targets).await?;
-    second::complete(connection, &lists, &mut facts).await?;
+    second::complete(connection, &lists, &mut facts, wanted.delete).await?;
+    silence::complete(&lists, &mut facts).await?;
+    if wanted.delete || facts.silence.is_some() {
+        silence::attachments(&lists, &mut facts).await?;
+    }
     // After a run with --surge there may be something left of it, whatever this run is asked to do.
     let surged = |node: &Node| {
         node.annotations

@@ -21,7 +21,7 @@ use crate::facts::{Facts, Volume, Volumes, Webhook};
 const LEASE_NAMESPACE: &str = "medik8s-leases";
 
 /// Fills in the rest.
-pub async fn complete(connection: &Connection, lists: &Lists, facts: &mut Facts) -> Result<()> {
+pub async fn complete(connection: &Connection, lists: &Lists, facts: &mut Facts, delete: bool) -> Result<()> {
     let targets: BTreeSet<String> = facts.targets.iter().map(|n| n.name.clone()).collect();
     let claims = facts
         .pods
@@ -30,7 +30,7 @@ pub async fn complete(connection: &Connection, lists: &Lists, facts: &mut Facts)
     let mut hooks = std::mem::replace(&mut facts.webhooks, Seen::Known(Vec::new()));
     let (volumes, (), maintenances, leases) = futures::join!(
         async {
-            if claims {
+            if claims || delete {
                 volumes(lists).await
             } else {
                 Ok(Seen::Known(Volumes::default()))

@@ -24,6 +24,8 @@ pub enum When {
     Later,
     /// Not by an eviction: its Deployment runs more pods for a while.
     Surge,
+    /// Whatever they say: its machine is off.
+    Forced,
     /// Not before something else changes.
     Blocked,
 }

@@ -3,6 +3,7 @@
 pub mod budgets;
 pub mod capacity;
 pub mod critical;
+pub mod fence;
 pub mod filters;
 pub mod marks;
 pub mod owners;

@@ -7,7 +7,9 @@ use upkeep::report::{Finding, ObjRef, Seen, Severity};
 use super::{
     budgets::{self, BudgetPlan, When},
     capacity::{self, Fit},
-    critical, filters,
+    critical,
+    fence::{self, Fence, PoweredOff},
+    filters,
     filters::{Judgement, Rules},
     marks, owners,
     surge::{self, Mode, Surges},
@@ -31,6 +33,8 @@ pub struct Asked {
     pub grace: Option<i64>,
     /// Whether Deployments may run more pods for a while.
     pub surge: Mode,
+    /// Whether the machines of silent nodes are off.
+    pub powered_off: PoweredOff,
 }
 
 /// One pod on a node that is to be emptied.
@@ -69,6 +73,8 @@ pub struct Preview {
     pub surges: Vec<Planned>,
     /// Budgets that stay shut and are not asked.
     pub forced: Vec<ObjRef>,
+    /// Silent nodes that are forced.
+    pub fences: Vec<Fence>,
     /// What a person should know, the gravest first.
     pub findings: Vec<Finding>,
 }
@@ -96,14 +102,19 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
         .collect();
     let planned: Vec<&Pod> = judged.iter().filter(|(_, j)| j.goes).map(|(p, _)| *p).collect();
 
-    let mut findings = grouped(&judged);
+    let fences = fence::fences(facts, &planned, asked.powered_off);
+    // Pods of machines that are off do not run: no budget is asked for them, and none of them stays.
+    let off = |pod: &Pod| fences.planned.iter().any(|f| f.node == pod.node);
+    let mut findings = grouped(&judged, |reason, pod| reason.id != "daemonset" || !off(pod));
+    findings.extend(fences.findings.iter().cloned());
+    let asked_to_go: Vec<&Pod> = planned.iter().copied().filter(|p| !off(p)).collect();
     let surges = match asked.verb {
         Verb::Delete => Surges::default(),
-        _ => surge::surges(facts, &planned, asked.surge, asked.on_blocked),
+        _ => surge::surges(facts, &asked_to_go, asked.surge, asked.on_blocked),
     };
     findings.extend(surges.findings);
     let surging: BTreeSet<Uid> = surges.pods.keys().cloned().collect();
-    let evicted: Vec<&Pod> = planned.iter().copied().filter(|p| !surging.contains(&p.uid)).collect();
+    let evicted: Vec<&Pod> = asked_to_go.into_iter().filter(|p| !surging.contains(&p.uid)).collect();
     let mut consent = match (&facts.budgets, asked.verb) {
         (Seen::Known(all), Verb::Evict | Verb::Surge) => budgets::consent(all, &facts.pods, &evicted, asked.on_blocked),
         _ => budgets::Consent::default(),
@@ -129,7 +140,10 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
         let surge = surges.pods.get(&pod.uid).map(|budget| (When::Surge, budget.clone()));
         let evicted = || consent.pods.get(&pod.uid).cloned().unwrap_or((When::Now, None));
         let verb = if surge.is_some() { Verb::Surge } else { asked.verb };
-        let (when, budget) = surge.unwrap_or_else(evicted);
+        let (when, budget) = match surge {
+            _ if off(pod) => (When::Forced, None),
+            surge => surge.unwrap_or_else(evicted),
+        };
         PodPlan {
             pod: pod.reference(),
             node: pod.node.clone(),
@@ -149,6 +163,7 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
         budgets: consent.budgets,
         surges: surges.planned,
         forced: surges.forced,
+        fences: fences.planned,
         findings,
     }
 }
@@ -187,10 +202,10 @@ fn left_out(facts: &Facts, nodes: &[String]) -> BTreeMap<String, usize> {
 }
 
 /// The reasons of the filters, one finding per reason with all its pods.
-fn grouped(judged: &[(&Pod, Judgement)]) -> Vec<Finding> {
+fn grouped(judged: &[(&Pod, Judgement)], counts: impl Fn(&filters::Reason, &Pod) -> bool) -> Vec<Finding> {
     let mut groups = BTreeMap::<filters::Reason, Vec<ObjRef>>::new();
     for (pod, judgement) in judged {
-        for reason in &judgement.reasons {
+        for reason in judgement.reasons.iter().filter(|r| counts(r, pod)) {
             groups.entry(*reason).or_default().push(pod.reference());
         }
     }
@@ -282,6 +297,11 @@ pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
                 .map(|p| (p.uid.clone(), volumes_of(p)))
                 .filter(|(_, v)| !v.is_empty())
                 .collect(),
+            fence: preview
+                .fences
+                .iter()
+                .find(|f| f.node == node.name)
+                .map(|f| f.planned.clone()),
         }
     });
     let baseline = facts.budgets.known().into_iter().flatten().map(|budget| {

@@ -78,6 +78,8 @@ pub fn facts(targets: usize, nodes: Vec<Node>, pods: Vec<Pod>) -> Facts {
         controllers: BTreeMap::new(),
         webhooks: Seen::Known(Vec::new()),
         volumes: Seen::Known(Volumes::default()),
+        attachments: Seen::Known(Vec::new()),
+        silence: None,
         maintenances: Vec::new(),
         leases: Vec::new(),
         scaling: None,

@@ -76,6 +76,8 @@ impl Watcher for Lines<'_> {
                 "pod {:?} has DeletionTimestamp older than {} seconds, skipping",
                 pod.name, self.skip_after
             )),
+            Note::Tainted { node } => self.data(&format!("node/{node} tainted")),
+            Note::Untainted { node } => self.data(&format!("node/{node} untainted")),
             Note::Drained { node } => self.data(&format!("node/{node} drained")),
             other => talk(self.ui, other),
         }

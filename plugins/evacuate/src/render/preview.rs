@@ -61,6 +61,8 @@ pub fn show(ui: &Ui, preview: &Preview) {
 fn row(plan: &PodPlan, styles: &Styles) -> Vec<String> {
     let action = if plan.judgement.refused().is_some() {
         styles.bad("refused")
+    } else if plan.when == When::Forced {
+        "force".to_owned()
     } else if !plan.judgement.goes {
         styles.dim("stays")
     } else {
@@ -68,8 +70,8 @@ fn row(plan: &PodPlan, styles: &Styles) -> Vec<String> {
             (When::Blocked, _) => styles.warn("blocked"),
             (When::Surge, _) | (_, Verb::Surge) => "surge".to_owned(),
             (When::Later, _) => "evict later".to_owned(),
-            (When::Now, Verb::Evict) => "evict".to_owned(),
-            (When::Now, Verb::Delete) => "delete".to_owned(),
+            (When::Now | When::Forced, Verb::Evict) => "evict".to_owned(),
+            (When::Now | When::Forced, Verb::Delete) => "delete".to_owned(),
         }
     };
     let goes = plan.judgement.goes;

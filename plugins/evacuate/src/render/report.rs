@@ -99,6 +99,14 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
             styles.warn("Warning:")
         ));
     }
+    for node in state.fenced() {
+        let node = escape(node);
+        ui.status(&format!(
+            "{} node/{node} may still be tainted as out of service, and when it comes back every pod there is thrown out: \
+             'kubectl evacuate {node} --uncordon' takes that back",
+            styles.warn("Warning:")
+        ));
+    }
     let left = state.pod_rows();
     if !left.is_empty() && outcome != Outcome::Done {
         const SHOWN: usize = 40;

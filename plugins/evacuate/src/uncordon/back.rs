@@ -5,9 +5,13 @@ use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 use upkeep::lock::LOCK;
 
-use crate::drive::{
-    claim::CORDONED,
-    publish::{EVACUATION, EXCLUDE_LB, Evacuation, without_conditions},
+use crate::{
+    drive::{
+        claim::CORDONED,
+        fence::without_taint,
+        publish::{EVACUATION, EXCLUDE_LB, Evacuation, without_conditions},
+    },
+    facts::OUT_OF_SERVICE,
 };
 
 /// Whose cordon there is.
@@ -45,7 +49,7 @@ pub fn back(node: &core::Node) -> Back {
         (false, _) => Cordon::None,
     };
     let nothing = Value::Null;
-    let annotations: Map<String, Value> = [LOCK, CORDONED, EVACUATION]
+    let annotations: Map<String, Value> = [LOCK, CORDONED, EVACUATION, OUT_OF_SERVICE]
         .into_iter()
         .filter(|key| has(key))
         .map(|key| (key.to_owned(), nothing.clone()))
@@ -55,6 +59,10 @@ pub fn back(node: &core::Node) -> Back {
     let mut removed = Vec::new();
     if labelled {
         removed.push("label node.kubernetes.io/exclude-from-external-load-balancers");
+    }
+    let fenced = has(OUT_OF_SERVICE);
+    if fenced {
+        removed.push("taint node.kubernetes.io/out-of-service");
     }
     if conditions.is_some() {
         removed.push("conditions DrainInProgress, Drained");
@@ -69,8 +77,15 @@ pub fn back(node: &core::Node) -> Back {
         if labelled {
             patch["metadata"]["labels"] = json!({ EXCLUDE_LB: nothing });
         }
+        let mut spec = json!({});
         if cordon == Cordon::Ours {
-            patch["spec"] = json!({"unschedulable": false});
+            spec["unschedulable"] = json!(false);
+        }
+        if fenced {
+            spec["taints"] = json!(without_taint(node));
+        }
+        if spec != json!({}) {
+            patch["spec"] = spec;
         }
         patch
     });
@@ -117,6 +132,21 @@ mod tests {
         assert_eq!(
             conditions["status"]["conditions"],
             json!([{"type": "Drained", "$patch": "delete"}])
+        );
+
+        // With the taint of a machine that was off goes the annotation; other taints stay.
+        let fenced = node(json!({
+            "metadata": {"name": "n", "uid": "u1", "annotations": {OUT_OF_SERVICE: "r"}},
+            "spec": {"taints": [
+                {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"},
+                {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"},
+            ]},
+        }));
+        let patch = back(&fenced).patch.unwrap();
+        assert_eq!(patch["metadata"]["annotations"], json!({ OUT_OF_SERVICE: null }));
+        assert_eq!(
+            patch["spec"],
+            json!({"taints": [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]})
         );
 
         // A cordon, a label and conditions of somebody else stay.

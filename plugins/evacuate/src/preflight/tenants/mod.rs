@@ -1,5 +1,5 @@
-//! Who else has a say about the nodes: managers that own them, tools that are at work on them, kubelets that are
-//! silent.
+//! Who else has a say about the nodes: managers that own them, tools that are at work on them, kubelets that
+//! report not to be Ready.
 
 #[cfg(test)]
 mod tests;
@@ -22,19 +22,12 @@ struct Group {
     detail: fn(&Facts, &Node) -> Option<String>,
 }
 
-const GROUPS: [Group; 11] = [
+const GROUPS: [Group; 10] = [
     Group {
         id: "node-deleting",
         text: "{} already being deleted",
         hint: "somebody else has begun to remove it; finalizers on the node say who",
         detail: |_, node| node.deleting.then(String::new),
-    },
-    Group {
-        id: "node-silent",
-        text: "{} with a kubelet that is silent (Ready is Unknown)",
-        hint: "pods there cannot confirm that they have ended: use --skip-wait-for-delete-timeout, or \
-               --grace-period=0 --force once the machine is surely off",
-        detail: |_, node| (node.ready == Ready::Unknown).then(String::new),
     },
     Group {
         id: "node-not-ready",

@@ -23,10 +23,6 @@ fn what_a_node_says_about_its_owners() {
             Some(("node-deleting", "1 node already being deleted")),
         ),
         (
-            ready("Unknown"),
-            Some(("node-silent", "1 node with a kubelet that is silent (Ready is Unknown)")),
-        ),
-        (
             ready("False"),
             Some(("node-not-ready", "1 node not Ready, with a kubelet that still reports")),
         ),

@@ -1,0 +1,122 @@
+//! The requests of a fence. Each change is bound to the node that was looked at, by UID and resourceVersion.
+
+use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
+use kube::{
+    Api, Error, ResourceExt as _,
+    api::{ListParams, Patch},
+    core::Status,
+};
+use serde_json::{Value, json};
+
+use super::claim::params;
+use crate::{
+    engine::fence::machine::{Act, Sight},
+    facts::{Node, OUT_OF_SERVICE, OUT_OF_SERVICE_TAINT, Ready},
+    gather::{Lists, silence::last_heard},
+};
+
+/// The value that the documentation of Kubernetes gives the taint; nothing reads it.
+const VALUE: &str = "nodeshutdown";
+const EFFECT: &str = "NoExecute";
+
+/// One node whose machine is off.
+pub struct Fencing {
+    /// The cluster.
+    pub lists: Lists,
+    /// Name of the node.
+    pub node: String,
+    /// Its UID.
+    pub uid: String,
+    /// This run.
+    pub run: String,
+}
+
+impl Fencing {
+    fn nodes(&self) -> Api<core::Node> {
+        Api::all(self.lists.client())
+    }
+
+    /// Reads the node and its Lease, and counts the silent nodes where that is asked for.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn look(&self, count: bool) -> Result<Option<Sight>, Error> {
+        let (client, nodes) = (self.lists.client(), self.nodes());
+        let all = async {
+            if count {
+                let all = self.lists.all::<core::Node, Heard>(ListParams::default()).await?;
+                let silent = all.iter().filter(|n| n.0 == Ready::Unknown).count();
+                return Ok(Some((silent, all.len())));
+            }
+            Ok(None)
+        };
+        let node = nodes.get_opt(&self.node);
+        let (node, renewed, silent) = futures::try_join!(node, last_heard(&client, &self.node), all)?;
+        Ok(node.map(|node| {
+            let version = node.resource_version().unwrap_or_default();
+            let node = Node::from(node);
+            Sight {
+                taint: node.out_of_service(),
+                uid: node.uid,
+                version,
+                ready: node.ready,
+                renewed: renewed.map(Timestamp::as_millisecond),
+                silent,
+            }
+        }))
+    }
+
+    /// Sends one request.
+    ///
+    /// # Errors
+    /// The server's; a conflict where the node has changed since it was looked at.
+    pub async fn act(&self, act: &Act) -> Result<(), Error> {
+        let (version, on) = match act {
+            Act::Look { .. } => return Ok(()),
+            Act::Taint { version } => (version, true),
+            Act::Untaint { version } => (version, false),
+        };
+        // The list of taints is replaced as a whole, so it has to be read.
+        let node = self.nodes().get(&self.node).await?;
+        if node.uid().as_deref() != Some(&self.uid) || node.resource_version().as_ref() != Some(version) {
+            return Err(Error::Api(Box::new(
+                Status::failure("it has changed since it was looked at", "Conflict").with_code(409),
+            )));
+        }
+        let mut taints = without_taint(&node);
+        if on {
+            taints.push(core::Taint {
+                key: OUT_OF_SERVICE_TAINT.into(),
+                value: Some(VALUE.into()),
+                effect: EFFECT.into(),
+                time_added: None,
+            });
+        }
+        let patch = json!({
+            "metadata": {
+                "uid": self.uid,
+                "resourceVersion": version,
+                "annotations": { OUT_OF_SERVICE: if on { json!(self.run) } else { Value::Null } },
+            },
+            "spec": { "taints": taints },
+        });
+        let patched = self.nodes().patch(&self.node, &params(), &Patch::Merge(patch)).await;
+        patched.map(drop)
+    }
+}
+
+/// The taints of a node but the one that a fence has put there.
+pub fn without_taint(node: &core::Node) -> Vec<core::Taint> {
+    let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
+    let others = taints.filter(|t| t.key != OUT_OF_SERVICE_TAINT || t.effect != EFFECT);
+    others.cloned().collect()
+}
+
+/// Whether a node is heard of: many are counted, and nothing else of them is kept.
+struct Heard(Ready);
+
+impl From<core::Node> for Heard {
+    fn from(node: core::Node) -> Self {
+        Self(Node::from(node).ready)
+    }
+}

@@ -1,0 +1,258 @@
+//! Nodes whose kubelets are silent: which of them may be forced, with what evidence, and when not.
+//!
+//! A silent kubelet is not a machine that is off: pods may run there and write to their volumes. Only a person can know, so
+//! nothing is forced before somebody has said so.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use upkeep::{
+    report::{Finding, Seen, Severity},
+    ui::{human_duration, plural},
+};
+
+use crate::{
+    engine::fence::machine::{Planned, is_cut_off, too_many},
+    facts::{Facts, Node, OutOfService, Pod, Ready},
+};
+
+/// `--powered-off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoweredOff {
+    /// Not said: the question is asked.
+    Ask,
+    /// The machines of silent nodes are off.
+    Yes,
+    /// They may run, or are dealt with in another way: nothing is forced.
+    No,
+}
+
+/// One silent node that is to be forced.
+#[derive(Debug, Clone)]
+pub struct Fence {
+    /// Name of the node.
+    pub node: String,
+    /// How its silence shows: `Ready is Unknown for 12m, its Lease was last renewed 13m ago`.
+    pub evidence: String,
+    /// How many pods are removed; with the taint also those of DaemonSets.
+    pub pods: usize,
+    /// What the engine does.
+    pub planned: Planned,
+}
+
+/// What is to be forced.
+#[derive(Debug, Default)]
+pub struct Fences {
+    /// The nodes.
+    pub planned: Vec<Fence>,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+}
+
+/// Decides over all nodes of the run. `going` are the pods that are to go.
+pub fn fences(facts: &Facts, going: &[&Pod], said: PoweredOff) -> Fences {
+    let mut fences = Fences::default();
+    for node in &facts.targets {
+        match (node.ready, said) {
+            (Ready::Unknown, PoweredOff::No) => fences.findings.push(silent(facts, node)),
+            (Ready::Unknown, _) if has_work(facts, node, going) => fences.add(facts, node, going, said),
+            (Ready::Unknown, _) => fences.findings.push(silent(facts, node)),
+            (ready, PoweredOff::Yes) => fences.findings.push(heard_of(facts, node, ready)),
+            _ => {}
+        }
+        let forced = fences.planned.iter().any(|f| f.node == node.name);
+        if is_left_over(node) && !forced {
+            fences.findings.push(left_over(node));
+        }
+    }
+    if !fences.planned.is_empty() {
+        fences.findings.extend(cut_off(facts));
+    }
+    fences
+}
+
+/// Whether anything is there to be forced, pods or volumes, or was begun to be.
+fn has_work(facts: &Facts, node: &Node, going: &[&Pod]) -> bool {
+    let mut attached = facts.attachments.known().into_iter().flatten();
+    going.iter().any(|p| p.node == node.name) || attached.any(|a| a.node == node.name) || is_left_over(node)
+}
+
+/// Whether a run that was cut off has left its taint there.
+fn is_left_over(node: &Node) -> bool {
+    node.out_of_service() == Some(OutOfService::Ours)
+}
+
+impl Fences {
+    fn add(&mut self, facts: &Facts, node: &Node, going: &[&Pod], said: PoweredOff) {
+        let lease = facts.silence.as_ref().and_then(|s| s.leases.get(&node.name));
+        let renewed = match lease {
+            Some(Seen::Known(renewed)) => *renewed,
+            Some(Seen::Unknown { verb, resource, .. }) => {
+                self.findings.push(unheard(node, verb, resource));
+                return;
+            }
+            None => None,
+        };
+        let evidence = evidence(facts.now, node, renewed);
+        let knows_taint = facts.silence.as_ref().is_some_and(|s| s.knows_taint);
+        // The taint is not picky.
+        let pods = match knows_taint {
+            true => facts.pods.iter().filter(|p| p.node == node.name).count(),
+            false => going.iter().filter(|p| p.node == node.name).count(),
+        };
+        let attached = facts.attachments.known().into_iter().flatten();
+        let attached = attached
+            .filter(|a| a.node == node.name)
+            .filter_map(|a| a.volume.clone());
+        let attached: Vec<String> = attached.collect();
+        let how = if knows_taint {
+            "with the taint node.kubernetes.io/out-of-service, which is taken off again"
+        } else {
+            "by deleting them with grace 0"
+        };
+        let volumes = if attached.is_empty() || !knows_taint {
+            String::new()
+        } else {
+            format!(", and {} detached", plural(attached.len(), "volume"))
+        };
+        self.findings.push(Finding {
+            id: "fence",
+            severity: Severity::Warning,
+            subjects: Vec::new(),
+            evidence: format!(
+                "node/{} is silent ({evidence}){} {} on it {} removed {how}{volumes}; no budget is asked",
+                node.name,
+                if said == PoweredOff::Yes {
+                    " and said to be off:"
+                } else {
+                    ": once its machine is confirmed to be off,"
+                },
+                plural(pods, "pod"),
+                if pods == 1 { "is" } else { "are" },
+            ),
+            hint: None,
+        });
+        self.planned.push(Fence {
+            node: node.name.clone(),
+            evidence,
+            pods,
+            planned: Planned {
+                renewed: renewed.map(Timestamp::as_millisecond),
+                by_taint: knows_taint,
+                left_over: is_left_over(node),
+                attached,
+            },
+        });
+    }
+}
+
+fn evidence(now: Timestamp, node: &Node, renewed: Option<Timestamp>) -> String {
+    let ago = |at: Timestamp| {
+        let seconds = now.as_second().saturating_sub(at.as_second()).max(0);
+        human_duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    };
+    let ready = node.ready_since.map_or_else(
+        || "it has never reported".to_owned(),
+        |at| format!("Ready is Unknown for {}", ago(at)),
+    );
+    let lease = renewed.map_or_else(
+        || "it has no Lease".to_owned(),
+        |at| format!("its Lease was last renewed {} ago", ago(at)),
+    );
+    format!("{ready}, {lease}")
+}
+
+/// Nothing is forced: a person should know what that means.
+fn silent(facts: &Facts, node: &Node) -> Finding {
+    let lease = facts.silence.as_ref().and_then(|s| s.leases.get(&node.name));
+    let renewed = lease.and_then(|l| l.known().copied()).flatten();
+    Finding {
+        id: "node-silent",
+        severity: Severity::Warning,
+        subjects: Vec::new(),
+        evidence: format!(
+            "node/{} is silent ({}): pods there cannot confirm that they have ended",
+            node.name,
+            evidence(facts.now, node, renewed)
+        ),
+        hint: Some("once its machine is surely off, --powered-off gets rid of them".into()),
+    }
+}
+
+/// It was said to be off, and its kubelet reports.
+fn heard_of(facts: &Facts, node: &Node, ready: Ready) -> Finding {
+    let since = node.ready_since.map_or_else(String::new, |at| {
+        let seconds = facts.now.as_second().saturating_sub(at.as_second()).max(0);
+        let age = human_duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+        format!(" for {age}")
+    });
+    let ready = if ready == Ready::True { "True" } else { "False" };
+    Finding {
+        id: "not-off",
+        severity: Severity::Refusal,
+        subjects: Vec::new(),
+        evidence: format!(
+            "--powered-off was said, but the kubelet of node/{} is heard of (Ready is {ready}{since})",
+            node.name
+        ),
+        hint: Some(
+            "a machine that has just been switched off is noticed within a minute; without --powered-off the node is \
+             emptied in order"
+                .into(),
+        ),
+    }
+}
+
+fn unheard(node: &Node, verb: &str, resource: &str) -> Finding {
+    Finding {
+        id: "fence-unheard",
+        severity: Severity::Refusal,
+        subjects: Vec::new(),
+        evidence: format!(
+            "node/{} is silent, and whether its machine comes back cannot be followed: you may not {verb} {resource} in \
+             kube-node-lease",
+            node.name
+        ),
+        hint: Some("ask for that right, or go on without forcing anything: --powered-off=false".into()),
+    }
+}
+
+/// A run that was cut off has left the taint there.
+fn left_over(node: &Node) -> Finding {
+    Finding {
+        id: "fence-unfinished",
+        severity: Severity::Refusal,
+        subjects: Vec::new(),
+        evidence: format!(
+            "node/{} is tainted as out of service by an evacuation that was cut off: every pod is thrown out of it as soon as \
+             it is back",
+            node.name
+        ),
+        hint: Some(format!(
+            "'kubectl evacuate {} --uncordon' takes that back; where the machine is still off, --powered-off goes on",
+            node.name
+        )),
+    }
+}
+
+/// Too many silent nodes speak against the control plane, not against them.
+fn cut_off(facts: &Facts) -> Option<Finding> {
+    let hint = "look at the control plane and its network first; --powered-off=false goes on without forcing anything";
+    let evidence = match facts.nodes.known() {
+        Some(nodes) => {
+            let silent = nodes.iter().filter(|n| n.ready == Ready::Unknown).count();
+            is_cut_off(silent, nodes.len()).then(|| too_many(silent, nodes.len()))?
+        }
+        None => "nodes cannot be listed, so it cannot be told how many of them are silent".to_owned(),
+    };
+    Some(Finding {
+        id: "fence-cut-off",
+        severity: Severity::Refusal,
+        subjects: Vec::new(),
+        evidence,
+        hint: Some(hint.into()),
+    })
+}

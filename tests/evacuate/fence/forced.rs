@@ -1,0 +1,90 @@
+//! What is forced goes, with the real controllers.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testsupport::{DEFAULT_TIMEOUT, Shape, wait_for};
+
+use super::kit::*;
+use crate::{
+    kit::{command, evacuate},
+    live::Live,
+    scene::{is_cordoned, wait_all_on},
+    volumes::{Attachment, attaching, with_volume},
+};
+
+/// Budgets that allow nothing, a StatefulSet, a DaemonSet, a pod that tolerates everything: they all go, and come up
+/// elsewhere.
+#[test]
+fn b17_the_pods_of_a_machine_that_is_off_are_replaced() {
+    let ns = whole().namespace("b17");
+    let [a, b] = ns.nodes(["a", "b"]);
+    ns.statefulset("db", 1, &Shape::new().prefers(&a));
+    ns.replicaset("web", 2, &Shape::new().prefers(&a).tolerates_all());
+    wait_all_on(&ns, &a, 3);
+    ns.daemonset("agent", &Shape::new());
+    ns.wait_pods_ready(5);
+    ns.pdb("db", json!({"maxUnavailable": 0}));
+    ns.pdb("web", json!({"minAvailable": 2}));
+    ns.cluster().kill_node(&a);
+    ns.patch(
+        "apps/v1/ReplicaSet",
+        "web",
+        json!({"spec": {"template": {"spec": {"tolerations": null}}}}),
+    );
+    let ran = evacuate(ns.cluster(), &[&a, "--powered-off"]).expect(0);
+    // The pod garbage collector looks every 20 seconds.
+    assert!(ran.took < Duration::from_secs(40), "{:?}", ran.took);
+    assert_eq!(ns.pods_on(&a), [""; 0], "{}", ran.text());
+    assert_lifted(ns.cluster(), &a, &ran.text());
+    assert!(is_cordoned(ns.cluster(), &a));
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let tainted = lines
+        .iter()
+        .position(|l| *l == "node/b17-a tainted")
+        .expect("it is tainted");
+    let asked = lines
+        .iter()
+        .rposition(|l| l.starts_with("evicting pod "))
+        .expect("pods are asked");
+    assert!(asked < tainted, "every pod is asked before: {}", ran.text());
+    assert_eq!(lines[lines.len() - 2..], ["node/b17-a untainted", "node/b17-a drained"]);
+    let on = wait_for("the pods to be replaced", DEFAULT_TIMEOUT, || {
+        let on = ns.pods_on(&b);
+        (on.len() == 4 && ns.wait_pods_ready(4).len() == 4).then_some(on)
+    });
+    assert!(on.contains(&"db-0".to_owned()), "{on:?}");
+}
+
+/// The node said that the volume is in use, and nobody is left to say otherwise. Without the taint it would be detached
+/// after six minutes.
+#[test]
+fn p28_volumes_are_detached_before_the_taint_goes() {
+    let ns = whole().namespace("p28");
+    let [a, _b] = attaching(&ns, ["a", "b"]);
+    with_volume(&ns, &a);
+    let attachment = Attachment::held(&ns, &a);
+    let cluster = ns.cluster();
+    wait_for("the controller to know", DEFAULT_TIMEOUT, || {
+        let node = cluster.get("v1/Node", "", &a)?;
+        node["status"]["volumesAttached"][0].is_object().then_some(())
+    });
+    let in_use = json!({"status": {"volumesInUse": ["kubernetes.io/csi/csi.example.com^p28"]}});
+    cluster.patch_status("v1/Node", "", &a, in_use);
+    cluster.kill_node(&a);
+    let live = Live::start(command(cluster, &[&a, "--powered-off"]));
+    wait_for("the volume to be detached", Duration::from_secs(60), || {
+        let gone = attachment.get()?;
+        gone["metadata"]["deletionTimestamp"].is_string().then_some(())
+    });
+    assert_eq!(taints(cluster, &a), [TAINT], "{}", live.said());
+    attachment.let_go();
+    let ran = live.finish().expect(0);
+    assert_eq!(attachment.get(), None, "{}", ran.text());
+    assert_lifted(cluster, &a, &ran.text());
+    assert!(
+        ran.stderr.contains("node/p28-a is silent (Ready is Unknown for "),
+        "{}",
+        ran.text()
+    );
+}

@@ -1,0 +1,132 @@
+//! What is not forced.
+
+use testsupport::{Node, Shape};
+
+use super::kit::*;
+use crate::{
+    kit::{command, evacuate},
+    live::Live,
+    place::Place,
+    scene,
+};
+
+#[test]
+fn b17_nothing_is_forced_that_nobody_has_confirmed() {
+    let dead = Dead::new("b17q");
+    let mark = dead.ns.cluster().audit().mark();
+    let ran = dead.evacuate(&[]).expect(3);
+    assert_run!(ran, @r#"
+    --- stderr
+    Warning: node/b17q-a is silent (Ready is Unknown for TIME, it has no Lease): once its machine is confirmed to be off, 1 pod on it is removed with the taint node.kubernetes.io/out-of-service, which is taken off again; no budget is asked
+    Warning: 1 pod will not come back: its controller does not exist any more (ReplicaSet b17q/gone): b17q/stuck
+      hint: the garbage collector removes such pods, unless they were orphaned on purpose
+    error: refused to evacuate b17q-a, for it may still run its pods; nothing was changed
+      cause: node/b17q-a is silent: Ready is Unknown for TIME, it has no Lease
+      hint: add --powered-off once its machine is surely off, not only out of reach
+      hint: or go on without forcing anything: --powered-off=false
+    --- exit Some(3)
+    "#);
+    // A yes to every question is no yes to this one.
+    let yes = dead.evacuate(&["--yes", "-o", "name"]).expect(3);
+    assert_eq!((yes.stdout.as_str(), yes.stderr.as_str()), ("", ran.stderr.as_str()));
+    assert_eq!(scene::writes(&dead.ns, mark), [""; 0]);
+    assert!(!scene::is_cordoned(dead.ns.cluster(), &dead.node));
+    // The way of drain is still there.
+    let ran = dead.evacuate(&["--grace-period=0", "--force"]).expect(0);
+    assert_run!(ran, @r#"
+    node/b17q-a cordoned
+    evicting pod b17q/stuck
+    pod/stuck evicted
+    node/b17q-a drained
+    --- stderr
+    Warning: node/b17q-a is silent (Ready is Unknown for TIME, it has no Lease): pods there cannot confirm that they have ended
+      hint: once its machine is surely off, --powered-off gets rid of them
+    Warning: 1 pod will not come back: its controller does not exist any more (ReplicaSet b17q/gone): b17q/stuck
+      hint: the garbage collector removes such pods, unless they were orphaned on purpose
+    Warning: --grace-period=0 removes the object of 1 pod from the API at once: no kubelet is waited for, and a pod may still run when its successor starts
+    b17q-a: drained in TIME; 1 pod gone: 1 not replaced yet
+    --- exit Some(0)
+    "#);
+}
+
+#[test]
+fn b17_what_a_dry_run_shows() {
+    let dead = Dead::new("b17d");
+    let ran = dead.evacuate(&["--dry-run=client"]).expect(0);
+    assert_run!(ran, @r#"
+    node/b17d-a cordoned (dry run)
+    evicting pod b17d/stuck (dry run)
+    node/b17d-a drained (dry run)
+    --- stderr
+    node/b17d-a: 1 pod goes, 0 stay
+    NAMESPACE   POD   ACTION   BUDGET   GRACE   ROOM
+    b17d   stuck   force   30s   not replaced: its ReplicaSet does not exist any more
+    Warning: node/b17d-a is silent (Ready is Unknown for TIME, it has no Lease): once its machine is confirmed to be off, 1 pod on it is removed with the taint node.kubernetes.io/out-of-service, which is taken off again; no budget is asked
+    Warning: 1 pod will not come back: its controller does not exist any more (ReplicaSet b17d/gone): b17d/stuck
+      hint: the garbage collector removes such pods, unless they were orphaned on purpose
+    --- exit Some(0)
+    "#);
+    let ran = dead.evacuate(&["--dry-run=server", "--powered-off=false"]).expect(0);
+    assert_run!(ran, @r#"
+    node/b17d-a cordoned (server dry run)
+    evicting pod b17d/stuck (server dry run)
+    node/b17d-a drained (server dry run)
+    --- stderr
+    node/b17d-a: 1 pod goes, 0 stay
+    NAMESPACE   POD   ACTION   BUDGET   GRACE   ROOM
+    b17d   stuck   evict   30s   not replaced: its ReplicaSet does not exist any more
+    Warning: node/b17d-a is silent (Ready is Unknown for TIME, it has no Lease): pods there cannot confirm that they have ended
+      hint: once its machine is surely off, --powered-off gets rid of them
+    Warning: 1 pod will not come back: its controller does not exist any more (ReplicaSet b17d/gone): b17d/stuck
+      hint: the garbage collector removes such pods, unless they were orphaned on purpose
+    --- exit Some(0)
+    "#);
+}
+
+#[test]
+fn b18_a_kubelet_that_reports_is_not_off() {
+    let place = Place::new("b18");
+    place.ns.replicaset("web", 1, &Shape::new().prefers(&place.node));
+    scene::wait_all_on(&place.ns, &place.node, 1);
+    let refused = place.evacuate(&["--powered-off"]).expect(3);
+    assert!(
+        refused
+            .stderr
+            .contains("cause: --powered-off was said, but the kubelet of node/b18-a is heard of (Ready is True for "),
+        "{}",
+        refused.text()
+    );
+    place.assert_untouched();
+    // A kubelet that says that it is not Ready ends its pods.
+    let alive = Dead::new("b18f");
+    set_ready(alive.ns.cluster(), &alive.node, "False");
+    let mut live = Live::start(command(alive.ns.cluster(), &[&alive.node]));
+    live.wait_for("evicting pod b18f/stuck");
+    alive.collect();
+    let ran = live.finish().expect(0);
+    ran.never_says("tainted").never_says("silent");
+    assert!(
+        ran.stderr
+            .contains("1 node not Ready, with a kubelet that still reports"),
+        "{}",
+        ran.text()
+    );
+}
+
+#[test]
+fn b17_too_many_silent_nodes_speak_against_the_control_plane() {
+    let cluster = without_controllers(3);
+    let ns = cluster.namespace("many");
+    let a = ns.node(Node::new("many-a").dead());
+    ns.node(Node::new("many-b").dead());
+    ns.pod("stuck", &Shape::new().on(&a));
+    let ran = evacuate(&cluster, &[&a, "--powered-off", "--force"]).expect(3);
+    assert_run!(ran, @r#"
+    --- stderr
+    error: refused to evacuate many-a; nothing was changed
+      cause: 2 of 5 nodes are silent: it may be the control plane that is cut off, and not the nodes
+      hint: look at the control plane and its network first; --powered-off=false goes on without forcing anything
+    --- exit Some(3)
+    "#);
+    assert!(!scene::is_cordoned(&cluster, &a));
+}

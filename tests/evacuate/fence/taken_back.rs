@@ -1,0 +1,161 @@
+//! The taint is taken off again, whatever happens.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testsupport::{DEFAULT_TIMEOUT, wait_for};
+
+use super::kit::*;
+use crate::scene;
+
+#[test]
+fn fence_is_lifted_when_the_pods_are_gone() {
+    let dead = Dead::new("fence-gone");
+    let live = dead.tainted(&["--powered-off"]);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(taints(dead.ns.cluster(), &dead.node), [TAINT]);
+    dead.collect();
+    let ran = live.finish().expect(0);
+    dead.assert_lifted(&ran.text());
+    assert_run!(ran, @r#"
+    node/fence-gone-a cordoned
+    evicting pod fence-gone/stuck
+    node/fence-gone-a tainted
+    pod/stuck evicted
+    node/fence-gone-a untainted
+    node/fence-gone-a drained
+    --- stderr
+    Warning: node/fence-gone-a is silent (Ready is Unknown for TIME, it has no Lease) and said to be off: 1 pod on it is removed with the taint node.kubernetes.io/out-of-service, which is taken off again; no budget is asked
+    Warning: 1 pod will not come back: its controller does not exist any more (ReplicaSet fence-gone/gone): fence-gone/stuck
+      hint: the garbage collector removes such pods, unless they were orphaned on purpose
+    fence-gone-a: drained in TIME; 1 pod gone: 1 not replaced yet
+    --- exit Some(0)
+    "#);
+}
+
+/// Its kubelet is back, and every pod would be thrown out.
+#[test]
+fn fence_is_lifted_when_the_node_comes_back() {
+    let dead = Dead::new("fence-back");
+    let live = dead.tainted(&["--powered-off"]);
+    set_ready(dead.ns.cluster(), &dead.node, "True");
+    let ran = live.finish().expect(4);
+    assert!(ran.took < Duration::from_secs(4), "it was noticed late: {:?}", ran.took);
+    dead.assert_lifted(&ran.text());
+    assert_run!(ran, @r#"
+    node/fence-back-a cordoned
+    evicting pod fence-back/stuck
+    node/fence-back-a tainted
+    node/fence-back-a untainted
+    --- stderr
+    Warning: node/fence-back-a is silent (Ready is Unknown for TIME, it has no Lease) and said to be off: 1 pod on it is removed with the taint node.kubernetes.io/out-of-service, which is taken off again; no budget is asked
+    Warning: 1 pod will not come back: its controller does not exist any more (ReplicaSet fence-back/gone): fence-back/stuck
+      hint: the garbage collector removes such pods, unless they were orphaned on purpose
+    error: unable to drain node "fence-back-a": its kubelet is heard of again (it is Ready): the machine is not off
+    fence-back-a: not drained in TIME; 0 pods gone; 1 pod left
+      hint: it stays cordoned; run again to go on, or 'kubectl evacuate fence-back-a --uncordon' to put it back
+    NODE   POD LEFT   STATE   REASON
+    fence-back-a   fence-back/stuck   Terminating   TIME of grace left
+    --- exit Some(4)
+    "#);
+}
+
+/// The first sign of life is the Lease; the condition follows later.
+#[test]
+fn fence_is_lifted_when_the_lease_is_renewed() {
+    let dead = Dead::new("fence-lease");
+    let live = dead.tainted(&["--powered-off"]);
+    dead.ns.cluster().create(json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"namespace": "kube-node-lease", "name": dead.node},
+        "spec": {"holderIdentity": dead.node, "renewTime": "2026-01-01T00:00:00.000000Z"},
+    }));
+    let ran = live.finish().expect(4);
+    assert!(
+        ran.stderr
+            .contains("its kubelet is heard of again (its Lease was renewed): the machine is not off"),
+        "{}",
+        ran.text()
+    );
+    dead.assert_lifted(&ran.text());
+}
+
+#[test]
+fn fence_is_lifted_by_ctrl_c_and_at_the_deadline() {
+    let dead = Dead::new("fence-ends");
+    let live = dead.tainted(&["--powered-off"]);
+    live.signal("INT");
+    let ran = live.finish().expect(130);
+    dead.assert_lifted(&ran.text());
+    let live = dead.tainted(&["--powered-off", "--timeout=3s"]);
+    let ran = live.finish().expect(5);
+    dead.assert_lifted(&ran.text());
+}
+
+#[test]
+fn fence_that_was_cut_off_is_taken_back_or_ended() {
+    let dead = Dead::new("fence-cut");
+    let cut = || {
+        let live = dead.tainted(&["--powered-off"]);
+        live.signal("KILL");
+        drop(live.finish());
+        assert_eq!(taints(dead.ns.cluster(), &dead.node), [TAINT]);
+    };
+    cut();
+    // Who does not force it anew is told what is there.
+    let ran = dead.evacuate(&["--powered-off=false"]).expect(3);
+    assert!(
+        ran.stderr.contains(
+            "cause: node/fence-cut-a is tainted as out of service by an evacuation that was cut off: every pod is thrown out of \
+             it as soon as it is back"
+        ),
+        "{}",
+        ran.text()
+    );
+    let ran = dead.evacuate(&["--uncordon"]).expect(0);
+    ran.says("node/fence-cut-a: removed taint node.kubernetes.io/out-of-service; conditions DrainInProgress, Drained");
+    dead.assert_lifted(&ran.text());
+    assert!(!scene::is_cordoned(dead.ns.cluster(), &dead.node));
+    cut();
+    let live = crate::live::Live::start(crate::kit::command(dead.ns.cluster(), &[&dead.node, "--powered-off"]));
+    dead.collect();
+    let ran = live.finish().expect(0);
+    dead.assert_lifted(&ran.text());
+}
+
+/// Somebody else has said that the machine is off: that is theirs to take back.
+#[test]
+fn fence_of_somebody_else_stays() {
+    let dead = Dead::new("fence-theirs");
+    let taint = json!({"spec": {"taints": [{"key": TAINT, "value": "nodeshutdown", "effect": "NoExecute"}]}});
+    dead.ns.cluster().patch("v1/Node", "", &dead.node, taint);
+    let live = crate::live::Live::start(crate::kit::command(dead.ns.cluster(), &[&dead.node, "--powered-off"]));
+    dead.collect();
+    let ran = live.finish().expect(0);
+    ran.never_says("tainted");
+    assert_eq!(taints(dead.ns.cluster(), &dead.node), [TAINT]);
+    dead.evacuate(&["--uncordon"]).expect(0);
+    assert_eq!(taints(dead.ns.cluster(), &dead.node), [TAINT]);
+}
+
+/// The server is away while the machine comes back: the taint is taken off as soon as it answers.
+#[test]
+fn fence_is_lifted_after_the_server_was_away() {
+    let dead = Dead::new("fence-away");
+    let link = dead.ns.cluster().link();
+    let mut live = crate::live::Live::start(crate::kit::command_with(
+        dead.ns.cluster(),
+        link.kubeconfig(),
+        &[&dead.node, "--powered-off"],
+    ));
+    live.wait_for("node/fence-away-a tainted");
+    link.cut();
+    set_ready(dead.ns.cluster(), &dead.node, "True");
+    live.wait_for("the API server does not answer well");
+    link.heal();
+    let ran = live.finish().expect(4);
+    dead.assert_lifted(&ran.text());
+    wait_for("the pod to be asked", DEFAULT_TIMEOUT, || {
+        dead.ns.get("v1/Pod", "stuck").map(drop)
+    });
+}
