@@ -112,8 +112,8 @@ impl State {
         let key = key(&pod);
         if let Some(entry) = self.pods.entries.get_mut(&key) {
             entry.pod = pod;
-            // The request that got no answer was heard.
-            let asked = matches!(entry.standing, Standing::Unknown | Standing::Surging { .. });
+            // The request that got no answer was heard. One that is to be removed at once was terminating before.
+            let asked = !entry.forced && matches!(entry.standing, Standing::Unknown | Standing::Surging { .. });
             entry.accepted |= asked && entry.pod.deletion.is_some();
             let over = entry.pod.deletion.is_some() && !wants_shorter_grace(entry, self.settings.grace);
             let open = matches!(

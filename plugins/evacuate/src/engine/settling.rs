@@ -55,6 +55,13 @@ impl State {
             self.nodes[index].phase = Phase::Lifting;
             return;
         }
+        let name = &self.nodes[index].target.name;
+        if self.nodes[index].phase == Phase::Lifting && self.pods.pending(name) {
+            // Nobody would end them.
+            let why = "pods have arrived on it while it was no longer said to be off";
+            self.give_up(index, why.into(), Outcome::Incomplete);
+            return;
+        }
         match self.settings.wait_replacements {
             Some(patience) => {
                 let until = self.now.saturating_add(patience);

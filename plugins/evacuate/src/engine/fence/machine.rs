@@ -173,9 +173,6 @@ impl Machine {
 
     /// What comes after a look.
     pub fn next(&mut self, sight: Option<&Sight>, now: At) -> Next {
-        if now < self.not_before {
-            return Next::Wait(self.not_before);
-        }
         let Some(sight) = sight.filter(|s| s.uid == self.uid) else {
             return Next::Over(self.end("the Node object was deleted"));
         };
@@ -185,6 +182,9 @@ impl Machine {
             && let Some(why) = self.alive(sight)
         {
             self.stop(&why);
+        }
+        if now < self.not_before {
+            return Next::Wait(self.not_before);
         }
         if self.aim == Aim::Lifted || self.stop.is_some() {
             return if ours {

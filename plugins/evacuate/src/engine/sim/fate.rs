@@ -39,6 +39,7 @@ impl World {
                 };
                 self.feed(What::Node(change))
             }
+            19 if !self.off.is_empty() && self.one_in(8) => self.comes_back(),
             _ => self.answer_one(false),
         }
     }
@@ -62,7 +63,12 @@ impl World {
             self.under[i].told(self.budgets[i].allowed);
             return self.feed(What::Budgets(Change::Applied(self.budget(i))));
         }
-        if self.pods.values().any(|p| p.pod.deletion.is_some()) {
+        self.evict_tainted();
+        if self
+            .pods
+            .values()
+            .any(|p| p.pod.deletion.is_some() && self.ends_pods(&p.pod.node))
+        {
             return self.terminate_one();
         }
         self.now = self.state.wake().unwrap_or(self.now + 1_000).max(self.now + 1);
@@ -103,7 +109,7 @@ impl World {
         let dying: Vec<String> = self
             .pods
             .iter()
-            .filter(|(_, p)| p.pod.deletion.is_some())
+            .filter(|(_, p)| p.pod.deletion.is_some() && self.ends_pods(&p.pod.node))
             .map(|(u, _)| u.clone())
             .collect();
         let Some(uid) = dying.first() else { return Ok(()) };

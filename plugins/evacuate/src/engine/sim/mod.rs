@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod fate;
+mod off;
 mod rules;
 mod under;
 mod world;
@@ -24,22 +25,25 @@ fn shapes() -> impl Strategy<Value = Shape> {
         1..4_usize,
         0..9_usize,
         0..3_usize,
-        0..4_u8,
+        (0..4_u8, 0..6_u8),
         any::<(bool, bool, bool, bool)>(),
         prop_oneof![Just(None), (1_000..60_000_i64).prop_map(Some)],
     )
-        .prop_map(|(seed, nodes, pods, budgets, on_blocked, flags, deadline)| Shape {
-            seed,
-            nodes,
-            pods,
-            budgets,
-            on_blocked,
-            by_priority: flags.0,
-            hostile: flags.1,
-            one_by_one: flags.2,
-            uncordon: flags.3,
-            deadline,
-        })
+        .prop_map(
+            |(seed, nodes, pods, budgets, (on_blocked, off), flags, deadline)| Shape {
+                seed,
+                nodes,
+                pods,
+                budgets,
+                on_blocked,
+                off,
+                by_priority: flags.0,
+                hostile: flags.1,
+                one_by_one: flags.2,
+                uncordon: flags.3,
+                deadline,
+            },
+        )
 }
 
 #[test]

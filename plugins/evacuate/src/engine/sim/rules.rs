@@ -26,6 +26,7 @@ impl World {
                 | Command::Uncordon { call, .. }
                 | Command::Publish { call, .. }
                 | Command::List { call, .. }
+                | Command::Fence { call, .. }
                 | Command::Evict { call, .. }
                 | Command::Delete { call, .. } => *call,
                 Command::Watch { node } => {
@@ -55,16 +56,18 @@ impl World {
                 }
                 _ => continue,
             };
+            self.check_force(&command)?;
             if let Command::Evict { pod, .. } | Command::Delete { pod, .. } = &command {
-                self.check_move(&pod.uid)?;
+                let again = matches!(command, Command::Delete { grace: Some(0), .. });
+                self.check_move(&pod.uid, again)?;
             }
             self.open.push(Open { call, command });
         }
         Ok(())
     }
 
-    fn check_move(&mut self, uid: &str) -> Result<(), TestCaseError> {
-        if self.accepted.contains(uid) {
+    fn check_move(&mut self, uid: &str, again: bool) -> Result<(), TestCaseError> {
+        if self.accepted.contains(uid) && !again {
             return fail(format!("{uid} asked again after it was accepted"));
         }
         if !self.asked_without_answer.insert(uid.to_owned()) {
@@ -75,7 +78,7 @@ impl World {
             if !sim.movable || !ours(&sim.pod.node) {
                 return fail(format!("{uid} is not ours to move"));
             }
-            if let Some(b) = sim.budget {
+            if let Some(b) = sim.budget.filter(|_| !self.off.contains_key(&sim.pod.node)) {
                 let broken = self.under[b].sent(uid, self.now);
                 if let Some(text) = broken.filter(|_| self.shape.on_blocked != 3) {
                     return fail(text);
@@ -96,6 +99,7 @@ impl World {
     }
 
     pub fn check_end(&self) -> Result<(), TestCaseError> {
+        self.check_lifted()?;
         let left = |p: &&SimPod| p.movable && self.last_list.get(&p.pod.node).is_none_or(|listed| p.born < *listed);
         let mut remaining = self.pods.values().filter(left);
         match self.finished {

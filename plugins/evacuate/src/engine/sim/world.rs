@@ -7,7 +7,7 @@ use proptest::test_runner::TestCaseError;
 use serde_json::json;
 use upkeep::report::Seen;
 
-use super::{rules::fail, under::Under};
+use super::{off::Off, rules::fail, under::Under};
 use crate::{
     engine::{
         OnBlocked, Plan, Settings, State, Target,
@@ -25,6 +25,8 @@ pub struct Shape {
     pub pods: usize,
     pub budgets: usize,
     pub on_blocked: u8,
+    /// Which nodes are off: the first, the last, all, none.
+    pub off: u8,
     pub by_priority: bool,
     pub hostile: bool,
     pub one_by_one: bool,
@@ -73,6 +75,7 @@ pub struct World {
     pub asked_without_answer: BTreeSet<String>,
     pub under: Vec<Under>,
     pub last_list: BTreeMap<String, usize>,
+    pub off: BTreeMap<String, Off>,
     pub finished: Option<Outcome>,
     pub interrupted: bool,
     pub next_uid: usize,
@@ -99,6 +102,7 @@ impl World {
             asked_without_answer: BTreeSet::new(),
             under: (0..shape.budgets).map(|_| Under::new()).collect(),
             last_list: BTreeMap::new(),
+            off: off(&shape),
             finished: None,
             interrupted: false,
             next_uid: 0,
@@ -172,6 +176,7 @@ impl World {
             name: format!("n{i}"),
             uid: format!("n{i}"),
             judged: self.pods.keys().cloned().collect(),
+            fence: self.off.get(&format!("n{i}")).map(Off::planned),
             ..Target::default()
         });
         Plan {
@@ -233,11 +238,14 @@ impl World {
     }
 
     /// Lets one pod go, as the API server would.
-    fn perform(&mut self, uid: &str, node_at_command: bool, counted: bool) -> Reply {
+    fn perform(&mut self, uid: &str, at_once: bool, counted: bool) -> Reply {
+        if at_once && let Some(gone) = self.pods.remove(uid) {
+            self.tell(&gone.pod.node.clone(), Change::Gone(gone.pod));
+            return Reply::Accepted;
+        }
         let Some(sim) = self.pods.get_mut(uid) else {
             return Reply::NotFound;
         };
-        assert!(node_at_command);
         if let Some(b) = sim.budget.filter(|_| counted && sim.pod.deletion.is_none()) {
             if self.budgets[b].allowed <= 0 {
                 return Reply::OverBudget {
@@ -304,7 +312,10 @@ impl World {
                 self.watched.insert(name.clone());
                 self.feed(What::Node(Change::Listed(vec![node(&name, &name, true)])))
             }
-            Command::Evict { pod, .. } | Command::Delete { pod, .. } => {
+            Command::Fence { node, act, .. } => self.answer_fence(call, &node, &act, fault),
+            Command::Evict { ref pod, .. } | Command::Delete { ref pod, .. } => {
+                let counted = matches!(command, Command::Evict { .. });
+                let at_once = matches!(command, Command::Delete { grace: Some(0), .. });
                 let budget = self.pods.get(&pod.uid).and_then(|p| p.budget);
                 self.asked_without_answer.remove(&pod.uid);
                 let reply = match self.roll(9) {
@@ -314,22 +325,32 @@ impl World {
                     3 if fault => Reply::Contended("conflict".into()),
                     4 if fault => Reply::Lost("before".into()),
                     5 if fault => {
-                        self.perform(&pod.uid, true, true);
+                        self.perform(&pod.uid, at_once, counted);
                         Reply::Lost("after".into())
                     }
-                    _ => self.perform(&pod.uid, true, true),
+                    _ => self.perform(&pod.uid, at_once, counted),
                 };
                 if let Some(b) = budget {
                     self.under[b].answered(&pod.uid, &reply);
                 }
                 if reply == Reply::Accepted {
-                    self.accepted.insert(pod.uid);
+                    self.accepted.insert(pod.uid.clone());
                 }
                 self.feed(What::Reply { call, reply })
             }
             _ => Ok(()),
         }
     }
+}
+
+fn off(shape: &Shape) -> BTreeMap<String, Off> {
+    let (by_taint, which) = match shape.off {
+        0 => (true, 0..1),
+        1 => (false, shape.nodes - 1..shape.nodes),
+        2 => (true, 0..shape.nodes),
+        _ => return BTreeMap::new(),
+    };
+    which.map(|i| (format!("n{i}"), Off::new(by_taint))).collect()
 }
 
 pub fn node(name: &str, uid: &str, cordoned: bool) -> facts::Node {
