@@ -30,6 +30,8 @@ mod fence;
 mod library;
 #[path = "evacuate/peers.rs"]
 mod peers;
+#[path = "evacuate/removal.rs"]
+mod removal;
 #[path = "evacuate/rights.rs"]
 mod rights;
 #[path = "evacuate/surge.rs"]

@@ -40,6 +40,9 @@ Examples:
   # Get rid of the pods and volumes of a node whose machine is surely powered off
   kubectl evacuate node1 --powered-off
 
+  # Empty a node and take it out of the cluster
+  kubectl evacuate node1 --delete
+
   # Pods that a budget has held back for ten minutes are deleted all the same
   kubectl evacuate node1 --on-blocked=delete-after=10m
 
@@ -234,9 +237,15 @@ pub struct Switches {
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub exclude_lb: bool,
 
+    /// Then remove the node from the cluster: its Node object is deleted once it is empty. Asks before. Refused where
+    /// something would be stranded: attached or local volumes, the last control plane, a member of etcd
+    #[arg(long, conflicts_with = "pod_selector", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
+    pub delete: bool,
+
     /// Bring nodes back instead: undo what an evacuation did to them, in whole
     #[arg(long, conflicts_with_all = ["reason", "exclude_lb", "on_blocked", "order", "wait_replacements", "uncordon_on_abort",
-        "powered_off"],
+        "powered_off", "delete"],
         value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub uncordon: bool,

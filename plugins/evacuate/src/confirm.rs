@@ -80,10 +80,11 @@ pub fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
     if cli.powered_off() == PoweredOff::Ask {
         preview.fences.iter().try_for_each(|fence| is_off(ui, fence))?;
     }
-    if cli.switches.yes || preview.going().next().is_none() {
+    if cli.switches.yes {
         return Ok(());
     }
     let questions = [
+        ("--delete", removal(cli, preview)),
         ("--on-blocked=delete-after", deletion(cli, preview)),
         ("--surge=force", force(preview)),
     ];
@@ -127,10 +128,23 @@ fn refused_because(node: &str, why: &str) -> String {
     format!("refused to evacuate {node}, for {why}; nothing was changed")
 }
 
+fn removal(cli: &Cli, preview: &Preview) -> Option<String> {
+    let nodes = &preview.nodes;
+    cli.switches.delete.then(|| match nodes.as_slice() {
+        [node] => format!("node/{node} will be emptied and removed from the cluster."),
+        nodes => format!(
+            "{} nodes will be emptied and removed from the cluster: {}.",
+            nodes.len(),
+            nodes.join(", ")
+        ),
+    })
+}
+
 fn deletion(cli: &Cli, preview: &Preview) -> Option<String> {
     let Some(OnBlocked::DeleteAfter(patience)) = cli.on_blocked else {
         return None;
     };
+    preview.going().next()?;
     let under = preview.going().filter(|p| p.budget.is_some()).count();
     let mut question = format!(
         "Up to {} of {} will be deleted without asking their budgets, once these have held them back for {}",

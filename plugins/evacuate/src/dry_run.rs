@@ -80,7 +80,7 @@ pub async fn show(
             let shown = document::of_preview(preview, word, "preview", exit).with_findings(&findings);
             ui.document(&output::document(form, &shown)?);
         }
-        _ if exit == Exit::Done => lines(ui, facts, preview, suffix),
+        _ if exit == Exit::Done => lines(ui, facts, preview, cli.switches.delete, suffix),
         _ => {}
     }
     match refused {
@@ -90,7 +90,7 @@ pub async fn show(
 }
 
 /// kubectl's lines of a dry run.
-fn lines(ui: &Ui, facts: &Facts, preview: &Preview, suffix: &str) {
+fn lines(ui: &Ui, facts: &Facts, preview: &Preview, delete: bool, suffix: &str) {
     for node in &facts.targets {
         let already = if node.unschedulable { "already " } else { "" };
         ui.data(&format!("node/{} {already}cordoned{suffix}", escape(&node.name)));
@@ -104,6 +104,9 @@ fn lines(ui: &Ui, facts: &Facts, preview: &Preview, suffix: &str) {
             });
         }
         ui.data(&format!("node/{} drained{suffix}", escape(node)));
+        if delete {
+            ui.data(&format!("node {:?} deleted{suffix}", escape(node)));
+        }
     }
 }
 

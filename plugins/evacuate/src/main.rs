@@ -1,5 +1,6 @@
 //! `kubectl evacuate`: empties nodes safely and fast.
 
+mod after;
 mod cli;
 mod confirm;
 mod drive;
@@ -7,6 +8,7 @@ mod dry_run;
 mod engine;
 mod facts;
 mod gather;
+mod leftovers;
 mod preflight;
 mod render;
 mod run;

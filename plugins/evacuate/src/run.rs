@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1 as core;
 use upkeep::{
     Error, Exit, Result,
     client::{Agent, Connection, connect, log_to_stderr},
@@ -16,23 +15,24 @@ use upkeep::{
 };
 
 use crate::{
+    after::After,
     cli::{Cli, DryRun, Order},
     confirm,
     drive::{self, Driver, Watcher, moves::Moves, publish::Wish},
     dry_run,
     engine::{
         OnBlocked, Settings, State,
-        event::{At, Outcome, Verb},
+        event::{At, Verb},
     },
     facts::{Facts, Uid},
-    gather::{self, Lists, Wanted, access},
+    gather::{self, Wanted, access},
     preflight::{
         self,
         filters::{Allowed, Rules},
         preview::{Asked, Preview},
         surge::Mode,
     },
-    render::{self, document, lines::Lines, live::View, moves::Candidate},
+    render::{self, document, lines::Lines, live::View},
     uncordon,
 };
 
@@ -65,7 +65,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         pod_selector: cli.pod_selector.clone().filter(|s| !s.is_empty()),
         chunk: cli.chunk_size,
         surge: cli.surge != Mode::Off,
-        delete: false,
+        delete: cli.switches.delete,
     };
     if cli.switches.uncordon {
         return time.within(READING, uncordon::run(cli, ui, &connection, &wanted)).await;
@@ -103,6 +103,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         grace: Some(cli.grace_period).filter(|g| *g >= 0),
         surge: cli.surge,
         powered_off: cli.powered_off(),
+        delete: cli.switches.delete,
     };
     let mut preview = preflight::preview::preview(&facts, &asked);
     preview.findings.extend(gather::gaps(&facts));
@@ -164,44 +165,15 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     let ended = driver.drive(&mut state, began, base, watcher.as_mut()).await;
     drop(watcher);
 
-    let exit = ended.signal.unwrap_or_else(|| exit_of(ended.outcome));
-    // Somebody waits for the end of a run that was to end; a healthy server needs no time for this.
-    let patience = match (ended.signal, ended.outcome) {
-        (Some(_), _) => Duration::ZERO,
-        (None, Outcome::Deadline) => Duration::from_millis(500),
-        (None, _) => time.left().min(Duration::from_secs(10)),
+    let after = After {
+        cli,
+        ui,
+        connection: &connection,
+        preview: &preview,
+        before: &before,
+        verb,
     };
-    let after = successors(&connection, &state, cli.chunk_size, patience).await;
-    let moved = render::moves::moves(state.departed(), &before, after.as_deref().unwrap_or_default());
-    let show_report = |wide: bool| {
-        let moved = render::report::Moved {
-            moves: &moved,
-            complete: after.is_some(),
-            asked: verb,
-        };
-        render::report::show(ui, &state, ended.outcome, &moved, wide);
-    };
-    match form {
-        Format::Json | Format::Yaml => {
-            ui.document(&output::document(
-                form,
-                &document::of_run(&preview, &state, ended.outcome, exit, &moved),
-            )?);
-            show_report(false);
-        }
-        Format::Name => {
-            for node in state.node_rows().iter().filter(|n| n.state == "Drained") {
-                ui.data(&format!("node/{}", node.name));
-            }
-            if ended.outcome != Outcome::Done {
-                show_report(false);
-            }
-        }
-        Format::Table | Format::Wide => {
-            show_report(form == Format::Wide);
-        }
-    }
-    Ok(exit)
+    after.show(&state, &ended, time.left()).await
 }
 
 /// What is under way until the preview can be shown.
@@ -249,6 +221,9 @@ async fn gathered(ui: &Ui, connection: &Connection, wanted: &Wanted) -> Result<(
 /// The rights that the plan needs; whatever is only nice to have has degraded already.
 async fn rights(connection: &Connection, preview: &Preview, asked: &Asked) -> Result<()> {
     let mut rights = vec![access::PATCH_NODES];
+    if asked.delete {
+        rights.push(access::DELETE_NODES);
+    }
     let namespaces: BTreeSet<String> = preview.going().filter_map(|p| p.pod.namespace.clone()).collect();
     if !namespaces.is_empty() {
         if asked.verb == Verb::Evict {
@@ -293,34 +268,8 @@ fn settings(cli: &Cli, asked: Asked, base: At, run: String) -> Settings {
         in_flight: usize::from(cli.concurrency),
         wait_detach: cli.switches.wait_detach,
         wait_replacements: cli.wait_replacements.filter(|d| !d.is_zero()).map(milliseconds),
+        delete: asked.delete,
         uncordon_on_abort: cli.switches.uncordon_on_abort,
         seed: u64::from(std::process::id()) ^ u64::try_from(base).unwrap_or(1),
     }
-}
-
-fn exit_of(outcome: Outcome) -> Exit {
-    match outcome {
-        Outcome::Done => Exit::Done,
-        Outcome::Incomplete => Exit::Incomplete,
-        Outcome::Refused => Exit::Refused,
-        Outcome::Failed => Exit::Failed,
-        Outcome::Deadline => Exit::Deadline,
-        Outcome::Interrupted => Exit::Interrupted,
-    }
-}
-
-/// The pods of the namespaces that pods have left, to tell what took their place. Only for the report: where they cannot
-/// be read in time, nothing is said about successors.
-async fn successors(connection: &Connection, state: &State, chunk: u32, patience: Duration) -> Option<Vec<Candidate>> {
-    let namespaces: BTreeSet<&str> = state
-        .departed()
-        .iter()
-        .filter_map(|d| d.pod.namespace.as_deref())
-        .collect();
-    if namespaces.is_empty() {
-        return Some(Vec::new());
-    }
-    let lists = Lists::new(connection, chunk);
-    let reading = lists.within::<core::Pod, Candidate>(&namespaces);
-    tokio::time::timeout(patience, reading).await.ok()?.ok()
 }

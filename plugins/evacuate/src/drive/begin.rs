@@ -8,7 +8,7 @@ use super::{
     claim::{self, Taken},
     fence::Fencing,
     publish::Publication,
-    reply,
+    removal, reply,
     surge::{self, Surgery},
     watch,
 };
@@ -74,6 +74,11 @@ impl Run<'_> {
                 };
                 self.tasks
                     .spawn_local(async move { answer(call, publication.tell(&stage).await) });
+            }
+            Command::Remove { call, node, uid } => {
+                let lists = Lists::new(self.driver.connection, self.driver.chunk);
+                self.tasks
+                    .spawn_local(async move { answer(call, removal::remove(&lists, &node, &uid).await) });
             }
             Command::Watch { node } => self.watch(node),
             Command::Unwatch { node } => {

@@ -7,6 +7,7 @@ pub mod claim;
 pub mod fence;
 pub mod moves;
 pub mod publish;
+mod removal;
 pub mod reply;
 pub mod surge;
 mod watch;

@@ -118,6 +118,8 @@ impl State {
 
     pub(super) fn node_changed(&mut self, change: Change<facts::Node>) {
         match change {
+            // It is what was asked for, or the answer to that says why not.
+            Change::Gone(node) | Change::Applied(node) if self.is_being_removed(&node.name) => {}
             Change::Gone(node) => {
                 self.cordon_is_gone(&node.name);
                 self.end_node(&node.name, "the Node object was deleted".into());
@@ -145,6 +147,11 @@ impl State {
             }
             Change::Listed(nodes) => nodes.into_iter().for_each(|n| self.node_changed(Change::Applied(n))),
         }
+    }
+
+    fn is_being_removed(&self, name: &str) -> bool {
+        let node = self.index(name).map(|i| &self.nodes[i]);
+        node.is_some_and(|n| n.removed || matches!(n.phase, Phase::Removing { .. }))
     }
 
     /// Somebody else has ended it: there is nothing to take back.

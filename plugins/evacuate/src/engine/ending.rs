@@ -100,11 +100,13 @@ impl State {
         // An eviction that is cut off in the middle may have been counted by its budget without taking effect; the
         // budget then stays short of it for two minutes.
         let answered = ending.since.saturating_add(answer_patience);
-        let publishing = self.calls.values().any(|asked| matches!(asked, Asked::Publish(_)));
-        if (self.in_flight > 0 || publishing) && !ending.hurried && self.now < answered {
+        let telling = |asked: &Asked| matches!(asked, Asked::Publish(_) | Asked::Remove(_));
+        let telling = self.calls.values().any(telling);
+        if (self.in_flight > 0 || telling) && !ending.hurried && self.now < answered {
             self.wake_at(answered);
             return;
         }
+        self.keep_late(outcome);
         self.tell_what_was_not_undone();
         self.finished = Some(outcome);
         self.out.push(Command::Finish(outcome));

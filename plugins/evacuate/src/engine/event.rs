@@ -209,6 +209,15 @@ pub enum Command {
         /// Where it stands.
         stage: Stage,
     },
+    /// Remove a node from the cluster, unless volumes are attached to it or it is not cordoned any more.
+    Remove {
+        /// Number of the call.
+        call: Call,
+        /// Name of the node.
+        node: String,
+        /// Its UID.
+        uid: Uid,
+    },
     /// Begin to watch a node and its pods; the first news of each is a complete consistent list.
     Watch {
         /// Name of the node.

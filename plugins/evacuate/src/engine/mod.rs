@@ -7,7 +7,7 @@
 //! [`plan`] is what it starts from; [`cordon`] closes the nodes; [`nodes`] walks each of them on until it is empty;
 //! [`hearing`] sees to it that news about their pods come, [`ingest`] takes them in; [`send`] decides who is asked to go next, [`budgets`] how many at a time; [`answer`] reads the replies; [`blocked`]
 //! deals with budgets that let nothing through, [`surge`] moves pods that they will never let go, [`fence`] gets rid of those of
-//! machines that are off; [`settling`] waits for volumes and replacements;
+//! machines that are off; [`settling`] waits for volumes and replacements, [`removal`] removes the node;
 //! [`publish`] tells others; [`ending`] leaves nothing half done.
 
 mod answer;
@@ -25,6 +25,7 @@ mod note;
 mod plan;
 mod pods;
 mod publish;
+mod removal;
 #[cfg(test)]
 mod scripted;
 mod send;
@@ -56,6 +57,7 @@ enum Asked {
     Cordon(String),
     Uncordon(String),
     Publish(String),
+    Remove(String),
     List { node: String, epoch: u64 },
     Move { key: Key, verb: Verb, budget: Option<Uid> },
     Surge { index: usize, act: Act },
@@ -265,6 +267,7 @@ impl State {
             Asked::Cordon(node) => self.cordon_answered(&node, reply),
             Asked::Uncordon(node) => self.uncordon_answered(&node, &reply),
             Asked::Publish(node) => self.published(&node, &reply),
+            Asked::Remove(node) => self.removal_answered(&node, &reply),
             Asked::List { node, .. } => self.list_failed(&node, &reply),
             Asked::Move { key, verb, budget } => self.move_answered(call, &key, verb, budget, reply),
             Asked::Surge { index, act } => self.surge_answered(index, &act, reply),

@@ -34,7 +34,17 @@ pub enum Phase {
         /// When waiting ends.
         until: At,
     },
-    /// Empty.
+    /// Empty; it is being removed from the cluster.
+    Removing {
+        /// Earliest time of the next try, while none is on its way.
+        retry: Option<At>,
+    },
+    /// Empty, and not removed although that was asked for.
+    Kept {
+        /// Why.
+        why: String,
+    },
+    /// Empty, and removed where that was asked for.
     Done,
     /// Empty, but what replaces its pods did not become Ready in time.
     Unreplaced {
@@ -81,6 +91,8 @@ pub struct Node {
     pub heard: At,
     /// Volumes that are still attached.
     pub attached: BTreeSet<String>,
+    /// It is no longer part of the cluster.
+    pub removed: bool,
     /// Its machine is off.
     pub fence: Option<Fence>,
     /// What others are told next, once they have heard what is on its way.
@@ -97,6 +109,7 @@ impl Node {
         Self {
             target,
             fence,
+            removed: false,
             phase: Phase::Queued,
             cordoned_by_us: false,
             wants_list: false,
@@ -118,12 +131,16 @@ impl Node {
 
     /// Whether nothing more will be done for it.
     pub(super) fn over(&self) -> bool {
-        self.empty() || matches!(self.phase, Phase::Ended { .. })
+        let ended = matches!(self.phase, Phase::Ended { .. });
+        ended || (self.empty() && !matches!(self.phase, Phase::Removing { .. }))
     }
 
     /// Whether it is empty for good.
     pub(super) fn empty(&self) -> bool {
-        matches!(self.phase, Phase::Done | Phase::Unreplaced { .. })
+        matches!(
+            self.phase,
+            Phase::Done | Phase::Unreplaced { .. } | Phase::Removing { .. } | Phase::Kept { .. }
+        )
     }
 
     /// Whether it is one of those that are being emptied.
@@ -134,7 +151,7 @@ impl Node {
     pub(super) fn ended_as(&self) -> Option<Outcome> {
         match &self.phase {
             Phase::Ended { outcome, .. } => Some(*outcome),
-            Phase::Unreplaced { .. } => Some(Outcome::Incomplete),
+            Phase::Unreplaced { .. } | Phase::Kept { .. } => Some(Outcome::Incomplete),
             _ => None,
         }
     }
@@ -165,6 +182,8 @@ impl State {
                 Phase::Detaching => self.detaching(index),
                 Phase::Lifting => self.detached(index),
                 Phase::Replacing { until } => self.replacing(index, until),
+                Phase::Removing { retry: Some(at) } if at <= self.now => self.remove(index),
+                Phase::Removing { retry: Some(at) } => self.wake_at(at),
                 _ => {}
             }
             self.poll(index);
@@ -236,6 +255,9 @@ impl State {
         self.out.push(Command::Unwatch { node: name.clone() });
         self.tell(Note::Drained { node: name });
         self.publish_drained(index);
+        if self.settings.delete {
+            self.remove(index);
+        }
     }
 
     pub(super) fn give_up(&mut self, index: usize, why: String, outcome: Outcome) {

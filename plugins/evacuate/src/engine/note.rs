@@ -117,6 +117,18 @@ pub enum Note {
         /// Name of the node.
         node: String,
     },
+    /// The node is no longer part of the cluster.
+    Removed {
+        /// Name of the node.
+        node: String,
+    },
+    /// The node is empty, and stays in the cluster although it was to be removed.
+    Kept {
+        /// Name of the node.
+        node: String,
+        /// Why.
+        text: String,
+    },
     /// The node is empty, but what replaces its pods did not become Ready in time.
     Unreplaced {
         /// Name of the node.

@@ -51,6 +51,8 @@ pub struct Settings {
     pub wait_detach: bool,
     /// Wait this many milliseconds for replacements to be Ready.
     pub wait_replacements: Option<i64>,
+    /// Remove nodes that are empty from the cluster.
+    pub delete: bool,
     /// Take back the own cordon when the run ends without having emptied the node.
     pub uncordon_on_abort: bool,
     /// Seed of the jitter.

@@ -80,6 +80,9 @@ impl State {
                     Phase::Detaching => "Detaching",
                     Phase::Lifting => "Lifting",
                     Phase::Replacing { .. } => "Replacing",
+                    Phase::Removing { .. } => "Removing",
+                    Phase::Kept { .. } => "Kept",
+                    Phase::Done if node.removed => "Removed",
                     Phase::Done => "Drained",
                     Phase::Unreplaced { .. } => "Unreplaced",
                     Phase::Ended { .. } => "NotDrained",
@@ -91,7 +94,7 @@ impl State {
                     self.pods.of(name).filter(|(_, e)| is_left(e)).count()
                 },
                 why: match &node.phase {
-                    Phase::Ended { why, .. } | Phase::Unreplaced { why } => Some(why.clone()),
+                    Phase::Ended { why, .. } | Phase::Unreplaced { why } | Phase::Kept { why } => Some(why.clone()),
                     Phase::Cordoning { .. } => node.trouble.clone(),
                     _ => None,
                 },

@@ -33,6 +33,14 @@ pub const PATCH_NODES: Right = Right {
     subresource: "",
     namespaced: false,
 };
+/// Removing nodes.
+pub const DELETE_NODES: Right = Right {
+    verb: "delete",
+    group: "",
+    resource: "nodes",
+    subresource: "",
+    namespaced: false,
+};
 /// Evicting.
 pub const EVICT_PODS: Right = Right {
     verb: "create",

@@ -9,6 +9,7 @@ pub mod marks;
 pub mod owners;
 pub mod pdb;
 pub mod preview;
+pub mod removal;
 pub mod surge;
 pub mod tenants;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
     fence::{self, Fence, PoweredOff},
     filters,
     filters::{Judgement, Rules},
-    marks, owners,
+    marks, owners, removal,
     surge::{self, Mode, Surges},
     tenants, webhooks,
 };
@@ -35,6 +35,8 @@ pub struct Asked {
     pub surge: Mode,
     /// Whether the machines of silent nodes are off.
     pub powered_off: PoweredOff,
+    /// Whether the nodes are removed from the cluster.
+    pub delete: bool,
 }
 
 /// One pod on a node that is to be emptied.
@@ -133,6 +135,10 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
     findings.extend(webhooks::eviction_webhooks(facts, &planned));
     findings.extend(critical::critical(facts, &planned, &surging));
     findings.extend(owners::orphans(facts, &planned));
+    if asked.delete {
+        let off: BTreeSet<&str> = fences.planned.iter().map(|f| f.node.as_str()).collect();
+        findings.extend(removal::removal(facts, &planned, &off));
+    }
     findings.extend(marks::opt_outs(&planned, &facts.targets));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
 

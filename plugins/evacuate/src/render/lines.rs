@@ -78,6 +78,7 @@ impl Watcher for Lines<'_> {
             )),
             Note::Tainted { node } => self.data(&format!("node/{node} tainted")),
             Note::Untainted { node } => self.data(&format!("node/{node} untainted")),
+            Note::Removed { node } => self.data(&format!("node {node:?} deleted")),
             Note::Drained { node } => self.data(&format!("node/{node} drained")),
             other => talk(self.ui, other),
         }
@@ -102,7 +103,12 @@ impl Watcher for Lines<'_> {
         let nodes: Vec<String> = state
             .node_rows()
             .into_iter()
-            .filter(|node| !matches!(node.state, "Drained" | "Unreplaced" | "NotDrained" | "Queued"))
+            .filter(|node| {
+                !matches!(
+                    node.state,
+                    "Drained" | "Removed" | "Kept" | "Unreplaced" | "NotDrained" | "Queued"
+                )
+            })
             .map(|node| format!("{} {}", escape(&node.name), node.state))
             .collect();
         self.ui.status(&format!(
@@ -156,6 +162,13 @@ pub fn talk(ui: &Ui, note: &Note) {
         Note::Unreplaced { node, text } => {
             ui.status(&format!(
                 "{} node/{node} is empty, but replacements are not Ready: {}",
+                ui.styles().bad("error:"),
+                escape(text)
+            ));
+        }
+        Note::Kept { node, text } => {
+            ui.status(&format!(
+                "{} node/{node} is empty, and was not removed: {}",
                 ui.styles().bad("error:"),
                 escape(text)
             ));

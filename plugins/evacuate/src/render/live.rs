@@ -57,6 +57,9 @@ impl Watcher for View<'_> {
                 self.data(&format!("node/{node} {already}cordoned"));
             }
             Note::Uncordoned { node } => self.data(&format!("node/{node} uncordoned")),
+            Note::Tainted { node } => self.data(&format!("node/{node} tainted")),
+            Note::Untainted { node } => self.data(&format!("node/{node} untainted")),
+            Note::Removed { node } => self.data(&format!("node {node:?} deleted")),
             Note::Drained { node } => self.data(&format!("node/{node} drained")),
             Note::Skipped { pod } => self.ui.status(&format!(
                 "pod {} is passed over: its deletion is longer ago than --skip-wait-for-delete-timeout",
@@ -116,7 +119,10 @@ fn age(state: &State, since: At) -> String {
 
 /// Where a run over several nodes stands as a whole.
 fn total(state: &State, nodes: &[NodeRow], styles: &Styles) -> String {
-    let drained = nodes.iter().filter(|n| n.state == "Drained").count();
+    let drained = nodes
+        .iter()
+        .filter(|n| matches!(n.state, "Drained" | "Removed"))
+        .count();
     let gone: usize = nodes.iter().map(|n| n.gone).sum();
     let left: usize = nodes.iter().map(|n| n.left).sum();
     styles.bold(&format!(
@@ -130,8 +136,8 @@ fn total(state: &State, nodes: &[NodeRow], styles: &Styles) -> String {
 /// The nodes that are worked on first; what finds no room is counted.
 fn node_lines(state: &State, mut nodes: Vec<NodeRow>, styles: &Styles, room: usize) -> Vec<String> {
     nodes.sort_by_key(|node| match node.state {
-        "NotDrained" | "Unreplaced" => 0,
-        "Drained" => 3,
+        "NotDrained" | "Unreplaced" | "Kept" => 0,
+        "Drained" | "Removed" => 3,
         "Queued" => 2,
         _ => 1,
     });
@@ -159,8 +165,8 @@ fn node_line(state: &State, node: NodeRow, styles: &Styles, width: usize) -> Str
     let name = styles.bold(&format!("{:width$}", escape(&node.name)));
     let why = || escape(node.why.as_deref().unwrap_or_default());
     match node.state {
-        "Drained" => format!("{name}  {}  {} gone", styles.good("Drained"), node.gone),
-        "NotDrained" | "Unreplaced" => format!("{name}  {}  {}", styles.bad(node.state), why()),
+        "Drained" | "Removed" => format!("{name}  {}  {} gone", styles.good(node.state), node.gone),
+        "NotDrained" | "Unreplaced" | "Kept" => format!("{name}  {}  {}", styles.bad(node.state), why()),
         "Queued" => format!("{name}  {}", styles.dim(node.state)),
         "Cordoning" => format!("{name}  {}  {}", styles.dim(node.state), why())
             .trim_end()

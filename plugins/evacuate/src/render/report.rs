@@ -40,6 +40,9 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         };
         let word = match node.state {
             "Drained" => styles.good("drained"),
+            "Removed" => styles.good("drained and removed from the cluster"),
+            "Kept" => styles.warn("drained, but not removed"),
+            "Lifting" => styles.good("drained"),
             "Unreplaced" => styles.warn("drained, but not replaced"),
             "Detaching" => styles.warn("drained, but not detached"),
             "Queued" | "Cordoning" => styles.warn("not begun"),
@@ -62,7 +65,7 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         if node.left > 0 {
             line += &format!("; {} left", plural(node.left, "pod"));
         }
-        if !node.attached.is_empty() && node.state != "Drained" {
+        if !node.attached.is_empty() && !matches!(node.state, "Drained" | "Removed") {
             line += &format!("; volumes still attached: {}", escape(&node.attached.join(", ")));
         }
         if let ("Unreplaced", Some(why)) = (node.state, &node.why) {
@@ -75,9 +78,10 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
                 styles.accent("hint:")
             ));
         }
+        let done = matches!(node.state, "Drained" | "Removed" | "Unreplaced");
         // Of a node that another run holds there is nothing to put back.
         let theirs = outcome == Outcome::Refused && !node.cordoned_by_us && !node.maybe_cordoned;
-        if outcome != Outcome::Done && node.cordoned && !matches!(node.state, "Drained" | "Unreplaced") && !theirs {
+        if outcome != Outcome::Done && node.cordoned && !done && !theirs {
             let name = escape(&node.name);
             let ours = format!("kubectl evacuate {name} --uncordon");
             let (by, back) = if node.cordoned_by_us {

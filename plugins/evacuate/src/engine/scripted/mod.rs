@@ -67,6 +67,7 @@ fn settings() -> Settings {
         in_flight: 32,
         wait_detach: false,
         wait_replacements: None,
+        delete: false,
         uncordon_on_abort: false,
         seed: 7,
     }

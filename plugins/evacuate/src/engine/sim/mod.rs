@@ -26,7 +26,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
         0..9_usize,
         0..3_usize,
         (0..4_u8, 0..6_u8),
-        any::<(bool, bool, bool, bool)>(),
+        any::<(bool, bool, bool, bool, bool)>(),
         prop_oneof![Just(None), (1_000..60_000_i64).prop_map(Some)],
     )
         .prop_map(
@@ -41,6 +41,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
                 hostile: flags.1,
                 one_by_one: flags.2,
                 uncordon: flags.3,
+                delete: flags.4,
                 deadline,
             },
         )

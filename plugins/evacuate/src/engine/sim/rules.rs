@@ -27,6 +27,7 @@ impl World {
                 | Command::Publish { call, .. }
                 | Command::List { call, .. }
                 | Command::Fence { call, .. }
+                | Command::Remove { call, .. }
                 | Command::Evict { call, .. }
                 | Command::Delete { call, .. } => *call,
                 Command::Watch { node } => {
@@ -57,6 +58,9 @@ impl World {
                 _ => continue,
             };
             self.check_force(&command)?;
+            if let Command::Remove { node, .. } = &command {
+                self.check_removal(node)?;
+            }
             if let Command::Evict { pod, .. } | Command::Delete { pod, .. } = &command {
                 let again = matches!(command, Command::Delete { grace: Some(0), .. });
                 self.check_move(&pod.uid, again)?;
@@ -98,6 +102,18 @@ impl World {
         Ok(())
     }
 
+    /// Only a node is removed from which all has gone that was there when it was last listed.
+    fn check_removal(&self, node: &str) -> Result<(), TestCaseError> {
+        let listed = self.last_list.get(node).copied().unwrap_or(0);
+        let mut here = self.pods.values().filter(|p| p.pod.node == node && p.movable);
+        let tainted = self.off.get(node).is_some_and(|o| o.tainted);
+        match here.find(|p| p.born < listed) {
+            Some(pod) => fail(format!("{node} is removed, and {} is on it", pod.pod.uid)),
+            None if !self.shape.delete || tainted => fail(format!("{node} is removed (tainted: {tainted})")),
+            None => Ok(()),
+        }
+    }
+
     pub fn check_end(&self) -> Result<(), TestCaseError> {
         self.check_lifted()?;
         let left = |p: &&SimPod| p.movable && self.last_list.get(&p.pod.node).is_none_or(|listed| p.born < *listed);
@@ -105,6 +121,9 @@ impl World {
         match self.finished {
             Some(Outcome::Done) => match remaining.next() {
                 Some(pod) => fail(format!("done, but {} is still there", pod.pod.uid)),
+                None if self.shape.delete && self.removed.len() < self.shape.nodes => {
+                    fail("done, and not removed".into())
+                }
                 None => Ok(()),
             },
             Some(Outcome::Deadline) => {

@@ -31,6 +31,7 @@ pub struct Shape {
     pub hostile: bool,
     pub one_by_one: bool,
     pub uncordon: bool,
+    pub delete: bool,
     pub deadline: Option<At>,
 }
 
@@ -76,6 +77,8 @@ pub struct World {
     pub under: Vec<Under>,
     pub last_list: BTreeMap<String, usize>,
     pub off: BTreeMap<String, Off>,
+    /// Nodes that were removed.
+    pub removed: BTreeSet<String>,
     pub finished: Option<Outcome>,
     pub interrupted: bool,
     pub next_uid: usize,
@@ -103,6 +106,7 @@ impl World {
             under: (0..shape.budgets).map(|_| Under::new()).collect(),
             last_list: BTreeMap::new(),
             off: off(&shape),
+            removed: BTreeSet::new(),
             finished: None,
             interrupted: false,
             next_uid: 0,
@@ -285,6 +289,17 @@ impl World {
                 call,
                 reply: Reply::Accepted,
             }),
+            Command::Remove { node, .. } => {
+                let reply = match self.roll(8) {
+                    0 if fault => Reply::Unavailable("busy".into()),
+                    1 if fault => Reply::Rejected("volumes are attached".into()),
+                    2 if fault => Reply::Lost("before".into()),
+                    _ if !self.removed.insert(node) => Reply::NotFound,
+                    3 if fault => Reply::Lost("after".into()),
+                    _ => Reply::Accepted,
+                };
+                self.feed(What::Reply { call, reply })
+            }
             Command::Publish { .. } => {
                 let reply = if fault {
                     Reply::Forbidden("no".into())
@@ -300,7 +315,10 @@ impl World {
                         reply: Reply::Lost("cut".into()),
                     });
                 }
-                self.last_list.insert(node.clone(), self.steps);
+                // What was asked for before the node was empty may come after that.
+                if self.news.contains_key(&node) {
+                    self.last_list.insert(node.clone(), self.steps);
+                }
                 let change = Change::Listed(self.on(&node));
                 self.feed(What::Pods {
                     node,
@@ -379,6 +397,7 @@ fn settings(shape: &Shape, now: At) -> Settings {
         in_flight: 32,
         wait_detach: false,
         wait_replacements: None,
+        delete: shape.delete,
         uncordon_on_abort: shape.uncordon,
         seed: shape.seed,
     }

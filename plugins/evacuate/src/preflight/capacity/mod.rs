@@ -24,7 +24,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use upkeep::report::Seen;
 
-pub use self::words::{Fit, Reasons};
+pub use self::{
+    affinity::selects,
+    words::{Fit, Reasons},
+};
 use self::{
     fit::Room,
     kinds::Kind,

@@ -1,0 +1,53 @@
+//! The request that removes a node, and what is looked at directly before it.
+
+use k8s_openapi::api::{core::v1 as core, storage::v1::VolumeAttachment};
+use kube::{
+    Api, Error, ResourceExt as _,
+    api::{DeleteParams, ListParams, Preconditions},
+};
+
+use super::{claim::TRIES, reply};
+use crate::{engine::event::Reply, facts::Attachment, gather::Lists};
+
+/// Deletes a Node object, bound to the node that was looked at. Not where volumes are attached to it: without the node
+/// nobody would ever detach them.
+pub async fn remove(lists: &Lists, name: &str, uid: &str) -> Reply {
+    let nodes: Api<core::Node> = Api::all(lists.client());
+    for _ in 0..TRIES {
+        let node = match nodes.get(name).await {
+            Ok(node) => node,
+            Err(error) => return reply::read::<()>(Err(error)),
+        };
+        if node.uid().as_deref() != Some(uid) {
+            return Reply::Rejected("it was deleted and made anew since it was looked at".into());
+        }
+        if node.spec.as_ref().and_then(|s| s.unschedulable) != Some(true) {
+            return Reply::Rejected("it was uncordoned by someone else".into());
+        }
+        match attached(lists, name).await {
+            Ok(volumes) if volumes.is_empty() => {}
+            Ok(volumes) => return Reply::Rejected(format!("volumes are still attached to it: {}", volumes.join(", "))),
+            Err(error) => return reply::read::<()>(Err(error)),
+        }
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: node.resource_version(),
+            }),
+            ..DeleteParams::default()
+        };
+        match nodes.delete(name, &params).await {
+            // The kubelet writes the same object; look again.
+            Err(Error::Api(status)) if status.code == 409 => {}
+            answer => return reply::read(answer.map(drop)),
+        }
+    }
+    Reply::Contended("the node changes faster than it can be looked at".into())
+}
+
+/// Names of the volumes (or of the attachments, where they have none) that are attached to a node.
+async fn attached(lists: &Lists, node: &str) -> Result<Vec<String>, Error> {
+    let all = lists.all::<VolumeAttachment, Attachment>(ListParams::default()).await?;
+    let here = all.into_iter().filter(|a| a.node == node);
+    Ok(here.map(|a| a.volume.unwrap_or(a.name)).collect())
+}
