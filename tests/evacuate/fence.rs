@@ -3,7 +3,7 @@
 #[path = "fence/forced.rs"]
 mod forced;
 #[path = "fence/kit.rs"]
-mod kit;
+pub mod kit;
 #[path = "fence/refused.rs"]
 mod refused;
 #[path = "fence/taken_back.rs"]

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use testsupport::{DEFAULT_TIMEOUT, Shape, wait_for};
+use testsupport::{Cluster, DEFAULT_TIMEOUT, Shape, wait_for};
 
 use crate::{
+    fence::kit::{Dead, idle},
     kit::{self, Ran},
+    live::Live,
     place::Place,
 };
 
 /// A user who has these roles, as they are published.
-fn user(place: &Place, name: &str, roles: &[&str]) -> PathBuf {
-    let cluster = place.cluster();
+fn user(cluster: &Cluster, name: &str, roles: &[&str]) -> PathBuf {
     for role in roles {
         let path = format!("{}/../../docs/rbac/evacuate-{role}.yaml", env!("CARGO_MANIFEST_DIR"));
         cluster.apply(&std::fs::read_to_string(path).expect("the role is published"));
@@ -28,8 +29,12 @@ fn user(place: &Place, name: &str, roles: &[&str]) -> PathBuf {
 
 /// The authorizer learns of roles a moment after they were made.
 fn once_granted(place: &Place, user: &Path, args: &[&str]) -> Ran {
+    granted(|| kit::run(place.command(user, args)))
+}
+
+fn granted(run: impl Fn() -> Ran) -> Ran {
     wait_for("the rights", DEFAULT_TIMEOUT, || {
-        let ran = kit::run(place.command(user, args));
+        let ran = run();
         let missing = ["not allowed", "forbidden"];
         let all = ran.code == Some(0) && !missing.iter().any(|text| ran.stderr.contains(text));
         all.then_some(ran)
@@ -41,7 +46,7 @@ fn rights_to_look() {
     let place = Place::new("rbac-look");
     place.ns.deployment("web", 1, &Shape::new().prefers(&place.node));
     place.ns.wait_pods_ready(1);
-    let look = user(&place, "rbac-look", &["look"]);
+    let look = user(place.cluster(), "rbac-look", &["look"]);
     let shown = once_granted(&place, &look, &["--dry-run=client"]);
     shown.says("Warning: you may not do this yourself: missing: patch nodes (node rbac-look-a); missing: create pods/eviction (namespace rbac-look)");
     let refused = kit::run(place.command(&look, &[])).expect(1);
@@ -54,7 +59,7 @@ fn rights_to_empty() {
     let place = Place::new("rbac-empty");
     place.ns.deployment("web", 1, &Shape::new().prefers(&place.node));
     place.ns.wait_pods_ready(1);
-    let user = user(&place, "rbac-empty", &["look", "empty"]);
+    let user = user(place.cluster(), "rbac-empty", &["look", "empty"]);
     once_granted(&place, &user, &["--dry-run=server"]);
     let ran = kit::run(place.command(&user, &["--exclude-lb"])).expect(0);
     ran.never_says("not allowed").never_says("forbidden");
@@ -77,11 +82,72 @@ fn rights_to_surge() {
         let web = place.ns.get("apps/v1/Deployment", "web")?;
         (web["status"]["availableReplicas"] == 1).then_some(())
     });
-    let user = user(&place, "rbac-surge", &["look", "empty", "surge"]);
+    let user = user(place.cluster(), "rbac-surge", &["look", "empty", "surge"]);
     once_granted(&place, &user, &["--surge", "--dry-run=client"]);
     // The rights to change are asked for before anything is changed.
     let ran = once_granted(&place, &user, &["--surge"]);
     assert_eq!(place.ns.pods_on(&place.node), [""; 0], "{}", ran.text());
     let ran = kit::run(place.command(&user, &["--uncordon"])).expect(0);
     ran.never_says("not allowed").never_says("forbidden");
+}
+
+#[test]
+fn rights_over_a_dead_node() {
+    let dead = Dead::new("rbac-dead");
+    let user = user(idle(), "rbac-dead", &["look", "empty", "dead-node"]);
+    let command = |args: &[&str]| {
+        let args: Vec<&str> = std::iter::once(dead.node.as_str())
+            .chain(args.iter().copied())
+            .collect();
+        kit::command_with(idle(), &user, &args)
+    };
+    granted(|| kit::run(command(&["--powered-off", "--dry-run=server"])));
+    let mut live = Live::start(command(&["--powered-off"]));
+    live.wait_for("node/rbac-dead-a tainted");
+    dead.collect();
+    let ran = live.finish().expect(0);
+    ran.never_says("not allowed").never_says("forbidden");
+    dead.assert_lifted(&ran.text());
+    let ran = kit::run(command(&["--uncordon"])).expect(0);
+    ran.never_says("not allowed").never_says("forbidden");
+}
+
+/// Who may not follow the Lease forces nothing.
+#[test]
+fn rights_that_are_missing_over_a_dead_node() {
+    let dead = Dead::new("rbac-unheard");
+    let rules = crate::scene::rights(&[]);
+    let user = idle().user_kubeconfig("rbac-unheard", &rules);
+    let run = || kit::run(kit::command_with(idle(), &user, &[&dead.node, "--powered-off"]));
+    let ran = wait_for("the rights", DEFAULT_TIMEOUT, || {
+        Some(run()).filter(|ran| ran.code == Some(3))
+    });
+    ran.says(
+        "cause: node/rbac-unheard-a is silent, and whether its machine comes back cannot be followed: you may not get \
+         leases.coordination.k8s.io in kube-node-lease",
+    );
+}
+
+#[test]
+fn rights_to_remove_a_node() {
+    let place = Place::new("rbac-delete");
+    let user = user(place.cluster(), "rbac-delete", &["look", "empty", "delete"]);
+    once_granted(&place, &user, &["--delete", "--dry-run=server"]);
+    let ran = kit::run(place.command(&user, &["--delete", "--yes"])).expect(0);
+    ran.never_says("not allowed").never_says("forbidden");
+    assert!(
+        ran.stdout.ends_with("node \"rbac-delete-a\" deleted\n"),
+        "{}",
+        ran.text()
+    );
+}
+
+#[test]
+fn rights_to_remove_a_node_that_are_missing() {
+    let place = Place::new("rbac-keep");
+    let user = user(place.cluster(), "rbac-keep", &["look", "empty"]);
+    once_granted(&place, &user, &["--dry-run=server"]);
+    let ran = kit::run(place.command(&user, &["--delete", "--yes"])).expect(1);
+    ran.says("cause: missing: delete nodes (node rbac-keep-a)");
+    place.assert_untouched();
 }

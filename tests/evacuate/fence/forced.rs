@@ -7,6 +7,7 @@ use testsupport::{DEFAULT_TIMEOUT, Shape, wait_for};
 
 use super::kit::*;
 use crate::{
+    gate::Gate,
     kit::{command, evacuate},
     live::Live,
     scene::{is_cordoned, wait_all_on},
@@ -87,4 +88,29 @@ fn p28_volumes_are_detached_before_the_taint_goes() {
         "{}",
         ran.text()
     );
+}
+
+/// Before Kubernetes 1.28 the taint may mean nothing: the pods are removed one by one, those that have never been asked
+/// as well. The version is all that is played here.
+#[test]
+fn b17_an_old_server_does_not_know_the_taint() {
+    let dead = Dead::new("b17old");
+    dead.ns.pdb(
+        "stuck",
+        json!({"maxUnavailable": 0, "selector": {"matchLabels": {"app": "stuck"}}}),
+    );
+    let version = r#"{"major": "1", "minor": "27+", "gitVersion": "v1.27.9", "gitCommit": "", "gitTreeState": "", "buildDate": "",
+        "goVersion": "", "compiler": "", "platform": ""}"#;
+    let asks = |head: &str| head.starts_with("GET /version ");
+    let gate = Gate::before(idle(), usize::MAX, asks, "200 OK", "application/json", version);
+    let ran = gate.run(&[&dead.node, "--powered-off"]).expect(0);
+    ran.never_says("tainted");
+    assert!(
+        ran.stderr
+            .contains("and said to be off: 1 pod on it is removed by deletion with grace 0; no budget is asked"),
+        "{}",
+        ran.text()
+    );
+    assert_eq!(dead.ns.get("v1/Pod", "stuck"), None);
+    dead.assert_lifted(&ran.text());
 }

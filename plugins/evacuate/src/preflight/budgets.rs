@@ -282,6 +282,28 @@ mod tests {
         assert_eq!(class(json!({"maxUnavailable": "10%"}), 1, &[true, true]), Class::Open);
     }
 
+    /// What other tools take for misconfigured from the status alone (five conditions at once) is judged from the pods.
+    #[test]
+    fn p20_misconfigured_budgets() {
+        let pods = [pod("p0", true), pod("p1", true)];
+        let judged = |change: fn(&mut Budget)| {
+            let mut seen = budget(json!({"minAvailable": 2}), 0, 2, 2);
+            change(&mut seen);
+            pdb::outlook(&seen, pods.iter(), 1, None).class
+        };
+        let never = |class: &Class| matches!(class, Class::Never { .. });
+        assert!(never(&judged(|_| {})));
+        assert_eq!(judged(|b| b.observed = false), Class::Stale);
+        // An eviction that was counted and not carried out changes nothing for ever.
+        assert!(never(&judged(|b| b.disrupted = vec!["p0".into()])));
+        let one_missing = [pod("p0", true), pod("p1", false)];
+        let seen = budget(json!({"minAvailable": 2}), 0, 1, 2);
+        let class = pdb::outlook(&seen, one_missing.iter(), 1, None).class;
+        assert!(matches!(class, Class::Shut { .. }), "it may get Ready");
+        let none = pdb::outlook(&seen, std::iter::empty(), 0, None).class;
+        assert_eq!(none, Class::Open, "no pod, nothing to refuse");
+    }
+
     /// The status counts pods that are Terminating; the pods themselves do not.
     #[test]
     fn terminating_pods_do_not_count() {

@@ -37,3 +37,32 @@ pub fn sentence(finding: &Finding) -> String {
     };
     format!("{}: {}{more}", finding.evidence, names.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use upkeep::report::Severity;
+
+    use super::*;
+
+    #[test]
+    fn p19_one_many_and_too_many_pods_are_named() {
+        let finding = |id, count: usize| Finding {
+            id,
+            severity: Severity::Warning,
+            subjects: (0..count)
+                .map(|i| ObjRef::namespaced("pod", "ns", &format!("p{i}"), ""))
+                .collect(),
+            evidence: "it says".into(),
+            hint: None,
+        };
+        assert_eq!(sentence(&finding("x", 0)), "it says");
+        assert_eq!(sentence(&finding("x", 1)), "it says: ns/p0");
+        assert_eq!(sentence(&finding("x", 5)), "it says: ns/p0, ns/p1, ns/p2, ns/p3, ns/p4");
+        assert_eq!(
+            sentence(&finding("x", 7)),
+            "it says: ns/p0, ns/p1, ns/p2, ns/p3, ns/p4 and 2 more"
+        );
+        // drain names them all.
+        assert!(sentence(&finding("no-controller", 7)).ends_with("ns/p5, ns/p6"));
+    }
+}

@@ -4,8 +4,10 @@
 
 mod doubts;
 mod ends;
+mod off;
 mod room;
 mod rows;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +21,10 @@ use upkeep::report::Seen;
 use super::{
     OnBlocked, Plan, Settings, State, Target,
     event::{At, Call, Change, Command, Event, Note, Reply, Stage, Verb, What},
+    fence::machine::Act,
 };
 use crate::{
-    facts::{Budget, Node, Pod},
+    facts::{self, Budget, Node, Pod},
     preflight::filters::{Allowed, Rules},
 };
 
@@ -188,6 +191,16 @@ impl Script {
                     lines.extend(self.feed(What::Reply { call, reply }));
                     continue;
                 }
+                Command::Fence { call, node, act, .. } => {
+                    let word = match act {
+                        Act::Look { .. } => "look",
+                        Act::Taint { .. } => "taint",
+                        Act::Untaint { .. } => "untaint",
+                    };
+                    (format!("{word} {node}"), Some(call))
+                }
+                Command::Remove { call, node, .. } => (format!("remove {node}"), Some(call)),
+                Command::WatchAttachments { node } => (format!("watch attachments of {node}"), None),
                 Command::Watch { node } => (format!("watch {node}"), None),
                 Command::Finish(outcome) => (format!("{outcome:?}"), None),
                 Command::Tell(note) => (say(&note), None),
@@ -216,6 +229,10 @@ fn say(note: &Note) -> String {
         Note::Cordoned { already: false, .. } => "cordoned".into(),
         Note::Cordoned { already: true, .. } => "already cordoned".into(),
         Note::Uncordoned { .. } => "uncordoned".into(),
+        Note::Tainted { .. } => "tainted".into(),
+        Note::Untainted { .. } => "untainted".into(),
+        Note::Removed { .. } => "removed".into(),
+        Note::Kept { text, .. } => format!("kept: {text}"),
         Note::Gone { pod, verb } => format!("gone by {verb:?}: {}", pod.uid),
         Note::Drained { .. } => "drained".into(),
         Note::Unreplaced { text, .. } => format!("not replaced: {text}"),

@@ -111,7 +111,7 @@ impl Fences {
         let how = if knows_taint {
             "with the taint node.kubernetes.io/out-of-service, which is taken off again"
         } else {
-            "by deleting them with grace 0"
+            "by deletion with grace 0"
         };
         let volumes = if attached.is_empty() || !knows_taint {
             String::new()
