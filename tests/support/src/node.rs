@@ -1,5 +1,6 @@
 //! Nodes, alive and dead.
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -89,14 +90,15 @@ impl Node {
 
 /// The status that the node lifecycle controller gives to a node that it has not heard of for long.
 fn silent_status() -> Value {
+    let since = (Timestamp::now() - SignedDuration::from_secs(60)).to_string();
     let silent = |kind: &str| {
         json!({
             "type": kind,
             "status": "Unknown",
             "reason": "NodeStatusUnknown",
             "message": "Kubelet stopped posting node status.",
-            "lastTransitionTime": "2020-01-01T00:00:00Z",
-            "lastHeartbeatTime": "2020-01-01T00:00:00Z",
+            "lastTransitionTime": since,
+            "lastHeartbeatTime": since,
         })
     };
     let conditions = ["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"].map(silent);

@@ -112,6 +112,9 @@ impl State {
         let key = key(&pod);
         if let Some(entry) = self.pods.entries.get_mut(&key) {
             entry.pod = pod;
+            if entry.pod.deletion.is_none() {
+                entry.finished = entry.pod.finished();
+            }
             // The request that got no answer was heard. One that is to be removed at once was terminating before.
             let asked = !entry.forced && matches!(entry.standing, Standing::Unknown | Standing::Surging { .. });
             entry.accepted |= asked && entry.pod.deletion.is_some();
@@ -157,6 +160,7 @@ impl State {
             Standing::Planned
         };
         let mut entry = Entry {
+            finished: pod.finished(),
             pod,
             node: node.to_owned(),
             standing,

@@ -89,6 +89,9 @@ pub struct Entry {
     pub pod: Pod,
     /// The node that it is to leave.
     pub node: String,
+    /// Nothing of it was running before it was to end. A kubelet, and the garbage collector, call it Failed or Succeeded
+    /// before they remove it.
+    pub finished: bool,
     /// Where it stands.
     pub standing: Standing,
     /// When it was first seen, as a count of lists asked for: a list asked for earlier cannot prove it gone.
@@ -155,7 +158,7 @@ impl Pods {
                 pod: entry.pod.reference(),
                 node: entry.node.clone(),
                 owner: entry.pod.owner.clone(),
-                finished: entry.pod.finished(),
+                finished: entry.finished,
                 verb: entry.verb.filter(|_| entry.accepted),
                 at,
             });

@@ -1,4 +1,5 @@
-//! The main job on a throw-away control plane: preview, evacuation under a budget, a budget that blocks, a surge, the way back.
+//! The main job on a throw-away control plane: preview, evacuation under a budget, a budget that blocks, a surge, the way
+//! back, a machine without power.
 // It talks to a person.
 #![allow(clippy::print_stdout)]
 
@@ -48,6 +49,18 @@ fn main() -> Result<()> {
     stage.kubectl("get pods -n shop -o wide -l app=database")?;
     stage.say("And back.");
     stage.kubectl("evacuate --uncordon node-1 node-2")?;
+    ns.statefulset("store", 1, &Shape::new().prefers("node-1"));
+    ns.wait_pods_ready(12);
+    cluster.kill_node("node-1");
+    stage.say(
+        "The machine of node-1 loses its power. Nothing is forced before somebody says so: it may still run its pods.",
+    );
+    stage.kubectl("evacuate node-1")?;
+    stage.say("It is surely off. The pod garbage collector looks every 20 seconds; then the node leaves the cluster.");
+    stage.kubectl("evacuate --powered-off --delete --yes node-1")?;
+    ns.wait_pods_ready(11);
+    stage.kubectl("get nodes")?;
+    stage.kubectl("get pods -n shop -o wide -l app=store")?;
     stage.say("Go on by hand, in another shell:");
     println!("  export KUBECONFIG={}", cluster.kubeconfig().display());
     println!("  export PATH={}:$PATH", folders(&plugins, &cluster)?.join(":"));

@@ -1,6 +1,7 @@
 //! Rows of the conformance list, one after the other.
 
 use super::*;
+use crate::facts::Phase;
 
 #[test]
 fn e02_without_an_eviction_api_pods_are_deleted() {
@@ -235,6 +236,19 @@ fn p23_pod_that_disappears_before_it_is_asked() {
     assert_eq!(asked, NOTHING);
     assert_eq!(script.news(Change::Gone(pod("u1", NODE))), ["list n0"]);
     assert_eq!(script.list(vec![]), ["drained", "Done"]);
+}
+
+/// A kubelet reports a pod as Failed or Succeeded before it removes it: it is replaced all the same.
+#[test]
+fn b28_a_pod_that_ends_because_it_was_evicted_is_replaced() {
+    let (mut script, _) = Script::listed(settings(), None, vec![pod("a", NODE)]);
+    script.reply("evict a", Reply::Accepted);
+    let mut ended = pod("a", NODE);
+    ended.deletion = Some(Timestamp::from_millisecond(START).unwrap());
+    ended.phase = Phase::Failed;
+    script.news(Change::Applied(ended.clone()));
+    script.news(Change::Gone(ended));
+    assert!(!script.state.departed()[0].finished);
 }
 
 #[test]
