@@ -9,11 +9,16 @@ use crate::engine::event::{Change, What};
 
 impl World {
     pub fn chaos(&mut self) -> Result<(), TestCaseError> {
+        if self.keep_prompt()? {
+            return Ok(());
+        }
         match self.roll(20) {
             0..=5 => self.answer_one(true),
             6..=10 => self.deliver_one(),
             11..=12 => {
-                self.now += i64::try_from(self.roll(3_000)).unwrap();
+                // Surges are meant for servers that answer.
+                let most = if self.surged.is_some() { 300 } else { 3_000 };
+                self.now += i64::try_from(self.roll(most)).unwrap();
                 self.feed(What::Tick)
             }
             13 => self.terminate_one(),
@@ -40,6 +45,7 @@ impl World {
                 self.feed(What::Node(change))
             }
             19 if !self.off.is_empty() && self.one_in(8) => self.comes_back(),
+            19 if self.surged.is_some() => self.surge_moves(),
             _ => self.answer_one(false),
         }
     }
@@ -63,6 +69,7 @@ impl World {
             self.under[i].told(self.budgets[i].allowed);
             return self.feed(What::Budgets(Change::Applied(self.budget(i))));
         }
+        self.surge_settles()?;
         self.evict_tainted();
         if self
             .pods

@@ -7,6 +7,7 @@
 mod fate;
 mod off;
 mod rules;
+mod surged;
 mod under;
 mod world;
 
@@ -25,18 +26,19 @@ fn shapes() -> impl Strategy<Value = Shape> {
         1..4_usize,
         0..9_usize,
         0..3_usize,
-        (0..4_u8, 0..6_u8),
+        (0..4_u8, 0..6_u8, prop_oneof![2 => Just(0_usize), 1 => 1..3_usize]),
         any::<(bool, bool, bool, bool, bool)>(),
         prop_oneof![Just(None), (1_000..60_000_i64).prop_map(Some)],
     )
         .prop_map(
-            |(seed, nodes, pods, budgets, (on_blocked, off), flags, deadline)| Shape {
+            |(seed, nodes, pods, budgets, (on_blocked, off, surged), flags, deadline)| Shape {
                 seed,
                 nodes,
                 pods,
                 budgets,
                 on_blocked,
                 off,
+                surged,
                 by_priority: flags.0,
                 hostile: flags.1,
                 one_by_one: flags.2,

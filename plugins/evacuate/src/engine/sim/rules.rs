@@ -27,6 +27,7 @@ impl World {
                 | Command::Publish { call, .. }
                 | Command::List { call, .. }
                 | Command::Fence { call, .. }
+                | Command::Surge { call, .. }
                 | Command::Remove { call, .. }
                 | Command::Evict { call, .. }
                 | Command::Delete { call, .. } => *call,
@@ -58,6 +59,9 @@ impl World {
                 _ => continue,
             };
             self.check_force(&command)?;
+            if matches!(command, Command::Surge { .. }) {
+                self.surge_asked();
+            }
             if let Command::Remove { node, .. } = &command {
                 self.check_removal(node)?;
             }
@@ -71,6 +75,7 @@ impl World {
     }
 
     fn check_move(&mut self, uid: &str, again: bool) -> Result<(), TestCaseError> {
+        self.check_not_surged(uid)?;
         if self.accepted.contains(uid) && !again {
             return fail(format!("{uid} asked again after it was accepted"));
         }
@@ -116,6 +121,7 @@ impl World {
 
     pub fn check_end(&self) -> Result<(), TestCaseError> {
         self.check_lifted()?;
+        self.check_unsurged()?;
         let left = |p: &&SimPod| p.movable && self.last_list.get(&p.pod.node).is_none_or(|listed| p.born < *listed);
         let mut remaining = self.pods.values().filter(left);
         match self.finished {

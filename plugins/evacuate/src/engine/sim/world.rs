@@ -7,7 +7,12 @@ use proptest::test_runner::TestCaseError;
 use serde_json::json;
 use upkeep::report::Seen;
 
-use super::{off::Off, rules::fail, under::Under};
+use super::{
+    off::Off,
+    rules::fail,
+    surged::{HOME, Surged},
+    under::Under,
+};
 use crate::{
     engine::{
         OnBlocked, Plan, Settings, State, Target,
@@ -27,6 +32,8 @@ pub struct Shape {
     pub on_blocked: u8,
     /// Which nodes are off: the first, the last, all, none.
     pub off: u8,
+    /// How many pods on the first node only a surge can move.
+    pub surged: usize,
     pub by_priority: bool,
     pub hostile: bool,
     pub one_by_one: bool,
@@ -77,6 +84,7 @@ pub struct World {
     pub under: Vec<Under>,
     pub last_list: BTreeMap<String, usize>,
     pub off: BTreeMap<String, Off>,
+    pub surged: Option<Surged>,
     /// Nodes that were removed.
     pub removed: BTreeSet<String>,
     pub finished: Option<Outcome>,
@@ -106,6 +114,7 @@ impl World {
             under: (0..shape.budgets).map(|_| Under::new()).collect(),
             last_list: BTreeMap::new(),
             off: off(&shape),
+            surged: None,
             removed: BTreeSet::new(),
             finished: None,
             interrupted: false,
@@ -116,6 +125,14 @@ impl World {
         for i in 0..world.shape.pods {
             let node = format!("n{}", i % world.shape.nodes);
             world.spawn(&node);
+        }
+        // Where a machine is off nothing is surged.
+        if world.shape.surged > 0 && !world.off.contains_key(HOME) {
+            let surged = Surged::new(world.shape.surged, world.now);
+            world
+                .pods
+                .extend(surged.pods().into_iter().map(|p| (p.pod.uid.clone(), p)));
+            world.surged = Some(surged);
         }
         let plan = world.plan();
         world.state = State::new(plan, settings(&world.shape, world.now), world.now);
@@ -186,6 +203,7 @@ impl World {
         Plan {
             targets: targets.collect(),
             budgets: Some(self.budget_list()),
+            surges: self.surged.iter().map(Surged::planned).collect(),
             ..Plan::default()
         }
     }
@@ -263,6 +281,7 @@ impl World {
         sim.pod.deletion = Some(k8s_openapi::jiff::Timestamp::from_millisecond(self.now + 30_000).unwrap());
         let pod = sim.pod.clone();
         self.tell(&pod.node.clone(), Change::Applied(pod));
+        self.evicted_from(uid);
         Reply::Accepted
     }
 
@@ -271,7 +290,11 @@ impl World {
             return Ok(());
         }
         let i = usize::try_from(self.roll(64)).unwrap() % self.open.len();
-        let Open { call, command } = self.open.swap_remove(i);
+        self.answer_at(i, with_faults)
+    }
+
+    pub fn answer_at(&mut self, index: usize, with_faults: bool) -> Result<(), TestCaseError> {
+        let Open { call, command } = self.open.swap_remove(index);
         let fault = with_faults && self.one_in(3);
         match command {
             Command::Cordon { node, .. } => {
@@ -331,6 +354,7 @@ impl World {
                 self.feed(What::Node(Change::Listed(vec![node(&name, &name, true)])))
             }
             Command::Fence { node, act, .. } => self.answer_fence(call, &node, &act, fault),
+            Command::Surge { act, .. } => self.answer_surge(call, &act, fault),
             Command::Evict { ref pod, .. } | Command::Delete { ref pod, .. } => {
                 let counted = matches!(command, Command::Evict { .. });
                 let at_once = matches!(command, Command::Delete { grace: Some(0), .. });

@@ -9,7 +9,7 @@ pub mod machine;
 pub mod record;
 pub mod sight;
 #[cfg(test)]
-mod sim;
+pub mod sim;
 mod steps;
 
 use std::collections::BTreeSet;

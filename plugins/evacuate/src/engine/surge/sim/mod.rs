@@ -2,7 +2,7 @@
 //! run is interrupted, killed and begun anew, others write in between.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
-mod cluster;
+pub mod cluster;
 
 use proptest::{prelude::*, test_runner::TestCaseError};
 
