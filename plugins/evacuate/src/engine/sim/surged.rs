@@ -32,6 +32,8 @@ pub struct Surged {
     pub cluster: Cluster,
     wanted: usize,
     old: Vec<String>,
+    /// A surge of it was begun.
+    begun: bool,
     /// One of its pods was evicted: then it has fewer for a while.
     evicted: bool,
     /// When the engine has last asked.
@@ -46,6 +48,7 @@ impl Surged {
             wanted: old + 1,
             old: uids.collect(),
             cluster,
+            begun: false,
             evicted: false,
             asked: now,
         }
@@ -152,6 +155,9 @@ impl World {
 
     pub fn answer_surge(&mut self, call: Call, act: &Act, fault: bool) -> Result<(), TestCaseError> {
         let roll = if fault { self.roll(4) } else { 9 };
+        if let (Some(surged), Act::Write { record: Some(_), .. }) = (&mut self.surged, act) {
+            surged.begun = true;
+        }
         let Some(surged) = &mut self.surged else { return Ok(()) };
         surged.cluster.now = self.now;
         let reply = match (act, roll) {
@@ -171,7 +177,7 @@ impl World {
         self.feed(What::Reply { call, reply })
     }
 
-    /// A pod of the Deployment was evicted: that is allowed only where no surge of it is under way.
+    /// A pod of the Deployment was evicted.
     pub fn evicted_from(&mut self, uid: &str) {
         if let Some(surged) = self.surged.as_mut().filter(|s| s.is_one_of_its(uid)) {
             surged.evicted = true;
@@ -182,8 +188,10 @@ impl World {
         }
     }
 
+    /// It may be asked to go after its surge was given up, and not before it was begun or in the middle of it.
     pub fn check_not_surged(&self, uid: &str) -> Result<(), TestCaseError> {
         match &self.surged {
+            Some(s) if s.is_one_of_its(uid) && !s.begun => fail(format!("{uid} is evicted, and was never surged")),
             Some(s) if s.is_one_of_its(uid) && s.is_under_way() => {
                 fail(format!("{uid} is evicted in the middle of its surge"))
             }
