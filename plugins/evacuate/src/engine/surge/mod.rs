@@ -2,9 +2,10 @@
 //!
 //! [`machine`] is one surge by itself, [`steps`] its three stages, [`changes`] its requests; [`sight`] is what it looks
 //! at and asks for, [`record`] what it leaves on objects. Here they meet the rest of the run: which pods are on their way
-//! through a surge, when it looks again, and what becomes of them when it is over.
+//! through a surge, and when it looks again; [`course`] is what comes back, and what becomes of the pods when it is over.
 
 mod changes;
+mod course;
 pub mod machine;
 pub mod record;
 pub mod sight;
@@ -17,12 +18,12 @@ use std::collections::BTreeSet;
 use upkeep::report::ObjRef;
 
 use self::{
-    machine::{End, Intent, Machine, Next},
-    sight::{Act, Sight},
+    machine::{Intent, Machine},
+    sight::Act,
 };
 use super::{
-    Asked, State,
-    event::{At, Call, Command, Note, Outcome, Reply, Verb},
+    State,
+    event::{At, Command, Note, Outcome, Verb},
     nodes::Phase,
     pods::{Key, Standing},
 };
@@ -30,12 +31,6 @@ use crate::facts::Uid;
 
 /// How many surges are under way at the same time.
 const AT_ONCE: usize = 8;
-/// Between two looks because of news at least, and without any at most, in milliseconds.
-const LOOKS: (At, At) = (150, 5_000);
-/// How long the pods of a Deployment that is deleted have to follow it, in milliseconds.
-const COLLECTED: At = 5_000;
-/// A wait of this length is not worth a word, in milliseconds.
-const BRIEF: At = 2_000;
 /// What it takes to undo a surge: a run with a deadline begins so much earlier, in milliseconds.
 const UNDO: At = 10_000;
 /// How often a surge begins anew because pods of its Deployment were still there after it.
@@ -239,151 +234,6 @@ impl State {
             self.nodes.iter().any(|n| n.target.name == e.node && !n.over())
         });
         any && !wanted
-    }
-
-    fn ask(&mut self, index: usize, act: Act) {
-        self.surges[index].asked = true;
-        let deployment = self.surges[index].plan.deployment.clone();
-        let call = self.call(Asked::Surge {
-            index,
-            act: act.clone(),
-        });
-        self.out.push(Command::Surge { call, deployment, act });
-    }
-
-    /// Something of the Deployment has changed.
-    pub(super) fn surge_stirred(&mut self, deployment: &str) {
-        let now = self.now;
-        let stirred = self.surges.iter_mut().filter(|s| s.plan.deployment.uid == deployment);
-        stirred.for_each(|surge| {
-            surge.stirred = true;
-            // Each of many pods tells of itself; one look sees them all.
-            surge.look_at = surge.look_at.min(now.max(surge.looked.saturating_add(LOOKS.0)));
-        });
-    }
-
-    /// A look has come back.
-    pub(super) fn sighted(&mut self, call: Call, sight: Option<&Sight>) {
-        let Some(Asked::Surge { index, .. }) = self.calls.remove(&call) else {
-            return;
-        };
-        let now = self.now;
-        let surge = &mut self.surges[index];
-        surge.asked = false;
-        let Some(machine) = &mut surge.machine else { return };
-        match machine.next(sight, now) {
-            Next::Do(act) => {
-                self.ask(index, act);
-            }
-            Next::Wait(until) => {
-                let text = machine.waits_for().to_owned();
-                let latest = now.saturating_add(LOOKS.1);
-                // News that came while it looked may be newer than what it saw.
-                let soon = surge.looked.saturating_add(LOOKS.0).max(now);
-                surge.look_at = if surge.stirred { soon } else { until.clamp(now, latest) };
-                // What is over in a moment needs no word.
-                let news = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
-                if news(&surge.told) != news(&text) && until.saturating_sub(now) > BRIEF {
-                    surge.told.clone_from(&text);
-                    let deployment = surge.plan.deployment.clone();
-                    self.tell(Note::Surge { deployment, text });
-                }
-            }
-            Next::Over(end) => self.surge_is_over(index, end),
-        }
-    }
-
-    fn tell_of_surge(&mut self, index: usize, act: &Act) {
-        if let Act::Scale { replicas, .. } = act {
-            let deployment = self.surges[index].plan.deployment.clone();
-            let replicas = *replicas;
-            self.tell(Note::Scaling { deployment, replicas });
-        }
-    }
-
-    /// An answer to one of its requests, or to a look that has failed.
-    pub(super) fn surge_answered(&mut self, index: usize, act: &Act, reply: Reply) {
-        let lately = self.lately_failing();
-        let now = self.now;
-        let surge = &mut self.surges[index];
-        surge.asked = false;
-        surge.look_at = now;
-        let Some(machine) = &mut surge.machine else { return };
-        let reply = match reply {
-            Reply::Forbidden(text) if lately => Reply::Unavailable(text),
-            reply => reply,
-        };
-        if let (Act::Look, Reply::Forbidden(_) | Reply::Rejected(_)) = (act, &reply) {
-            let end = End::Stopped(format!("it is not allowed to {}: {}", act.words(), reply.text()));
-            self.surge_is_over(index, end);
-            return;
-        }
-        machine.answered(act, &reply, now);
-        if reply == Reply::Accepted {
-            self.tell_of_surge(index, act);
-            return;
-        }
-        if let (Act::Look, Some(at)) = (act, machine.asks_next()) {
-            surge.look_at = at;
-        }
-        if matches!(reply, Reply::Lost(_) | Reply::Unavailable(_)) {
-            self.last_failure = Some(now);
-            self.complain(&reply.text());
-        }
-    }
-
-    fn surge_is_over(&mut self, index: usize, end: End) {
-        let now = self.now;
-        let surge = &mut self.surges[index];
-        let deployment = surge.plan.deployment.clone();
-        surge.plan.unfinished = None;
-        let Some(machine) = surge.machine.take() else { return };
-        let gone = end == End::Gone;
-        let stopped = match end {
-            End::Moved => None,
-            End::Gone => {
-                surge.failed = Some("it was deleted".into());
-                None
-            }
-            End::Stopped(why) => {
-                surge.failed = Some(why.clone());
-                Some(why)
-            }
-        };
-        // Where not all of it could be undone an eviction might start one pod too many; otherwise the budget has its say.
-        let stays = machine.is_denied() && self.ending.is_none();
-        let keys: Vec<Key> = self
-            .pods
-            .entries
-            .iter()
-            .filter(|(k, e)| machine.old().contains(&k.2) && matches!(e.standing, Standing::Surging { .. }))
-            .map(|(k, _)| k.clone())
-            .collect();
-        for key in keys {
-            let lives = machine.lives(&key.2);
-            if let Some(entry) = self.pods.entries.get_mut(&key) {
-                if lives && gone {
-                    // The garbage collector takes a moment.
-                    entry.standing = Standing::Waiting {
-                        until: now.saturating_add(COLLECTED),
-                    };
-                    entry.verb = None;
-                } else if lives {
-                    entry.standing = Standing::Planned;
-                    entry.verb = None;
-                } else {
-                    entry.standing = Standing::Terminating { since: now };
-                    entry.accepted = true;
-                }
-            }
-            if let (true, true, Some(why)) = (lives, stays, &stopped) {
-                self.hold(&key, format!("the surge of {deployment} was given up: {why}"));
-            }
-        }
-        if let Some(why) = stopped {
-            self.tell(Note::Warning(format!("the surge of {deployment} was given up: {why}")));
-        }
-        self.out.push(Command::UnwatchSurge { deployment });
     }
 
     /// The run ends: what is under way is undone.

@@ -1,9 +1,12 @@
 //! The command line: every flag of `kubectl drain` with its spelling and meaning, and those that go further.
 
+mod switches;
+mod values;
+
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum};
-use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
+use clap::{Parser, ValueEnum};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use upkeep::{
     Error, Result,
     args::{KubeArgs, parse_duration},
@@ -11,6 +14,10 @@ use upkeep::{
     output::Format,
 };
 
+use self::{
+    switches::Switches,
+    values::{may_be_a_name, parse_bool, parse_on_blocked, parse_reason, parse_surge, policies},
+};
 use crate::{
     engine::OnBlocked,
     preflight::{fence::PoweredOff, surge::Mode},
@@ -187,75 +194,6 @@ pub struct Cli {
     pub kube: KubeArgs,
 }
 
-/// What `--on-blocked` takes, for completion.
-fn policies() -> Vec<CompletionCandidate> {
-    let policies = [
-        ("wait", "for ever"),
-        ("fail", "at once"),
-        ("delete-after=", "without asking the budget, after this time"),
-    ];
-    let candidates = policies.map(|(policy, help)| CompletionCandidate::new(policy).help(Some(help.into())));
-    candidates.into()
-}
-
-/// On or off; `--flag` and `--flag=true|false` as kubectl takes them.
-#[derive(clap::Args, Debug, Clone, Default)]
-#[allow(clippy::struct_excessive_bools)]
-pub struct Switches {
-    /// Also move pods that declare no controller, or whose DaemonSet is gone: nothing re-creates them
-    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub force: bool,
-
-    /// Also move pods that use emptyDir volumes; their data are lost
-    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub delete_emptydir_data: bool,
-
-    /// Accepted for the sake of scripts: pods of DaemonSets are always left alone
-    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "true",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub ignore_daemonsets: bool,
-
-    /// Delete instead of evict: no budget is asked
-    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub disable_eviction: bool,
-
-    /// After a node is empty, wait until the volumes of its pods are detached; on unless --wait-detach=false
-    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "true",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub wait_detach: bool,
-
-    /// Uncordon what this run has cordoned when it ends without having emptied it
-    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub uncordon_on_abort: bool,
-
-    /// Also take the node out of external load balancers, by their label
-    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub exclude_lb: bool,
-
-    /// Then remove the node from the cluster: its Node object is deleted once it is empty. Asks before. Refused where
-    /// something would be stranded: attached or local volumes, the last control plane, a member of etcd
-    #[arg(long, conflicts_with = "pod_selector", value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub delete: bool,
-
-    /// Bring nodes back instead: undo what an evacuation did to them, in whole
-    #[arg(long, conflicts_with_all = ["reason", "exclude_lb", "on_blocked", "order", "wait_replacements", "uncordon_on_abort",
-        "powered_off", "delete"],
-        value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub uncordon: bool,
-
-    /// Answer yes to every question
-    #[arg(long, short = 'y', value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub yes: bool,
-}
-
 /// `--dry-run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DryRun {
@@ -323,56 +261,6 @@ impl Cli {
             }
         }
         Ok(names)
-    }
-}
-
-/// Nodes have the names of DNS subdomains. Anything else could lead to another path of the server.
-fn may_be_a_name(name: &str) -> bool {
-    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= 253
-        && name.starts_with(edge)
-        && name.ends_with(edge)
-        && name.chars().all(|c| edge(c) || matches!(c, '-' | '.'))
-}
-
-/// What Go's flag package takes for a boolean.
-fn parse_bool(text: &str) -> std::result::Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("expected true or false".into()),
-    }
-}
-
-/// Conditions and Events take no longer messages.
-fn parse_reason(text: &str) -> std::result::Result<String, String> {
-    match text.trim() {
-        "" => Err("expected a text".into()),
-        long if long.chars().count() > 512 => Err("expected at most 512 characters".into()),
-        text => Ok(text.to_owned()),
-    }
-}
-
-fn parse_surge(text: &str) -> std::result::Result<Mode, String> {
-    match (text, parse_bool(text)) {
-        ("force", _) => Ok(Mode::Force),
-        (_, Ok(true)) => Ok(Mode::On),
-        (_, Ok(false)) => Ok(Mode::Off),
-        _ => Err("expected true, false or force".into()),
-    }
-}
-
-fn parse_on_blocked(text: &str) -> std::result::Result<OnBlocked, String> {
-    match text.split_once('=') {
-        None if text == "wait" => Ok(OnBlocked::Wait),
-        None if text == "fail" => Ok(OnBlocked::Fail),
-        Some(("delete-after", duration)) => {
-            let patience = parse_duration(duration)?;
-            Ok(OnBlocked::DeleteAfter(
-                i64::try_from(patience.as_millis()).unwrap_or(i64::MAX),
-            ))
-        }
-        _ => Err("expected wait, fail or delete-after=DURATION".into()),
     }
 }
 

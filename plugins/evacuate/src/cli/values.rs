@@ -1,0 +1,67 @@
+//! The values of flags: how they are written, and what completion offers.
+
+use clap_complete::engine::CompletionCandidate;
+use upkeep::args::parse_duration;
+
+use crate::{engine::OnBlocked, preflight::surge::Mode};
+
+/// What `--on-blocked` takes, for completion.
+pub fn policies() -> Vec<CompletionCandidate> {
+    let policies = [
+        ("wait", "for ever"),
+        ("fail", "at once"),
+        ("delete-after=", "without asking the budget, after this time"),
+    ];
+    let candidates = policies.map(|(policy, help)| CompletionCandidate::new(policy).help(Some(help.into())));
+    candidates.into()
+}
+
+/// Nodes have the names of DNS subdomains. Anything else could lead to another path of the server.
+pub fn may_be_a_name(name: &str) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 253
+        && name.starts_with(edge)
+        && name.ends_with(edge)
+        && name.chars().all(|c| edge(c) || matches!(c, '-' | '.'))
+}
+
+/// What Go's flag package takes for a boolean.
+pub fn parse_bool(text: &str) -> std::result::Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".into()),
+    }
+}
+
+/// Conditions and Events take no longer messages.
+pub fn parse_reason(text: &str) -> std::result::Result<String, String> {
+    match text.trim() {
+        "" => Err("expected a text".into()),
+        long if long.chars().count() > 512 => Err("expected at most 512 characters".into()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+pub fn parse_surge(text: &str) -> std::result::Result<Mode, String> {
+    match (text, parse_bool(text)) {
+        ("force", _) => Ok(Mode::Force),
+        (_, Ok(true)) => Ok(Mode::On),
+        (_, Ok(false)) => Ok(Mode::Off),
+        _ => Err("expected true, false or force".into()),
+    }
+}
+
+pub fn parse_on_blocked(text: &str) -> std::result::Result<OnBlocked, String> {
+    match text.split_once('=') {
+        None if text == "wait" => Ok(OnBlocked::Wait),
+        None if text == "fail" => Ok(OnBlocked::Fail),
+        Some(("delete-after", duration)) => {
+            let patience = parse_duration(duration)?;
+            Ok(OnBlocked::DeleteAfter(
+                i64::try_from(patience.as_millis()).unwrap_or(i64::MAX),
+            ))
+        }
+        _ => Err("expected wait, fail or delete-after=DURATION".into()),
+    }
+}
