@@ -55,8 +55,8 @@ fn n01_namespace_that_ends() {
     node/n01-a drained
     --- stderr
     Warning: deleting Pods that declare no controller: n01/naked
-    Warning: 1 node with a kubelet that is silent (Ready is Unknown): n01-a
-      hint: pods there cannot confirm that they have ended: use --skip-wait-for-delete-timeout, or --grace-period=0 --force once the machine is surely off
+    Warning: node/n01-a is silent (Ready is Unknown for TIME, it has no Lease): pods there cannot confirm that they have ended
+      hint: once its machine is surely off, --powered-off gets rid of them
     Warning: pod n01/naked: its namespace is being terminated; waiting for its deletion
     n01-a: drained in TIME; 1 pod gone: 1 not replaced
     --- exit Some(0)
@@ -72,8 +72,8 @@ fn n02_namespace_that_does_not_end() {
     evicting pod n02/naked
     --- stderr
     Warning: deleting Pods that declare no controller: n02/naked
-    Warning: 1 node with a kubelet that is silent (Ready is Unknown): n02-a
-      hint: pods there cannot confirm that they have ended: use --skip-wait-for-delete-timeout, or --grace-period=0 --force once the machine is surely off
+    Warning: node/n02-a is silent (Ready is Unknown for TIME, it has no Lease): pods there cannot confirm that they have ended
+      hint: once its machine is surely off, --powered-off gets rid of them
     Warning: pod n02/naked: its namespace is being terminated; waiting for its deletion
     n02-a: not drained in TIME; 0 pods gone; 1 pod left
       hint: it stays cordoned; run again to go on, or 'kubectl evacuate n02-a --uncordon' to put it back
