@@ -56,7 +56,7 @@ pub struct Switches {
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub uncordon: bool,
 
-    /// Answer yes to every question
+    /// Answer yes to every question but whether a machine is off
     #[arg(long, short = 'y', value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub yes: bool,
