@@ -137,6 +137,23 @@ fn b22_what_would_be_stranded_is_refused() {
     assert!(!scene::is_cordoned(cluster, &a));
 }
 
+/// The deletion is asked for, and waits for somebody else.
+#[test]
+fn b36_a_node_with_a_finalizer_is_not_called_removed() {
+    let place = Place::new("b36f");
+    let finalizers = |list: serde_json::Value| {
+        let patch = json!({"metadata": {"finalizers": list}});
+        place.cluster().patch("v1/Node", "", &place.node, patch);
+    };
+    finalizers(json!(["example.com/machine"]));
+    let ran = place.evacuate(&["--delete", "--yes"]).expect(4);
+    ran.says(
+        "error: node/b36f-a is empty, and was not removed: it is being deleted, which waits for its finalizers: \
+         example.com/machine",
+    );
+    finalizers(json!(null));
+}
+
 /// The kubelet of a removed node goes on: it makes its Lease anew, which belongs to nobody then.
 #[test]
 fn b24_a_kubelet_that_lives_on_is_named() {

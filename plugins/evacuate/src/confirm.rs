@@ -24,18 +24,22 @@ use crate::{
 ///
 /// # Errors
 /// A document that cannot be written.
-pub fn refusal(ui: &Ui, preview: &Preview, form: Format) -> Result<Option<Error>> {
+pub fn refusal(ui: &Ui, preview: &Preview, powered_off: PoweredOff, form: Format) -> Result<Option<Error>> {
     let refusals: Vec<&Finding> = preview.refusals().collect();
     if refusals.is_empty() {
         return Ok(None);
     }
-    if form.is_document() {
-        let text = output::document(form, &document::of_preview(preview, "none", "refused", Exit::Refused))?;
-        ui.document(&text);
-    }
+    refused_document(ui, preview, form)?;
     let mut error = Error::refused(refused_sentence(preview));
     for finding in &refusals {
         error = error.caused_by(render::sentence(finding));
+    }
+    let unconfirmed: Vec<&Fence> = match powered_off {
+        PoweredOff::Ask if !ui.is_stdin_tty() => preview.fences.iter().collect(),
+        _ => Vec::new(),
+    };
+    for fence in unconfirmed {
+        error = self::unconfirmed(error, fence);
     }
     let mut hints: Vec<&str> = refusals.iter().filter_map(|f| f.hint.as_deref()).collect();
     hints.dedup();
@@ -43,6 +47,14 @@ pub fn refusal(ui: &Ui, preview: &Preview, form: Format) -> Result<Option<Error>
         error = error.hint(hint);
     }
     Ok(Some(error))
+}
+
+fn refused_document(ui: &Ui, preview: &Preview, form: Format) -> Result<()> {
+    if form.is_document() {
+        let text = output::document(form, &document::of_preview(preview, "none", "refused", Exit::Refused))?;
+        ui.document(&text);
+    }
+    Ok(())
 }
 
 /// The sentence of a refusal.
@@ -77,18 +89,45 @@ fn unasked(cli: &Cli, facts: &Facts, preview: &Preview) -> Option<String> {
 /// # Errors
 /// A no, or nobody who could be asked.
 pub fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
+    let answered = ask(cli, ui, preview);
+    if answered.is_err() {
+        refused_document(ui, preview, cli.output.unwrap_or_default())?;
+    }
+    answered
+}
+
+/// What would be asked, for a dry run.
+pub fn would_ask(cli: &Cli, preview: &Preview) -> Vec<String> {
+    let off = preview.fences.iter().filter(|_| cli.powered_off() == PoweredOff::Ask);
+    let off = off.map(|f| {
+        format!(
+            "asks first whether the machine of node/{} is off; only its typed name or --powered-off answers",
+            f.node
+        )
+    });
+    let asks = questions(cli, preview)
+        .into_iter()
+        .filter(|(_, q)| q.is_some() && !cli.switches.yes);
+    off.chain(asks.map(|(flag, _)| format!("{flag} asks first; --yes answers")))
+        .collect()
+}
+
+fn questions(cli: &Cli, preview: &Preview) -> [(&'static str, Option<String>); 3] {
+    [
+        ("--delete", removal(cli, preview)),
+        ("--on-blocked=delete-after", deletion(cli, preview)),
+        ("--surge=force", force(preview)),
+    ]
+}
+
+fn ask(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
     if cli.powered_off() == PoweredOff::Ask {
         preview.fences.iter().try_for_each(|fence| is_off(ui, fence))?;
     }
     if cli.switches.yes {
         return Ok(());
     }
-    let questions = [
-        ("--delete", removal(cli, preview)),
-        ("--on-blocked=delete-after", deletion(cli, preview)),
-        ("--surge=force", force(preview)),
-    ];
-    for (flag, question) in questions {
+    for (flag, question) in questions(cli, preview) {
         let Some(question) = question else { continue };
         if !ui.is_stdin_tty() {
             let error = Error::refused(format!("{flag} needs a confirmation; nothing was changed"));
@@ -103,14 +142,10 @@ pub fn confirm(cli: &Cli, ui: &Ui, preview: &Preview) -> Result<()> {
 
 /// That a machine is off is not a question that `--yes` answers: the name of the node has to be typed.
 fn is_off(ui: &Ui, fence: &Fence) -> Result<()> {
-    let Fence {
-        node, evidence, pods, ..
-    } = fence;
-    let silent = format!("node/{node} is silent: {evidence}");
+    let Fence { node, pods, .. } = fence;
     if !ui.is_stdin_tty() {
-        let error = Error::refused(refused_because(node, "it may still run its pods")).caused_by(silent);
-        let error = error.hint("add --powered-off once its machine is surely off, not only out of reach");
-        return Err(error.hint("or go on without forcing anything: --powered-off=false"));
+        let why = format!("refused to evacuate {node}, for it may still run its pods; nothing was changed");
+        return Err(unconfirmed(Error::refused(why), fence));
     }
     ui.status(&format!(
         "If the machine of node/{node} is off, {} on it can be removed and its volumes detached. If it still runs and is only out of \
@@ -120,12 +155,18 @@ fn is_off(ui: &Ui, fence: &Fence) -> Result<()> {
     if ui.confirm_by_name("Type the name of the node if its machine is surely off", node)? {
         return Ok(());
     }
-    let error = Error::refused("evacuation is cancelled; nothing was changed");
+    let error = Error::refused(format!(
+        "evacuation is cancelled, for the answer was not {node:?}; nothing was changed"
+    ));
     Err(error.hint("--powered-off=false goes on without forcing anything"))
 }
 
-fn refused_because(node: &str, why: &str) -> String {
-    format!("refused to evacuate {node}, for {why}; nothing was changed")
+/// Nobody has said that the machine is off.
+fn unconfirmed(error: Error, fence: &Fence) -> Error {
+    error
+        .caused_by(format!("node/{} is silent: {}", fence.node, fence.evidence))
+        .hint("add --powered-off once its machine is surely off, not only out of reach")
+        .hint("or go on without forcing anything: --powered-off=false")
 }
 
 fn removal(cli: &Cli, preview: &Preview) -> Option<String> {

@@ -54,13 +54,18 @@ pub async fn show(
         render::preview::show(ui, preview);
     }
     // The preview has said why already.
-    let refused = crate::confirm::refusal(ui, preview, Format::Table)?.map(|full| {
+    let refused = crate::confirm::refusal(ui, preview, cli.powered_off(), Format::Table)?.map(|full| {
         if form.is_document() {
             full
         } else {
             Error::refused(crate::confirm::refused_sentence(preview))
         }
     });
+    if refused.is_none() && !form.is_document() {
+        for text in crate::confirm::would_ask(cli, preview) {
+            ui.status(&format!("{} {text}", ui.styles().dim("Note:")));
+        }
+    }
     let mut against = Vec::new();
     if server && refused.is_none() {
         against = ask(connection, preview, moves, verb).await;

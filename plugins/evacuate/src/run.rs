@@ -128,7 +128,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         let shown = dry_run::show(cli, ui, &connection, &facts, &preview, moves, verb);
         return time.within("the dry run had ended", shown).await;
     }
-    if let Some(refused) = confirm::refusal(ui, &preview, form)? {
+    if let Some(refused) = confirm::refusal(ui, &preview, cli.powered_off(), form)? {
         return Err(refused);
     }
     render::preview::findings(ui, &important(&preview.findings), Severity::Info);

@@ -58,6 +58,24 @@ fn b09_a_late_pod_that_forbids_the_work_stays_and_the_rest_goes_on() {
     assert!(is_cordoned(cluster, &a));
 }
 
+/// Nobody asks the scheduler where it goes: moving it again would never end.
+#[test]
+fn b10_a_pod_that_is_pinned_to_the_node_comes_back_and_is_reported() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("b10p");
+    let [a, _b] = ns.nodes(["a", "b"]);
+    ns.replicaset("web", 1, &Shape::new().on(&a));
+    ns.wait_pods_ready(1);
+    let mark = cluster.audit().mark();
+    let ran = evacuate(cluster, &[&a, "--timeout=30s"]).expect(0);
+    let warning =
+        "came back to node/b10p-a although it is cordoned: it is pinned there by spec.nodeName; it is left there";
+    assert!(ran.stderr.contains(warning), "{}", ran.text());
+    let asked = crate::scene::evictions(&ns, mark).len();
+    // The server's times are whole seconds.
+    assert!(asked < 60, "{asked}: {}", ran.text());
+}
+
 #[test]
 fn b10_a_pod_that_tolerates_the_cordon_comes_back_and_is_reported_once() {
     let cluster = Cluster::shared();

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use k8s_openapi::jiff;
 use serde_json::{Value, json};
 use testsupport::{Cluster, DEFAULT_TIMEOUT, Node, Ns, Options, Shape, wait_for};
 
@@ -28,7 +29,7 @@ pub fn whole() -> &'static Cluster {
 /// One whose controllers do nothing: what is tainted stays as it is, however long that takes.
 pub fn idle() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| without_controllers(24))
+    CLUSTER.get_or_init(|| without_controllers(60))
 }
 
 /// A control plane of one's own like [`idle`], with so many nodes that live.
@@ -86,6 +87,17 @@ impl Dead {
         std::iter::once(self.node.as_str())
             .chain(args.iter().copied())
             .collect()
+    }
+
+    /// Its Lease, renewed so many seconds ago.
+    pub fn renew_lease(&self, seconds: i64) {
+        let renewed = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
+        let renewed = renewed.strftime("%Y-%m-%dT%H:%M:%S.000000Z").to_string();
+        self.ns.cluster().apply_value(json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"namespace": "kube-node-lease", "name": self.node},
+            "spec": {"holderIdentity": self.node, "renewTime": renewed},
+        }));
     }
 
     /// What the pod garbage collector does.

@@ -64,6 +64,7 @@ fn b17_what_a_dry_run_shows() {
     Warning: node/b17d-a is silent (Ready is Unknown for TIME, it has no Lease): once its machine is confirmed to be off, 1 pod on it is removed with the taint node.kubernetes.io/out-of-service, which is taken off again; no budget is asked
     Warning: 1 pod will not come back: its controller does not exist any more (ReplicaSet b17d/gone): b17d/stuck
       hint: the garbage collector removes such pods, unless they were orphaned on purpose
+    Note: asks first whether the machine of node/b17d-a is off; only its typed name or --powered-off answers
     --- exit Some(0)
     "#);
     let ran = dead.evacuate(&["--dry-run=server", "--powered-off=false"]).expect(0);
@@ -92,7 +93,7 @@ fn b18_a_kubelet_that_reports_is_not_off() {
     assert!(
         refused
             .stderr
-            .contains("cause: --powered-off was said, but the kubelet of node/b18-a is heard of (Ready is True for "),
+            .contains("cause: node/b18-a is not off: its kubelet reports (Ready is True for "),
         "{}",
         refused.text()
     );
@@ -129,4 +130,41 @@ fn b17_too_many_silent_nodes_speak_against_the_control_plane() {
     --- exit Some(3)
     "#);
     assert!(!scene::is_cordoned(&cluster, &a));
+}
+
+/// A kubelet that is back renews its Lease before it says that it is Ready.
+#[test]
+fn b17_a_lease_that_was_renewed_lately() {
+    let dead = Dead::new("b17l");
+    dead.renew_lease(5);
+    let ran = dead.evacuate(&["--powered-off"]).expect(3);
+    assert!(
+        ran.stderr
+            .contains("cause: node/b17l-a is not off for certain: Ready is Unknown, but its Lease was renewed "),
+        "{}",
+        ran.text()
+    );
+    assert!(!scene::is_cordoned(dead.ns.cluster(), &dead.node));
+}
+
+/// A question that nobody answers is a refusal, in every form of output.
+#[test]
+fn b17_a_refusal_is_a_document_too() {
+    let dead = Dead::new("b17j");
+    let ran = dead.evacuate(&["-o", "json"]).expect(3);
+    assert_eq!(ran.json()["outcome"], "refused");
+    let ran = dead.evacuate(&["--delete", "--powered-off", "-o", "json"]).expect(3);
+    assert_eq!(ran.json()["exitCode"], 3);
+}
+
+/// The node of a machine that may run is not removed: whatever is left there would be forced off it.
+#[test]
+fn b17_a_silent_node_is_not_removed() {
+    let dead = Dead::new("b17r");
+    dead.ns.delete("v1/Pod", "stuck");
+    let at_once = kube::api::DeleteParams::default().grace_period(0);
+    dead.ns.cluster().delete_with("v1/Pod", "b17r", "stuck", &at_once);
+    dead.evacuate(&["--delete", "--yes"]).expect(3);
+    dead.evacuate(&["--delete", "--yes", "--powered-off=false"]).expect(3);
+    dead.evacuate(&["--delete", "--yes", "--powered-off"]).expect(0);
 }

@@ -65,15 +65,11 @@ fn fence_is_lifted_when_the_node_comes_back() {
 fn fence_is_lifted_when_the_lease_is_renewed() {
     let dead = Dead::new("fence-lease");
     let live = dead.tainted(&["--powered-off"]);
-    dead.ns.cluster().create(json!({
-        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-        "metadata": {"namespace": "kube-node-lease", "name": dead.node},
-        "spec": {"holderIdentity": dead.node, "renewTime": "2026-01-01T00:00:00.000000Z"},
-    }));
+    dead.renew_lease(0);
     let ran = live.finish().expect(4);
     assert!(
         ran.stderr
-            .contains("its kubelet is heard of again (its Lease was renewed): the machine is not off"),
+            .contains("its kubelet is heard of again (its Lease has changed): the machine is not off"),
         "{}",
         ran.text()
     );
@@ -132,7 +128,12 @@ fn fence_of_somebody_else_stays() {
     let live = crate::live::Live::start(crate::kit::command(dead.ns.cluster(), &[&dead.node, "--powered-off"]));
     dead.collect();
     let ran = live.finish().expect(0);
-    ran.never_says("tainted");
+    assert!(!ran.stdout.contains("tainted"), "{}", ran.text());
+    assert!(
+        ran.stderr.contains("that somebody else has put there, and that stays"),
+        "{}",
+        ran.text()
+    );
     assert_eq!(taints(dead.ns.cluster(), &dead.node), [TAINT]);
     dead.evacuate(&["--uncordon"]).expect(0);
     assert_eq!(taints(dead.ns.cluster(), &dead.node), [TAINT]);
@@ -158,4 +159,47 @@ fn fence_is_lifted_after_the_server_was_away() {
     wait_for("the pod to be asked", DEFAULT_TIMEOUT, || {
         dead.ns.get("v1/Pod", "stuck").map(drop)
     });
+}
+
+/// A clock that was set back renews as well.
+#[test]
+fn fence_is_lifted_when_the_lease_goes_back() {
+    let dead = Dead::new("fence-clock");
+    dead.renew_lease(100);
+    let live = dead.tainted(&["--powered-off"]);
+    dead.renew_lease(5_000);
+    let ran = live.finish().expect(4);
+    dead.assert_lifted(&ran.text());
+}
+
+/// Somebody has ended this run's claim, and nobody else has it: the taint is taken off all the same.
+#[test]
+fn fence_is_lifted_when_the_claim_is_removed() {
+    let dead = Dead::new("fence-claim");
+    let live = dead.tainted(&["--powered-off"]);
+    let none = json!({"metadata": {"annotations": {"kubectl-upkeep/lock": null}}});
+    dead.ns.cluster().patch("v1/Node", "", &dead.node, none);
+    let ran = live.finish().expect(4);
+    assert!(
+        ran.stderr.contains("somebody has removed the claim of this run"),
+        "{}",
+        ran.text()
+    );
+    dead.assert_lifted(&ran.text());
+}
+
+/// Nobody would remove the pods any more.
+#[test]
+fn fence_whose_taint_somebody_takes_off_ends() {
+    let dead = Dead::new("fence-off");
+    let live = dead.tainted(&["--powered-off"]);
+    let none = json!({"spec": {"taints": null}});
+    dead.ns.cluster().patch("v1/Node", "", &dead.node, none);
+    let ran = live.finish().expect(4);
+    assert!(
+        ran.stderr.contains("somebody else has taken its taint off"),
+        "{}",
+        ran.text()
+    );
+    dead.assert_lifted(&ran.text());
 }

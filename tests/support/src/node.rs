@@ -10,6 +10,9 @@ use crate::wait::{DEFAULT_TIMEOUT, wait_for};
 /// kwok plays the kubelet of nodes with this label set to `true`.
 pub const ALIVE: &str = "testbed/kubelet-alive";
 
+const LEASE: &str = "coordination.k8s.io/v1/Lease";
+const LEASES: &str = "kube-node-lease";
+
 /// A node that a test wants.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -123,6 +126,12 @@ impl Cluster {
         // What the node lifecycle controller does after its grace period.
         self.patch_status("v1/Node", "", name, silent_status());
         self.wait_tainted(name);
+        // By then its Lease has run out.
+        if self.get(LEASE, LEASES, name).is_some() {
+            let renewed = Timestamp::now() - SignedDuration::from_secs(61);
+            let renewed = renewed.strftime("%Y-%m-%dT%H:%M:%S.000000Z").to_string();
+            self.patch(LEASE, LEASES, name, json!({"spec": {"renewTime": renewed}}));
+        }
     }
 
     /// The node's kubelet comes back.

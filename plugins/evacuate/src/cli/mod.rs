@@ -16,7 +16,7 @@ use upkeep::{
 
 use self::{
     switches::Switches,
-    values::{may_be_a_name, parse_bool, parse_on_blocked, parse_reason, parse_surge, policies},
+    values::{booleans, may_be_a_name, parse_bool, parse_on_blocked, parse_reason, parse_surge, policies, surge_modes},
 };
 use crate::{
     engine::OnBlocked,
@@ -138,7 +138,8 @@ pub struct Cli {
         default_value = "false",
         default_missing_value = "true",
         hide_default_value = true,
-        value_parser = parse_surge
+        value_parser = parse_surge,
+        add = ArgValueCandidates::new(surge_modes)
     )]
     pub surge: Mode,
 
@@ -156,7 +157,8 @@ pub struct Cli {
         require_equals = true,
         default_missing_value = "true",
         conflicts_with = "pod_selector",
-        value_parser = parse_bool
+        value_parser = parse_bool,
+        add = ArgValueCandidates::new(booleans)
     )]
     pub powered_off: Option<bool>,
 

@@ -16,6 +16,16 @@ pub fn policies() -> Vec<CompletionCandidate> {
     candidates.into()
 }
 
+/// What `--surge=` takes, for completion.
+pub fn surge_modes() -> Vec<CompletionCandidate> {
+    ["true", "false", "force"].map(CompletionCandidate::new).into()
+}
+
+/// What `--flag=` takes, for completion.
+pub fn booleans() -> Vec<CompletionCandidate> {
+    ["true", "false"].map(CompletionCandidate::new).into()
+}
+
 /// Nodes have the names of DNS subdomains. Anything else could lead to another path of the server.
 pub fn may_be_a_name(name: &str) -> bool {
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

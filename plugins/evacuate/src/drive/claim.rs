@@ -16,11 +16,9 @@ use super::{
 };
 use crate::{
     engine::event::Reply,
+    facts::CORDONED,
     uncordon::back::{Back, back},
 };
-
-/// Which run has cordoned a node; stays until the cordon is taken back, so that it is known who may do that.
-pub const CORDONED: &str = "kubectl-upkeep/cordoned-by";
 
 /// Field manager of the patches, as it appears in `managedFields`.
 pub const MANAGER: &str = "kubectl-evacuate";
@@ -153,27 +151,50 @@ pub async fn dry_run(nodes: &Api<core::Node>, name: &str) -> Result<(), Error> {
         .map(drop)
 }
 
-/// Renews the claim. `Err(Some(holder))`: another run holds the node now; `Err(None)`: no answer, try again.
-pub async fn renew(nodes: &Api<core::Node>, name: &str, claim: &Claim, me: &Identity) -> Result<Claim, Option<String>> {
+/// Why a claim was not renewed.
+pub enum Unrenewed {
+    /// Another run holds the node now, or nobody.
+    Lost(Option<String>),
+    /// Try again.
+    NoAnswer,
+}
+
+/// Renews the claim.
+///
+/// # Errors
+/// It is not this run's any more, or nobody knows.
+pub async fn renew(nodes: &Api<core::Node>, name: &str, claim: &Claim, me: &Identity) -> Result<Claim, Unrenewed> {
     let renewed = claim.renewed(Timestamp::now());
     match json_patch(nodes, name, heartbeat_patch(claim, &renewed)).await {
         Ok(()) => Ok(renewed),
         Err(Error::Api(status)) if matches!(status.code, 404 | 422) => {
             // Either the value is not ours any more, or our last renewal arrived although its answer did not.
-            let node = nodes.get(name).await.map_err(|_| None)?;
+            let node = nodes.get(name).await.map_err(|_| Unrenewed::NoAnswer)?;
             match lock_of(&node).map(|text| (verdict(Some(text), Timestamp::now(), me), text)) {
-                Some((Verdict::Mine, text)) => serde_json::from_str(text).map_err(|_| None),
-                Some((Verdict::Fresh { holder, .. } | Verdict::Stale { holder, .. }, _)) => Err(Some(holder)),
-                Some((Verdict::Free, _)) | None => Err(Some("someone who has removed the claim of this run".into())),
+                Some((Verdict::Mine, text)) => serde_json::from_str(text).map_err(|_| Unrenewed::NoAnswer),
+                Some((Verdict::Fresh { holder, .. } | Verdict::Stale { holder, .. }, _)) => {
+                    Err(Unrenewed::Lost(Some(holder)))
+                }
+                Some((Verdict::Free, _)) | None => Err(Unrenewed::Lost(None)),
             }
         }
-        Err(_) => Err(None),
+        Err(_) => Err(Unrenewed::NoAnswer),
     }
 }
 
-/// Gives the node back, as far as it is still this run's.
-pub async fn release(nodes: &Api<core::Node>, name: &str, claim: &Claim) -> Result<(), Error> {
-    json_patch(nodes, name, release_patch(claim)).await
+/// Gives the node back, as far as it is still this run's. A renewal that was cut off may have been heard all the same.
+pub async fn release(nodes: &Api<core::Node>, name: &str, claim: &Claim, me: &Identity) -> Result<(), Error> {
+    match json_patch(nodes, name, release_patch(claim)).await {
+        Err(Error::Api(status)) if status.code == 422 => {
+            let node = nodes.get(name).await?;
+            let text = lock_of(&node).filter(|text| verdict(Some(text), Timestamp::now(), me) == Verdict::Mine);
+            match text.and_then(|text| serde_json::from_str::<Claim>(text).ok()) {
+                Some(renewed) => json_patch(nodes, name, release_patch(&renewed)).await,
+                None => Ok(()),
+            }
+        }
+        answer => answer,
+    }
 }
 
 /// Takes back this run's cordon and claim, looking at the node first: an earlier try may have been heard although its

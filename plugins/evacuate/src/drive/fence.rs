@@ -57,6 +57,7 @@ impl Fencing {
             let node = Node::from(node);
             Sight {
                 taint: node.out_of_service(),
+                record: node.annotations.contains_key(OUT_OF_SERVICE),
                 uid: node.uid,
                 version,
                 ready: node.ready,

@@ -31,7 +31,7 @@ use upkeep::{
     signals::Signals,
 };
 
-use self::{moves::Moves, publish::Wish};
+use self::{claim::Unrenewed, moves::Moves, publish::Wish};
 use crate::engine::{
     State,
     event::{At, Command, Event, Note, Outcome, What},
@@ -192,11 +192,11 @@ impl Run<'_> {
                             *held = renewed;
                         }
                     }
-                    Err(Some(holder)) => {
+                    Err(Unrenewed::Lost(holder)) => {
                         claims.borrow_mut().remove(&name);
                         drop(to.send(What::LockLost { node: name, holder }));
                     }
-                    Err(None) => {}
+                    Err(Unrenewed::NoAnswer) => {}
                 }
             });
         }
@@ -208,7 +208,9 @@ impl Run<'_> {
         self.tasks.abort_all();
         let held: Vec<(String, Claim)> = std::mem::take(&mut *self.claims.borrow_mut()).into_iter().collect();
         let nodes = self.nodes();
-        let releases = held.iter().map(|(name, claim)| claim::release(&nodes, name, claim));
+        let releases = held
+            .iter()
+            .map(|(name, claim)| claim::release(&nodes, name, claim, &self.me));
         // What is not given back now becomes stale by itself; and somebody waits for the end of a run that was to end.
         let patience = Duration::from_secs(if outcome == Outcome::Deadline { 1 } else { 3 });
         let _ = tokio::time::timeout(patience, futures::future::join_all(releases)).await;

@@ -36,9 +36,15 @@ pub async fn remove(lists: &Lists, name: &str, uid: &str) -> Reply {
             }),
             ..DeleteParams::default()
         };
-        match nodes.delete(name, &params).await {
+        match nodes.delete(name, &params).await.map(|answer| answer.left()) {
             // The kubelet writes the same object; look again.
             Err(Error::Api(status)) if status.code == 409 => {}
+            Ok(Some(node)) if !node.finalizers().is_empty() => {
+                let finalizers = node.finalizers().join(", ");
+                return Reply::Rejected(format!(
+                    "it is being deleted, which waits for its finalizers: {finalizers}"
+                ));
+            }
             answer => return reply::read(answer.map(drop)),
         }
     }

@@ -101,12 +101,12 @@ pub enum What {
         /// Name of the node.
         node: String,
     },
-    /// Another run has taken the node over.
+    /// Another run has taken the node over, or somebody has removed the claim of this one.
     LockLost {
         /// Name of the node.
         node: String,
-        /// Who holds it now.
-        holder: String,
+        /// Who holds it now; nobody where it was removed.
+        holder: Option<String>,
     },
     /// The claim of another run looks stale; it is watched for a while before it is replaced.
     LockDoubted {

@@ -36,7 +36,10 @@ impl State {
                     self.see(node, pod, false);
                 }
             }
-            Change::Gone(pod) => self.depart(&key(&pod)),
+            Change::Gone(pod) => {
+                self.pods.note_asked(node, &pod);
+                self.depart(&key(&pod));
+            }
         }
         self.heard_of(node);
     }
@@ -110,6 +113,7 @@ impl State {
             return;
         }
         let key = key(&pod);
+        self.pods.note_asked(node, &pod);
         if let Some(entry) = self.pods.entries.get_mut(&key) {
             entry.pod = pod;
             if entry.pod.deletion.is_none() {
@@ -133,11 +137,10 @@ impl State {
         let known = self.nodes.iter().any(|n| n.target.judged.contains(&pod.uid));
         let standing = if !judgement.goes {
             Standing::Left
-        } else if self.pods.came_back(node, &pod) {
+        } else if let Some(why) = self.pods.came_back(node, &pod) {
             self.tell(Note::Warning(format!(
-                "pod {} came back to node/{node} because it tolerates {}; it is left there",
-                pod.full_name(),
-                crate::facts::UNSCHEDULABLE_TAINT
+                "pod {} came back to node/{node} {why}; it is left there",
+                pod.full_name()
             )));
             Standing::Returned
         } else if let Some(reason) = judgement.refused() {

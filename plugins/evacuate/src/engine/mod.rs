@@ -176,12 +176,18 @@ impl State {
             What::Stirred { deployment } => self.surge_stirred(&deployment),
             What::Sight { call, sight } => self.sighted(call, sight.as_deref()),
             What::FenceSight { call, sight } => self.fence_sighted(call, sight.as_ref()),
-            What::LockLost { node, holder } => {
+            What::LockLost {
+                node,
+                holder: Some(holder),
+            } => {
                 self.leave_fence(&node);
                 self.tell(Note::Warning(format!(
                     "node/{node} has been taken over by {holder}; leaving it to them"
                 )));
                 self.end_node(&node, "another run has taken it over".into());
+            }
+            What::LockLost { node, holder: None } => {
+                self.end_node(&node, "somebody has removed the claim of this run".into());
             }
             What::LockDoubted { node, holder } => {
                 let seconds = lock::WATCHED_FOR.as_secs();

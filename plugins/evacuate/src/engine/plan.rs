@@ -68,6 +68,8 @@ pub struct Target {
     pub uid: Uid,
     /// Whether it was unschedulable before.
     pub cordoned: bool,
+    /// An earlier evacuation has made it so.
+    pub evacuated: bool,
     /// Pods that preflight has judged; others that forbid the work make the run take its cordon back.
     pub judged: BTreeSet<Uid>,
     /// Pods that are to go, for the report: until the node is looked at again, nothing newer is known.

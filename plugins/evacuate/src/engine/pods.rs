@@ -5,6 +5,8 @@ use std::{
     rc::Rc,
 };
 
+use k8s_openapi::jiff::Timestamp;
+
 use super::event::{At, Call, Departed, Verb};
 use crate::facts::{Pod, Uid};
 
@@ -124,8 +126,9 @@ pub struct Pods {
     gone: BTreeSet<Uid>,
     /// How often a pod was seen again that the server had called gone.
     revived: BTreeMap<Uid, u32>,
-    /// Owners whose pods this run moved, by node: pods of theirs that appear there again have come back.
-    moved: BTreeSet<(String, Uid)>,
+    /// Owners whose pods this run moved, by node, with the server's time at which the first was asked: pods of theirs that
+    /// appear there again have come back.
+    moved: BTreeMap<(String, Uid), Option<Timestamp>>,
 }
 
 impl Pods {
@@ -171,15 +174,30 @@ impl Pods {
         if let Some(entry) = self.entries.get(entry_key)
             && let Some(owner) = &entry.pod.owner
         {
-            self.moved.insert((entry.node.clone(), owner.uid.clone()));
+            self.moved.entry((entry.node.clone(), owner.uid.clone())).or_default();
         }
     }
 
-    /// Whether a pod that has just appeared on a node is one that was moved away and came back because it tolerates the
-    /// cordon.
-    pub fn came_back(&self, node: &str, pod: &Pod) -> bool {
-        let owner = pod.owner.as_ref();
-        owner.is_some_and(|o| self.moved.contains(&(node.to_owned(), o.uid.clone()))) && pod.tolerates_cordon()
+    /// Remembers when the server was first asked for a pod of this owner to leave this node.
+    pub fn note_asked(&mut self, node: &str, pod: &Pod) {
+        let Some((owner, asked)) = pod.owner.as_ref().zip(pod.asked) else {
+            return;
+        };
+        if let Some(first) = self.moved.get_mut(&(node.to_owned(), owner.uid.clone())) {
+            *first = Some(first.map_or(asked, |first| first.min(asked)));
+        }
+    }
+
+    /// Whether a pod that has just appeared on a node is one that was moved away and came back, and why: it tolerates the
+    /// cordon, or it was made after that and nobody asked the scheduler (`spec.nodeName` in its template).
+    pub fn came_back(&self, node: &str, pod: &Pod) -> Option<&'static str> {
+        let owner = pod.owner.as_ref()?;
+        let asked = self.moved.get(&(node.to_owned(), owner.uid.clone()))?;
+        if pod.tolerates_cordon() {
+            return Some("because it tolerates node.kubernetes.io/unschedulable");
+        }
+        let after = asked.zip(pod.created).is_some_and(|(asked, created)| created > asked);
+        after.then_some("although it is cordoned: it is pinned there by spec.nodeName")
     }
 
     /// The pods of one node.

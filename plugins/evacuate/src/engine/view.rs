@@ -49,6 +49,8 @@ pub struct NodeRow {
     pub cordoned_by_us: bool,
     /// This run may have cordoned it: the answer was lost.
     pub maybe_cordoned: bool,
+    /// An evacuation has cordoned it, this run or one before.
+    pub cordoned_by_evacuation: bool,
     /// It is unschedulable because of this run or was so before.
     pub cordoned: bool,
     /// When work on it began.
@@ -102,6 +104,7 @@ impl State {
                 off: node.target.fence.is_some(),
                 cordoned_by_us: node.cordoned_by_us,
                 maybe_cordoned: node.maybe_cordoned,
+                cordoned_by_evacuation: node.cordoned_by_us || node.target.evacuated,
                 cordoned: node.cordoned_by_us || node.maybe_cordoned || node.target.cordoned,
                 began: node.began,
                 ended: node.ended,
@@ -178,7 +181,7 @@ impl State {
             Standing::Surging { since } => ("Surging", self.surge_reason(key), Some(*since)),
             Standing::Terminating { since } => ("Terminating", self.termination(entry), Some(*since)),
             Standing::Held { why } => ("Failed", why.clone(), None),
-            Standing::Returned => ("Returned", "it tolerates the cordon".into(), None),
+            Standing::Returned => ("Returned", "it came back".into(), None),
             Standing::Left => ("Left", String::new(), None),
         };
         PodRow {
@@ -199,7 +202,7 @@ impl State {
         };
         let off = self.is_off(&entry.node);
         if off && entry.pod.finalizers.is_empty() {
-            return "its machine is off: the pod garbage collector removes it".into();
+            return "machine off: waits for the pod garbage collector".into();
         }
         let overdue = (self.now - deletion.as_millisecond()) / 1_000;
         if overdue < 0 {

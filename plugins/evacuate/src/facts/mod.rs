@@ -13,10 +13,10 @@ mod scaling;
 pub use budget::{Budget, Threshold, Unhealthy};
 pub use cluster::{Attachment, Facts, Meta, Silence, Volume, Volumes, Webhook};
 pub use deployment::{Deployment, Scaler};
-pub use node::{Node, OUT_OF_SERVICE, OUT_OF_SERVICE_TAINT, OutOfService, Ready};
+pub use node::{CORDONED, Node, OUT_OF_SERVICE, OUT_OF_SERVICE_TAINT, OutOfService, Ready};
 #[cfg(test)]
 pub use pod::Phase;
-pub use pod::{Owner, Pod, UNSCHEDULABLE_TAINT};
+pub use pod::{Owner, Pod};
 pub use quantity::{Milli, Resources};
 pub use scaling::{Quota, Scaling};
 

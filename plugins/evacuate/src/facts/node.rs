@@ -6,6 +6,8 @@ use k8s_openapi::{api::core::v1 as api, jiff::Timestamp};
 
 use super::{Resources, Uid};
 
+/// Which run has cordoned a node; stays until the cordon is taken back, so that it is known who may do that.
+pub const CORDONED: &str = "kubectl-upkeep/cordoned-by";
 /// The taint that says that a node is off: pods are removed from it without asking it, and its volumes are detached at
 /// once (KEP-2268).
 pub const OUT_OF_SERVICE_TAINT: &str = "node.kubernetes.io/out-of-service";

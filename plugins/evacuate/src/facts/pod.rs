@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{api::core::v1 as api, apimachinery::pkg::apis::meta::v1::OwnerReference, jiff::Timestamp};
+use k8s_openapi::{
+    api::core::v1 as api,
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    jiff::{SignedDuration, Timestamp},
+};
 use upkeep::report::ObjRef;
 
 use super::{Resources, Uid};
@@ -102,6 +106,10 @@ pub struct Pod {
     pub owner: Option<Owner>,
     /// `metadata.deletionTimestamp`: the time of the request plus the grace period.
     pub deletion: Option<Timestamp>,
+    /// When it was asked to go: the grace period is no part of it.
+    pub asked: Option<Timestamp>,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<Timestamp>,
     /// `metadata.finalizers`.
     pub finalizers: Vec<String>,
     /// `status.phase`.
@@ -150,15 +158,20 @@ impl Pod {
 
     /// Whether the scheduler could put it back on a cordoned node.
     pub fn tolerates_cordon(&self) -> bool {
+        self.tolerates(UNSCHEDULABLE_TAINT, "NoSchedule", "")
+    }
+
+    /// Whether it tolerates a taint.
+    pub fn tolerates(&self, taint: &str, with: &str, of: &str) -> bool {
         self.tolerations.iter().any(|t| {
             let operator = t.operator.as_deref().unwrap_or("Equal");
             let effect = t.effect.as_deref().unwrap_or("");
             let key = t.key.as_deref().unwrap_or("");
             let value = t.value.as_deref().unwrap_or("");
-            (effect.is_empty() || effect == "NoSchedule")
+            (effect.is_empty() || effect == with)
                 && match operator {
-                    "Exists" => key.is_empty() || key == UNSCHEDULABLE_TAINT,
-                    _ => key == UNSCHEDULABLE_TAINT && value.is_empty(),
+                    "Exists" => key.is_empty() || key == taint,
+                    _ => key == taint && value == of,
                 }
         })
     }
@@ -196,6 +209,11 @@ impl From<api::Pod> for Pod {
                 .flatten()
                 .find(|o| o.controller == Some(true))
                 .map(Owner::from),
+            asked: meta
+                .deletion_timestamp
+                .as_ref()
+                .map(|t| t.0 - SignedDuration::from_secs(meta.deletion_grace_period_seconds.unwrap_or(0))),
+            created: meta.creation_timestamp.map(|t| t.0),
             deletion: meta.deletion_timestamp.map(|t| t.0),
             finalizers: meta.finalizers.unwrap_or_default(),
             phase: match status.phase.as_deref() {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     engine::{OnBlocked, Plan, Target, event::Verb, surge::Planned},
-    facts::{Facts, Pod, Uid},
+    facts::{CORDONED, Facts, Pod, Uid},
 };
 
 /// What was asked for, as far as preflight looks at it.
@@ -104,7 +104,7 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
         .collect();
     let planned: Vec<&Pod> = judged.iter().filter(|(_, j)| j.goes).map(|(p, _)| *p).collect();
 
-    let fences = fence::fences(facts, &planned, asked.powered_off);
+    let fences = fence::fences(facts, &planned, asked.powered_off, asked.delete);
     // Pods of machines that are off do not run: no budget is asked for them, and none of them stays.
     let off = |pod: &Pod| fences.planned.iter().any(|f| f.node == pod.node);
     let mut findings = grouped(&judged, |reason, pod| reason.id != "daemonset" || !off(pod));
@@ -147,7 +147,7 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
         let evicted = || consent.pods.get(&pod.uid).cloned().unwrap_or((When::Now, None));
         let verb = if surge.is_some() { Verb::Surge } else { asked.verb };
         let (when, budget) = match surge {
-            _ if off(pod) => (When::Forced, None),
+            _ if off(pod) && (judgement.goes || fence::is_removed(pod)) => (When::Forced, None),
             surge => surge.unwrap_or_else(evicted),
         };
         PodPlan {
@@ -293,6 +293,7 @@ pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
             name: node.name.clone(),
             uid: node.uid.clone(),
             cordoned: node.unschedulable,
+            evacuated: node.annotations.contains_key(CORDONED),
             judged: on_node().map(|p| p.uid.clone()).collect(),
             planned: preview
                 .going()

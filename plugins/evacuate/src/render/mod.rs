@@ -23,6 +23,12 @@ pub fn sentence(finding: &Finding) -> String {
     if finding.subjects.is_empty() {
         return finding.evidence.clone();
     }
+    // A single object that the sentence is about stands in it.
+    if let [one] = finding.subjects.as_slice()
+        && finding.evidence.contains(&format!("{}/{}", one.kind, short(one)))
+    {
+        return finding.evidence.clone();
+    }
     let all = matches!(
         finding.id,
         "daemonset" | "daemonset-missing" | "local-data" | "no-controller"

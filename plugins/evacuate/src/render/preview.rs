@@ -62,7 +62,7 @@ fn row(plan: &PodPlan, styles: &Styles) -> Vec<String> {
     let action = if plan.judgement.refused().is_some() {
         styles.bad("refused")
     } else if plan.when == When::Forced {
-        "force".to_owned()
+        if plan.judgement.goes { "force" } else { "removed" }.to_owned()
     } else if !plan.judgement.goes {
         styles.dim("stays")
     } else {

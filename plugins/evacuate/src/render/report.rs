@@ -89,7 +89,12 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
             } else if node.maybe_cordoned {
                 ("may be cordoned, for the answer to that was lost", ours)
             } else {
-                ("was cordoned before and stays so", format!("kubectl uncordon {name}"))
+                let back = if node.cordoned_by_evacuation {
+                    ours
+                } else {
+                    format!("kubectl uncordon {name}")
+                };
+                ("was cordoned before and stays so", back)
             };
             ui.status(&format!(
                 "  {} it {by}; run again to go on, or '{back}' to put it back",
@@ -163,6 +168,8 @@ fn destinations(moves: &[&Move<'_>]) -> String {
         match &one.successor {
             Some((_, node, _)) if node.is_empty() => pending += 1,
             Some((_, node, _)) => *to.entry(escape(node)).or_default() += 1,
+            // What went by itself may have been replaced long ago.
+            None if one.departed.verb.is_none() => {}
             None if one.departed.owner.is_some() && !one.departed.finished => late += 1,
             None => none += 1,
         }

@@ -7,11 +7,10 @@ use upkeep::lock::LOCK;
 
 use crate::{
     drive::{
-        claim::CORDONED,
         fence::without_taint,
         publish::{EVACUATION, EXCLUDE_LB, Evacuation, without_conditions},
     },
-    facts::OUT_OF_SERVICE,
+    facts::{CORDONED, OUT_OF_SERVICE},
 };
 
 /// Whose cordon there is.
@@ -61,7 +60,8 @@ pub fn back(node: &core::Node) -> Back {
         removed.push("label node.kubernetes.io/exclude-from-external-load-balancers");
     }
     let fenced = has(OUT_OF_SERVICE);
-    if fenced {
+    let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
+    if fenced && without_taint(node).len() < taints.count() {
         removed.push("taint node.kubernetes.io/out-of-service");
     }
     if conditions.is_some() {

@@ -39,6 +39,8 @@ pub struct Sight {
     pub ready: Ready,
     /// Its taint that says that it is off.
     pub taint: Option<OutOfService>,
+    /// The annotation that says whose the taint is.
+    pub record: bool,
     /// When its kubelet was last heard of.
     pub renewed: Option<At>,
     /// How many of all nodes are silent, where they were counted.
@@ -110,6 +112,8 @@ pub struct Machine {
     fenced: bool,
     /// The taint may be on the node.
     touched: bool,
+    /// This run has put it there.
+    put: bool,
     stop: Option<String>,
     failures: u32,
     not_before: At,
@@ -125,6 +129,7 @@ impl Machine {
             certain: false,
             fenced: false,
             touched: false,
+            put: false,
             stop: None,
             failures: 0,
             not_before: At::MIN,
@@ -176,8 +181,11 @@ impl Machine {
         let Some(sight) = sight.filter(|s| s.uid == self.uid) else {
             return Next::Over(self.end("the Node object was deleted"));
         };
-        let ours = sight.taint == Some(OutOfService::Ours);
+        let ours = sight.taint == Some(OutOfService::Ours) || (sight.record && sight.taint.is_none());
         self.touched |= ours;
+        if self.aim == Aim::Fenced && self.put && sight.taint.is_none() {
+            self.stop("somebody else has taken its taint off");
+        }
         if self.aim != Aim::Lifted
             && let Some(why) = self.alive(sight)
         {
@@ -190,6 +198,10 @@ impl Machine {
             return if ours {
                 let version = sight.version.clone();
                 Next::Do(Act::Untaint { version })
+            } else if self.put && sight.taint.is_some() {
+                Next::Over(End::Stays(
+                    "somebody has removed the annotation that says whose it is".into(),
+                ))
             } else {
                 Next::Over(self.end(""))
             };
@@ -221,8 +233,9 @@ impl Machine {
             Ready::True => Some("its kubelet is heard of again (it is Ready)"),
             Ready::False => Some("its kubelet is heard of again (it reports not to be Ready)"),
         };
-        let renewed = sight.renewed > self.planned.renewed;
-        let renewed = renewed.then_some("its kubelet is heard of again (its Lease was renewed)");
+        // A clock that was set back is a sign of life as well.
+        let renewed = sight.renewed != self.planned.renewed;
+        let renewed = renewed.then_some("its kubelet is heard of again (its Lease has changed)");
         if let Some(text) = heard.or(renewed) {
             return Some(format!("{text}: the machine is not off"));
         }
@@ -235,8 +248,10 @@ impl Machine {
         match (act, reply) {
             (_, Reply::Accepted) => {
                 self.failures = 0;
-                if matches!(act, Act::Taint { .. }) {
-                    self.fenced = true;
+                match act {
+                    Act::Taint { .. } => (self.fenced, self.put) = (true, true),
+                    Act::Untaint { .. } => self.put = false,
+                    Act::Look { .. } => {}
                 }
                 None
             }

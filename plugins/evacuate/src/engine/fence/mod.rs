@@ -303,7 +303,8 @@ impl State {
             End::Stopped(why) => self.end_node(&name, why),
             End::Stays(why) => {
                 self.tell(Note::Warning(format!(
-                    "node/{name} stays tainted as out of service, and every pod would be thrown out of it when it comes back: {why}"
+                    "node/{name} stays tainted as out of service, and every pod would be thrown out of it when it comes back: {why}; 'kubectl \
+                     taint node {name} node.kubernetes.io/out-of-service-' takes it off"
                 )));
                 self.end_node(&name, "its taint could not be taken off".into());
             }

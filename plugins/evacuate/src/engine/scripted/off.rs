@@ -15,6 +15,7 @@ fn sight(taint: Option<OutOfService>) -> Sight {
         version: "1".into(),
         ready: Ready::Unknown,
         taint,
+        record: taint == Some(OutOfService::Ours),
         renewed: Some(RENEWED),
         silent: Some((1, 5)),
     }
@@ -177,7 +178,7 @@ fn fence_of_a_node_that_was_taken_over_is_left() {
     script.looks(sight(Some(OutOfService::Ours)));
     let asked = script.feed(What::LockLost {
         node: NODE.into(),
-        holder: "somebody".into(),
+        holder: Some("somebody".into()),
     });
     assert!(
         asked.iter().all(|line| !line.contains("untaint") && line != "look n0"),

@@ -52,6 +52,7 @@ impl Off {
             version: self.version.to_string(),
             ready: if self.alive { Ready::True } else { Ready::Unknown },
             taint: self.tainted.then_some(OutOfService::Ours),
+            record: self.tainted,
             renewed: Some(self.renewed),
             silent: Some((1, 9)),
         }

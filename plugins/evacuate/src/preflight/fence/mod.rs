@@ -10,14 +10,18 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use upkeep::{
-    report::{Finding, Seen, Severity},
+    report::{Finding, ObjRef, Seen, Severity},
     ui::{human_duration, plural},
 };
 
 use crate::{
     engine::fence::machine::{Planned, is_cut_off, too_many},
-    facts::{Facts, Node, OutOfService, Pod, Ready},
+    facts::{Facts, Node, OUT_OF_SERVICE_TAINT, OutOfService, Pod, Ready},
 };
+
+/// For how many seconds a Lease counts as held (`nodeLeaseDurationSeconds` of the kubelet). A node whose Ready is Unknown
+/// and whose Lease is younger has been heard of since.
+const LEASE_HELD: i64 = 40;
 
 /// `--powered-off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +57,17 @@ pub struct Fences {
 }
 
 /// Decides over all nodes of the run. `going` are the pods that are to go.
-pub fn fences(facts: &Facts, going: &[&Pod], said: PoweredOff) -> Fences {
+pub fn fences(facts: &Facts, going: &[&Pod], said: PoweredOff, delete: bool) -> Fences {
     let mut fences = Fences::default();
+    let none_is_silent = facts.targets.iter().all(|n| n.ready != Ready::Unknown);
     for node in &facts.targets {
         match (node.ready, said) {
-            (Ready::Unknown, PoweredOff::No) => fences.findings.push(silent(facts, node)),
-            (Ready::Unknown, _) if has_work(facts, node, going) => fences.add(facts, node, going, said),
-            (Ready::Unknown, _) => fences.findings.push(silent(facts, node)),
-            (ready, PoweredOff::Yes) => fences.findings.push(heard_of(facts, node, ready)),
+            (Ready::Unknown, PoweredOff::No) if delete => fences.findings.push(not_to_be_removed(node)),
+            (Ready::Unknown, PoweredOff::No) => fences.findings.push(silent(facts, node, said)),
+            // Without its node whatever is left there is removed as well.
+            (Ready::Unknown, _) if delete || has_work(facts, node, going) => fences.add(facts, node, going, said),
+            (Ready::Unknown, _) => fences.findings.push(silent(facts, node, said)),
+            (ready, PoweredOff::Yes) => fences.findings.push(heard_of(facts, node, ready, none_is_silent)),
             _ => {}
         }
         let forced = fences.planned.iter().any(|f| f.node == node.name);
@@ -80,6 +87,11 @@ fn has_work(facts: &Facts, node: &Node, going: &[&Pod]) -> bool {
     going.iter().any(|p| p.node == node.name) || attached.any(|a| a.node == node.name) || is_left_over(node)
 }
 
+/// Whether the taint removes a pod that nobody has asked to go.
+pub fn is_removed(pod: &Pod) -> bool {
+    !pod.tolerates(OUT_OF_SERVICE_TAINT, "NoExecute", "nodeshutdown")
+}
+
 /// Whether a run that was cut off has left its taint there.
 fn is_left_over(node: &Node) -> bool {
     node.out_of_service() == Some(OutOfService::Ours)
@@ -96,11 +108,21 @@ impl Fences {
             }
             None => None,
         };
-        let evidence = evidence(facts.now, node, renewed);
+        if let Some(at) = renewed.filter(|at| seconds_since(facts.now, *at) < LEASE_HELD) {
+            self.findings.push(just_heard_of(facts, node, at));
+            return;
+        }
+        let mut evidence = evidence(facts.now, node, renewed);
+        if is_left_over(node) {
+            evidence += "; an evacuation that was cut off has left it tainted as out of service";
+        }
         let knows_taint = facts.silence.as_ref().is_some_and(|s| s.knows_taint);
         // The taint is not picky.
         let pods = match knows_taint {
-            true => facts.pods.iter().filter(|p| p.node == node.name).count(),
+            true => {
+                let goes = |p: &Pod| going.iter().any(|g| g.uid == p.uid) || is_removed(p);
+                facts.pods.iter().filter(|p| p.node == node.name && goes(p)).count()
+            }
             false => going.iter().filter(|p| p.node == node.name).count(),
         };
         let attached = facts.attachments.known().into_iter().flatten();
@@ -108,10 +130,12 @@ impl Fences {
             .filter(|a| a.node == node.name)
             .filter_map(|a| a.volume.clone());
         let attached: Vec<String> = attached.collect();
-        let how = if knows_taint {
-            "with the taint node.kubernetes.io/out-of-service, which is taken off again"
-        } else {
-            "by deletion with grace 0"
+        let how = match node.out_of_service() {
+            _ if !knows_taint => "by deletion with grace 0",
+            Some(OutOfService::Foreign) => {
+                "with the taint node.kubernetes.io/out-of-service that somebody else has put there, and that stays"
+            }
+            _ => "with the taint node.kubernetes.io/out-of-service, which is taken off again",
         };
         let volumes = if attached.is_empty() || !knows_taint {
             String::new()
@@ -121,7 +145,7 @@ impl Fences {
         self.findings.push(Finding {
             id: "fence",
             severity: Severity::Warning,
-            subjects: Vec::new(),
+            subjects: vec![reference(node)],
             evidence: format!(
                 "node/{} is silent ({evidence}){} {} on it {} removed {how}{volumes}; no budget is asked",
                 node.name,
@@ -149,11 +173,21 @@ impl Fences {
     }
 }
 
+fn reference(node: &Node) -> ObjRef {
+    ObjRef::cluster("node", &node.name, &node.uid)
+}
+
+fn seconds_since(now: Timestamp, at: Timestamp) -> i64 {
+    now.as_second().saturating_sub(at.as_second())
+}
+
+fn age(now: Timestamp, at: Timestamp) -> String {
+    let seconds = u64::try_from(seconds_since(now, at)).unwrap_or(0);
+    human_duration(Duration::from_secs(seconds))
+}
+
 fn evidence(now: Timestamp, node: &Node, renewed: Option<Timestamp>) -> String {
-    let ago = |at: Timestamp| {
-        let seconds = now.as_second().saturating_sub(at.as_second()).max(0);
-        human_duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-    };
+    let ago = |at: Timestamp| age(now, at);
     let ready = node.ready_since.map_or_else(
         || "it has never reported".to_owned(),
         |at| format!("Ready is Unknown for {}", ago(at)),
@@ -166,43 +200,70 @@ fn evidence(now: Timestamp, node: &Node, renewed: Option<Timestamp>) -> String {
 }
 
 /// Nothing is forced: a person should know what that means.
-fn silent(facts: &Facts, node: &Node) -> Finding {
+fn silent(facts: &Facts, node: &Node, said: PoweredOff) -> Finding {
     let lease = facts.silence.as_ref().and_then(|s| s.leases.get(&node.name));
     let renewed = lease.and_then(|l| l.known().copied()).flatten();
     Finding {
         id: "node-silent",
         severity: Severity::Warning,
-        subjects: Vec::new(),
+        subjects: vec![reference(node)],
         evidence: format!(
             "node/{} is silent ({}): pods there cannot confirm that they have ended",
             node.name,
             evidence(facts.now, node, renewed)
         ),
-        hint: Some("once its machine is surely off, --powered-off gets rid of them".into()),
+        hint: (said == PoweredOff::No).then(|| "once its machine is surely off, --powered-off gets rid of them".into()),
     }
 }
 
-/// It was said to be off, and its kubelet reports.
-fn heard_of(facts: &Facts, node: &Node, ready: Ready) -> Finding {
-    let since = node.ready_since.map_or_else(String::new, |at| {
-        let seconds = facts.now.as_second().saturating_sub(at.as_second()).max(0);
-        let age = human_duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
-        format!(" for {age}")
-    });
+/// It was said to be off, and its kubelet reports. Among others that are silent it is emptied as usual.
+fn heard_of(facts: &Facts, node: &Node, ready: Ready, forbids: bool) -> Finding {
+    let since = node
+        .ready_since
+        .map_or_else(String::new, |at| format!(" for {}", age(facts.now, at)));
     let ready = if ready == Ready::True { "True" } else { "False" };
     Finding {
         id: "not-off",
-        severity: Severity::Refusal,
-        subjects: Vec::new(),
+        severity: if forbids { Severity::Refusal } else { Severity::Warning },
+        subjects: vec![reference(node)],
         evidence: format!(
-            "--powered-off was said, but the kubelet of node/{} is heard of (Ready is {ready}{since})",
+            "node/{} is not off: its kubelet reports (Ready is {ready}{since})",
             node.name
         ),
         hint: Some(
-            "a machine that has just been switched off is noticed within a minute; without --powered-off the node is \
-             emptied in order"
+            "a machine that has just been switched off is noticed within a minute; until then its pods are asked to go as \
+             usual"
                 .into(),
         ),
+    }
+}
+
+/// The condition follows the Lease: a kubelet that has come back renews that first.
+fn just_heard_of(facts: &Facts, node: &Node, at: Timestamp) -> Finding {
+    Finding {
+        id: "not-off",
+        severity: Severity::Refusal,
+        subjects: vec![reference(node)],
+        evidence: format!(
+            "node/{} is not off for certain: Ready is Unknown, but its Lease was renewed {} ago",
+            node.name,
+            age(facts.now, at)
+        ),
+        hint: Some(format!("look again when that is {LEASE_HELD} seconds ago")),
+    }
+}
+
+/// To delete the node is to force whatever is left on it.
+fn not_to_be_removed(node: &Node) -> Finding {
+    Finding {
+        id: "node-silent",
+        severity: Severity::Refusal,
+        subjects: vec![reference(node)],
+        evidence: format!(
+            "node/{} is silent, and to remove it would force off it whatever may still run there",
+            node.name
+        ),
+        hint: Some("once its machine is surely off, say so with --powered-off".into()),
     }
 }
 
@@ -210,7 +271,7 @@ fn unheard(node: &Node, verb: &str, resource: &str) -> Finding {
     Finding {
         id: "fence-unheard",
         severity: Severity::Refusal,
-        subjects: Vec::new(),
+        subjects: vec![reference(node)],
         evidence: format!(
             "node/{} is silent, and whether its machine comes back cannot be followed: you may not {verb} {resource} in \
              kube-node-lease",
@@ -225,7 +286,7 @@ fn left_over(node: &Node) -> Finding {
     Finding {
         id: "fence-unfinished",
         severity: Severity::Refusal,
-        subjects: Vec::new(),
+        subjects: vec![reference(node)],
         evidence: format!(
             "node/{} is tainted as out of service by an evacuation that was cut off: every pod is thrown out of it as soon as \
              it is back",

@@ -55,7 +55,7 @@ fn scene(patch: Value) -> Facts {
 
 fn run(facts: &Facts, said: PoweredOff) -> Fences {
     let going: Vec<&Pod> = on_targets(facts).into_iter().filter(|p| p.name == "p").collect();
-    fences(facts, &going, said)
+    fences(facts, &going, said, false)
 }
 
 #[test]
@@ -116,10 +116,7 @@ fn b18_a_node_that_reports_is_not_off() {
     assert!(fences.planned.is_empty());
     assert_eq!(
         told(&fences.findings),
-        [(
-            "not-off",
-            "--powered-off was said, but the kubelet of node/a is heard of (Ready is False)"
-        )]
+        [("not-off", "node/a is not off: its kubelet reports (Ready is False)")]
     );
 }
 
@@ -172,4 +169,42 @@ fn what_a_run_has_left_is_named() {
     let mut back = tainted;
     back["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
     assert_eq!(run(&scene(back), PoweredOff::Ask).findings[0].id, "fence-unfinished");
+}
+
+/// The condition follows the Lease.
+#[test]
+fn a_lease_that_was_renewed_lately_is_a_sign_of_life() {
+    let mut facts = scene(json!({}));
+    facts.silence = silence("a", Seen::Known(Some(ago(39))));
+    let fences = run(&facts, PoweredOff::Yes);
+    assert!(fences.planned.is_empty());
+    assert_eq!(
+        (fences.findings[0].id, fences.findings[0].severity),
+        ("not-off", Severity::Refusal)
+    );
+    // A clock that is ahead.
+    facts.silence = silence("a", Seen::Known(Some(ago(-5))));
+    assert!(run(&facts, PoweredOff::Yes).planned.is_empty());
+    facts.silence = silence("a", Seen::Known(Some(ago(40))));
+    assert_eq!(run(&facts, PoweredOff::Yes).planned.len(), 1);
+}
+
+/// Without its node whatever is left there is removed as well.
+#[test]
+fn a_silent_node_is_not_removed_before_somebody_says_that_it_is_off() {
+    let mut facts = scene(json!({}));
+    facts.pods.retain(|p| p.name == "q");
+    assert_eq!(fences(&facts, &[], PoweredOff::Ask, true).planned.len(), 1);
+    let refused = fences(&facts, &[], PoweredOff::No, true);
+    assert_eq!(refused.findings[0].severity, Severity::Refusal);
+}
+
+#[test]
+fn among_silent_nodes_those_that_report_are_emptied_as_usual() {
+    let mut facts = scene(json!({}));
+    facts.targets.push(node("b", json!({})));
+    let fences = run(&facts, PoweredOff::Yes);
+    assert_eq!(fences.planned.len(), 1);
+    let told: Vec<_> = fences.findings.iter().map(|f| (f.id, f.severity)).collect();
+    assert_eq!(told, [("fence", Severity::Warning), ("not-off", Severity::Warning)]);
 }

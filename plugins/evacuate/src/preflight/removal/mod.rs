@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use upkeep::report::{Finding, ObjRef, Seen, Severity};
 
 use super::capacity::selects;
-use crate::facts::{Facts, Node, Pod, Ready};
+use crate::facts::{Facts, Node, Pod, Ready, Volume};
 
 /// Labels of control plane nodes; the second is that of kubeadm before 1.20.
 const CONTROL_PLANE: [&str; 2] = [
@@ -161,18 +161,12 @@ fn local_volumes(facts: &Facts, node: &Node) -> Option<Finding> {
             ));
         }
     };
-    let others = || {
-        facts
-            .nodes
-            .known()
-            .into_iter()
-            .flatten()
-            .filter(|n| n.name != node.name)
-    };
+    let going = |n: &&Node| facts.targets.iter().any(|t| t.name == n.name);
+    let others = || facts.nodes.known().into_iter().flatten().filter(|n| !going(n));
     let claims = volumes.claims.iter().filter(|(_, name)| {
         volumes.volumes.get(*name).is_some_and(|volume| {
             let reached_from = |n: &Node| volume.node_affinity.as_ref().is_none_or(|s| selects(s, n));
-            volume.local && volume.node_affinity.is_some() && reached_from(node) && !others().any(reached_from)
+            is_on_nodes(volume) && reached_from(node) && !others().any(reached_from)
         })
     });
     let claims: Vec<ObjRef> = claims
@@ -196,12 +190,25 @@ fn local_volumes(facts: &Facts, node: &Node) -> Option<Finding> {
     })
 }
 
+/// Whether a volume belongs to single nodes, and not to a zone or to the whole cluster.
+fn is_on_nodes(volume: &Volume) -> bool {
+    let terms = volume.node_affinity.iter().flat_map(|a| &a.node_selector_terms);
+    let mut keys = terms.flat_map(|t| {
+        t.match_expressions
+            .iter()
+            .flatten()
+            .chain(t.match_fields.iter().flatten())
+    });
+    let place = |key: &str| key.ends_with("/zone") || key.ends_with("/region");
+    keys.any(|e| !place(&e.key))
+}
+
 /// A kubelet does not notice that its node is gone.
 fn alive(node: &Node) -> Option<Finding> {
     (node.ready != Ready::Unknown).then(|| Finding {
         id: "kubelet-running",
         severity: Severity::Warning,
-        subjects: Vec::new(),
+        subjects: vec![ObjRef::cluster("node", &node.name, &node.uid)],
         evidence: format!(
             "the kubelet of node/{} is running: it goes on renewing its Lease, and when it is started again the node is back, \
              without its cordon",
