@@ -212,7 +212,7 @@ impl Run<'_> {
             .iter()
             .map(|(name, claim)| claim::release(&nodes, name, claim, &self.me));
         // What is not given back now becomes stale by itself; and somebody waits for the end of a run that was to end.
-        let patience = Duration::from_secs(if outcome == Outcome::Deadline { 1 } else { 3 });
+        let patience = Duration::from_millis(if outcome == Outcome::Deadline { 500 } else { 3_000 });
         let _ = tokio::time::timeout(patience, futures::future::join_all(releases)).await;
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Ending {
 /// How long the end of a run waits for its own cordons to be taken back, in milliseconds.
 const UNDO_PATIENCE: i64 = 10_000;
 /// The same where the end was promised to be on time.
-const UNDO_PATIENCE_AT_DEADLINE: i64 = 1_500;
+const UNDO_PATIENCE_AT_DEADLINE: i64 = 1_000;
 /// How long it waits for the answers to evictions that were asked for, in milliseconds. Those that wait for each other at
 /// one budget take steps of half a second.
 const ANSWER_PATIENCE: i64 = 3_000;
