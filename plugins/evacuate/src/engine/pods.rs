@@ -116,6 +116,15 @@ pub struct Entry {
     pub confirmed: bool,
 }
 
+/// What is known of an owner whose pods were moved from a node.
+#[derive(Debug, Default)]
+struct Moved {
+    /// The server's time at which the first of them was asked.
+    asked: Option<Timestamp>,
+    /// One that was made after that has been moved once more.
+    again: bool,
+}
+
 /// All pods that are on our nodes, and all that were.
 #[derive(Debug, Default)]
 pub struct Pods {
@@ -126,9 +135,8 @@ pub struct Pods {
     gone: BTreeSet<Uid>,
     /// How often a pod was seen again that the server had called gone.
     revived: BTreeMap<Uid, u32>,
-    /// Owners whose pods this run moved, by node, with the server's time at which the first was asked: pods of theirs that
-    /// appear there again have come back.
-    moved: BTreeMap<(String, Uid), Option<Timestamp>>,
+    /// Owners whose pods this run moved, by node: pods of theirs that appear there again have come back.
+    moved: BTreeMap<(String, Uid), Moved>,
 }
 
 impl Pods {
@@ -183,20 +191,28 @@ impl Pods {
         let Some((owner, asked)) = pod.owner.as_ref().zip(pod.asked) else {
             return;
         };
-        if let Some(first) = self.moved.get_mut(&(node.to_owned(), owner.uid.clone())) {
-            *first = Some(first.map_or(asked, |first| first.min(asked)));
+        if let Some(moved) = self.moved.get_mut(&(node.to_owned(), owner.uid.clone())) {
+            moved.asked = Some(moved.asked.map_or(asked, |first| first.min(asked)));
         }
     }
 
     /// Whether a pod that has just appeared on a node is one that was moved away and came back, and why: it tolerates the
-    /// cordon, or it was made after that and nobody asked the scheduler (`spec.nodeName` in its template).
-    pub fn came_back(&self, node: &str, pod: &Pod) -> Option<&'static str> {
+    /// cordon, or it was made after that and nobody asked the scheduler (`spec.nodeName` in its template). The first may
+    /// be one whose scheduler had not heard of the cordon yet; it is moved once more.
+    pub fn came_back(&mut self, node: &str, pod: &Pod) -> Option<&'static str> {
         let owner = pod.owner.as_ref()?;
-        let asked = self.moved.get(&(node.to_owned(), owner.uid.clone()))?;
+        let moved = self.moved.get_mut(&(node.to_owned(), owner.uid.clone()))?;
         if pod.tolerates_cordon() {
             return Some("because it tolerates node.kubernetes.io/unschedulable");
         }
-        let after = asked.zip(pod.created).is_some_and(|(asked, created)| created > asked);
+        let after = moved
+            .asked
+            .zip(pod.created)
+            .is_some_and(|(asked, created)| created > asked);
+        if after && !moved.again {
+            (moved.again, moved.asked) = (true, None);
+            return None;
+        }
         after.then_some("although it is cordoned: it is pinned there by spec.nodeName")
     }
 

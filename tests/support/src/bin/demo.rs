@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -109,6 +109,8 @@ impl Stage<'_> {
             .args(arguments.split(' '))
             .env("KUBECONFIG", self.cluster.kubeconfig())
             .env("PATH", &self.path)
+            // It is shown, not played: nobody is asked.
+            .stdin(Stdio::null())
             .status()
             .context("failed to run kubectl")?;
         match status.code() {
