@@ -6,7 +6,7 @@ use serde_json::json;
 use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
 use super::kit::*;
-use crate::scene;
+use crate::{live::Live, scene};
 
 #[test]
 fn fence_is_lifted_when_the_pods_are_gone() {
@@ -113,7 +113,7 @@ fn fence_that_was_cut_off_is_taken_back_or_ended() {
     dead.assert_lifted(&ran.text());
     assert!(!scene::is_cordoned(dead.ns.cluster(), &dead.node));
     cut();
-    let live = crate::live::Live::start(crate::kit::command(dead.ns.cluster(), &[&dead.node, "--powered-off"]));
+    let live = Live::start(crate::kit::command(dead.ns.cluster(), &[&dead.node, "--powered-off"]));
     dead.collect();
     let ran = live.finish().expect(0);
     dead.assert_lifted(&ran.text());
@@ -125,7 +125,7 @@ fn fence_of_somebody_else_stays() {
     let dead = Dead::new("fence-theirs");
     let taint = json!({"spec": {"taints": [{"key": TAINT, "value": "nodeshutdown", "effect": "NoExecute"}]}});
     dead.ns.cluster().patch("v1/Node", "", &dead.node, taint);
-    let live = crate::live::Live::start(crate::kit::command(dead.ns.cluster(), &[&dead.node, "--powered-off"]));
+    let live = Live::start(crate::kit::command(dead.ns.cluster(), &[&dead.node, "--powered-off"]));
     dead.collect();
     let ran = live.finish().expect(0);
     assert!(!ran.stdout.contains("tainted"), "{}", ran.text());
@@ -144,7 +144,7 @@ fn fence_of_somebody_else_stays() {
 fn fence_is_lifted_after_the_server_was_away() {
     let dead = Dead::new("fence-away");
     let link = dead.ns.cluster().link();
-    let mut live = crate::live::Live::start(crate::kit::command_with(
+    let mut live = Live::start(crate::kit::command_with(
         dead.ns.cluster(),
         link.kubeconfig(),
         &[&dead.node, "--powered-off"],
@@ -202,4 +202,60 @@ fn fence_whose_taint_somebody_takes_off_ends() {
         ran.text()
     );
     dead.assert_lifted(&ran.text());
+}
+
+/// Killed after each of the requests that change something, the second run ends the work.
+#[test]
+fn fence_goes_on_after_a_kill_at_any_step() {
+    for (step, verb, subresource, times) in [
+        ("cordon", "patch", "", 1),
+        ("evict", "create", "eviction", 1),
+        ("taint", "patch", "", 2),
+        ("untaint", "patch", "", 3),
+    ] {
+        let id = format!("fence-kill-{step}");
+        let dead = Dead::new(&id);
+        let mark = dead.ns.cluster().audit().mark();
+        let command = || crate::kit::command(dead.ns.cluster(), &[&dead.node, "--powered-off"]);
+        let live = Live::start(command());
+        if step == "untaint" {
+            dead.collect();
+        }
+        wait_for(format!("the step {step}"), DEFAULT_TIMEOUT, || {
+            let asked = scene::asked(&dead.ns, mark).into_iter();
+            let done = asked.filter(|r| {
+                (r.verb.as_str(), r.subresource.as_str()) == (verb, subresource)
+                    && r.resource != "events"
+                    && r.code < 300
+            });
+            (done.count() >= times).then_some(())
+        });
+        live.signal("KILL");
+        drop(live.finish());
+        let again = Live::start(command());
+        if step != "untaint" {
+            dead.collect();
+        }
+        let ran = again.finish().expect(0);
+        assert_eq!(dead.ns.get("v1/Pod", "stuck"), None, "{step}: {}", ran.text());
+        dead.assert_lifted(&ran.text());
+    }
+}
+
+/// The server is killed while the node is tainted, and started again.
+#[test]
+fn fence_is_lifted_after_the_server_was_killed() {
+    let cluster = without_controllers(5);
+    let ns = cluster.namespace("fence-killed");
+    let node = ns.node(testsupport::Node::new("fence-killed-a").dead());
+    ns.pod("stuck", &testsupport::Shape::new().on(&node));
+    let mut live = Live::start(crate::kit::command(&cluster, &[&node, "--powered-off", "--force"]));
+    live.wait_for("node/fence-killed-a tainted");
+    cluster.apiserver().kill();
+    live.wait_for("the API server does not answer well");
+    cluster.apiserver().restart();
+    let at_once = kube::api::DeleteParams::default().grace_period(0);
+    cluster.delete_with("v1/Pod", "fence-killed", "stuck", &at_once);
+    let ran = live.finish().expect(0);
+    assert_lifted(&cluster, &node, &ran.text());
 }

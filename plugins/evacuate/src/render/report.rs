@@ -169,7 +169,7 @@ fn destinations(moves: &[&Move<'_>]) -> String {
             Some((_, node, _)) if node.is_empty() => pending += 1,
             Some((_, node, _)) => *to.entry(escape(node)).or_default() += 1,
             // What went by itself may have been replaced long ago.
-            None if one.departed.verb.is_none() => {}
+            None if one.departed.owner.is_some() && one.departed.verb.is_none() => {}
             None if one.departed.owner.is_some() && !one.departed.finished => late += 1,
             None => none += 1,
         }
