@@ -61,8 +61,10 @@ impl After<'_> {
         let removed: Vec<String> = removed.collect();
         let (after, left) = futures::join!(
             successors(self.connection, state, cli.chunk_size, patience),
-            leftovers(self.connection, &removed, patience),
+            // A server that has fallen silent must not hold up the end.
+            tokio::time::timeout(patience, leftovers(self.connection, &removed, patience / 2)),
         );
+        let left = left.unwrap_or_default();
         let moved = render::moves::moves(state.departed(), self.before, after.as_deref().unwrap_or_default());
         let show_report = |wide: bool| {
             let moved = render::report::Moved {

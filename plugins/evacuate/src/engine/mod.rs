@@ -20,6 +20,7 @@ pub mod event;
 pub mod fence;
 mod hearing;
 mod ingest;
+mod next;
 mod nodes;
 mod note;
 mod plan;

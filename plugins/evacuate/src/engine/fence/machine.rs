@@ -79,15 +79,7 @@ pub enum Aim {
 }
 
 /// What comes next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    /// This request, and then another look.
-    Do(Act),
-    /// Nothing until this time has come.
-    Wait(At),
-    /// It is over: nothing of it is left on the node.
-    Over(End),
-}
+pub type Next = crate::engine::next::Next<Act, End>;
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -32,15 +32,7 @@ pub struct Intent {
 }
 
 /// What comes next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    /// This request, and then another look.
-    Do(Act),
-    /// Nothing until something changes, or this time has come.
-    Wait(At),
-    /// It is over.
-    Over(End),
-}
+pub type Next = crate::engine::next::Next<Act, End>;
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
