@@ -147,7 +147,7 @@ fn is_off(ui: &Ui, fence: &Fence) -> Result<()> {
         let why = format!("refused to evacuate {node}, for it may still run its pods; nothing was changed");
         return Err(unconfirmed(Error::refused(why), fence));
     }
-    ui.status(&format!(
+    ui.paragraph(&format!(
         "If the machine of node/{node} is off, {} on it can be removed and its volumes detached. If it still runs and is only out of \
          reach, volumes would be written from two places, and data be lost.",
         plural(*pods, "pod")

@@ -15,6 +15,7 @@ mod credentials;
 mod exec;
 mod kubeconfig;
 mod pace;
+mod pages;
 mod proxy;
 mod session;
 mod warnings;
@@ -26,6 +27,7 @@ use crate::error::{self, Error, Result};
 use crate::ui::Ui;
 
 pub use kubeconfig::{Names, names};
+pub use pages::pages;
 
 /// Who is calling, for the user agent.
 #[derive(Debug, Clone, Copy)]

@@ -40,7 +40,8 @@ impl Live {
     /// no time to show is left out.
     pub fn set(&self, block: &str) {
         let Some(sinks) = &self.sinks else { return };
-        let width = self.size().0.saturating_sub(1);
+        // Room for the `^C` that a terminal shows: a line that it breaks would not be taken away.
+        let width = self.size().0.saturating_sub(3);
         let lines = block.lines().map(|line| text::cut(&text::net(line, true), width));
         let block = lines.collect::<Vec<_>>().join("\n");
         let bar = Arc::clone(&self.bar);

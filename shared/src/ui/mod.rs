@@ -138,12 +138,25 @@ impl Ui {
         }
     }
 
+    /// Prints a text that has to be read before a question: [`Ui::status`], broken between words on a terminal.
+    pub fn paragraph(&self, text: &str) {
+        self.status(&self.broken(text));
+    }
+
+    fn broken(&self, text: &str) -> String {
+        let env = &self.inner.env;
+        if !env.stderr_tty {
+            return text.to_owned();
+        }
+        text::broken(text, env.width)
+    }
+
     /// Asks on stderr, `QUESTION (y/N): `, and reads one line from stdin. Only `y` and `yes` mean yes; the end of the input
     /// means no. Whether there is a terminal to ask on is the caller's question, see [`Ui::is_stdin_tty`].
     ///
     /// This blocks the thread.
     pub fn confirm(&self, question: &str) -> Result<bool> {
-        let answer = self.ask(&format!("{question} (y/N): "))?;
+        let answer = self.ask(&format!("{question} (y/N):"))?;
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
@@ -151,13 +164,14 @@ impl Ui {
     ///
     /// This blocks the thread.
     pub fn confirm_by_name(&self, question: &str, name: &str) -> Result<bool> {
-        Ok(self.ask(&format!("{question}: "))?.trim() == name)
+        Ok(self.ask(&format!("{question}:"))?.trim() == name)
     }
 
     fn ask(&self, question: &str) -> Result<String> {
+        let question = format!("{} ", self.broken(question));
         self.inner
             .sinks
-            .ask(&text::net(question, self.inner.err_styles.is_colored()));
+            .ask(&text::net(&question, self.inner.err_styles.is_colored()));
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
         read.map_err(|error| Error::failed("cannot read the answer").caused_by(error))?;

@@ -68,6 +68,14 @@ fn color_len(text: &str) -> usize {
     }
 }
 
+/// Breaks lines of prose between words; a word that is longer than a line, or has a hyphen, stays whole.
+pub(super) fn broken(text: &str, width: usize) -> String {
+    let options = textwrap::Options::new(width.saturating_sub(1).max(1))
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(text, options)
+}
+
 /// Cuts a line to so many characters and leaves its colours whole.
 pub(super) fn cut(line: &str, width: usize) -> String {
     let dots = if letters(line) > width && width > DOTS.len() {
@@ -125,6 +133,14 @@ fn letters(line: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prose_is_broken_between_words() {
+        assert_eq!(broken("is node/a-very-long off?", 12), "is\nnode/a-very-long\noff?");
+        assert_eq!(broken("one two three", 9), "one two\nthree");
+        assert_eq!(broken("first\nsecond", 80), "first\nsecond");
+        assert_eq!(broken("word", 0), "word");
+    }
 
     #[test]
     fn nothing_that_controls_a_terminal_survives() {

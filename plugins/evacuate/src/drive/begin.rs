@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{Api, ListParams};
+use upkeep::client::pages;
 
 use super::{
     Run,
@@ -19,7 +20,7 @@ use crate::{
         surge::sight::Act,
     },
     facts::Pod,
-    gather::{self, Lists},
+    gather::Lists,
 };
 
 impl Run<'_> {
@@ -126,7 +127,7 @@ impl Run<'_> {
                 self.tasks.spawn_local(async move {
                     let api: Api<core::Pod> = Api::namespaced(client, &namespace);
                     let fetch = async |params: ListParams| api.list(&params).await;
-                    let pods = gather::pages::<_, Pod>(fetch, ListParams::default(), chunk).await.ok();
+                    let pods = pages::<_, Pod>(fetch, ListParams::default(), chunk).await.ok();
                     drop(to.send(What::BudgetPods { budget, pods }));
                 });
             }

@@ -16,7 +16,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use upkeep::report::ObjRef;
+use upkeep::{client::pages, report::ObjRef};
 
 use super::{
     claim::{MANAGER, params},
@@ -32,7 +32,6 @@ use crate::{
         },
     },
     facts::{Deployment, Owner, Scaler},
-    gather::pages,
 };
 
 /// One Deployment that is surged.

@@ -33,6 +33,8 @@ pub struct Deployment {
     pub selector: String,
     /// Its owner wants no more pods than it says, not for a moment either: why.
     pub never_more: Option<&'static str>,
+    /// `spec.paused`.
+    pub paused: bool,
     /// It is paused, or a rollout is under way.
     pub unsettled: Option<String>,
     /// Message of the condition `ReplicaFailure`.
@@ -65,7 +67,8 @@ impl From<apps::Deployment> for Deployment {
             .filter(|c| c.type_ == "ReplicaFailure" && c.status == "True")
             .map(|c| c.message.clone().unwrap_or_default())
             .next();
-        let unsettled = if spec.paused == Some(true) {
+        let paused = spec.paused == Some(true);
+        let unsettled = if paused {
             Some("it is paused".to_owned())
         } else if status.observed_generation.unwrap_or(0) < meta.generation.unwrap_or(0) {
             Some("its controller has not looked at its latest change yet".to_owned())
@@ -89,6 +92,7 @@ impl From<apps::Deployment> for Deployment {
             replicas,
             never_more: never_more(spec.strategy.as_ref()),
             selector: selector(spec.selector),
+            paused,
             unsettled,
             failure,
             min_ready: spec.min_ready_seconds.unwrap_or(0),

@@ -1,16 +1,20 @@
 //! Lists: in pages, converted page by page, so that a large cluster needs no large memory.
 
-use std::{collections::BTreeSet, fmt::Debug, time::Duration};
+use std::{collections::BTreeSet, fmt::Debug};
 
 use futures::future::try_join_all;
 use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Client, Resource,
-    api::{Api, ListParams, ObjectList, PartialObjectMeta},
+    api::{Api, ListParams, PartialObjectMeta},
     core::NamespaceResourceScope,
 };
 use serde::de::DeserializeOwned;
-use upkeep::{Error, Result, client::Connection, report::Seen};
+use upkeep::{
+    Error, Result,
+    client::{Connection, pages},
+    report::Seen,
+};
 
 use crate::facts::{Meta, Node, Uid};
 
@@ -142,54 +146,6 @@ pub fn optional<T>(
             reason: status.message.clone(),
         }),
         Err(error) => Err(error),
-    }
-}
-
-/// How often a page is asked for again that the server had no time for.
-const PATIENCE: u32 = 5;
-
-/// Follows the pages of a list. A list whose continue token has expired (410) is begun anew in one piece, as client-go
-/// does.
-///
-/// # Errors
-/// The server's.
-pub async fn pages<K, T>(
-    fetch: impl AsyncFn(ListParams) -> kube::Result<ObjectList<K>>,
-    params: ListParams,
-    chunk: u32,
-) -> kube::Result<Vec<T>>
-where
-    K: Clone,
-    T: From<K>,
-{
-    let mut found = Vec::new();
-    let mut shed = 0;
-    let mut page = if chunk > 0 {
-        params.clone().limit(chunk)
-    } else {
-        params.clone()
-    };
-    loop {
-        let list = match fetch(page.clone()).await {
-            // The server sheds load and says for how long; client-go waits as well.
-            Err(kube::Error::Api(status)) if status.code == 429 && shed < PATIENCE => {
-                shed += 1;
-                let seconds = status.details.as_ref().map_or(1, |d| d.retry_after_seconds);
-                tokio::time::sleep(Duration::from_secs(u64::from(seconds).clamp(1, 10))).await;
-                continue;
-            }
-            Err(kube::Error::Api(status)) if status.code == 410 && page.continue_token.is_some() => {
-                found.clear();
-                page = params.clone();
-                continue;
-            }
-            list => list?,
-        };
-        found.extend(list.items.into_iter().map(T::from));
-        match list.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => return Ok(found),
-        }
     }
 }
 

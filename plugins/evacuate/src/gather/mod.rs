@@ -30,7 +30,7 @@ use upkeep::{
     report::{Finding, Seen, Severity},
 };
 
-pub use self::lists::{Lists, pages};
+pub use self::lists::Lists;
 use crate::{
     drive::publish::{EVACUATION, Evacuation},
     facts::{Budget, Facts, Meta, Node, Pod, Uid},

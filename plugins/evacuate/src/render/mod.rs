@@ -41,7 +41,12 @@ pub fn sentence(finding: &Finding) -> String {
     } else {
         String::new()
     };
-    format!("{}: {}{more}", finding.evidence, names.join(", "))
+    let names = names.join(", ");
+    // One colon in a sentence is enough.
+    if finding.evidence.contains(": ") {
+        return format!("{} ({names}{more})", finding.evidence);
+    }
+    format!("{}: {names}{more}", finding.evidence)
 }
 
 #[cfg(test)]
@@ -67,6 +72,12 @@ mod tests {
         assert_eq!(
             sentence(&finding("x", 7)),
             "it says: ns/p0, ns/p1, ns/p2, ns/p3, ns/p4 and 2 more"
+        );
+        let mut told = finding("x", 6);
+        told.evidence = "it says: much".into();
+        assert_eq!(
+            sentence(&told),
+            "it says: much (ns/p0, ns/p1, ns/p2, ns/p3, ns/p4 and 1 more)"
         );
         // drain names them all.
         assert!(sentence(&finding("no-controller", 7)).ends_with("ns/p5, ns/p6"));

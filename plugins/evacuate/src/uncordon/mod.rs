@@ -9,7 +9,7 @@ use kube::{
     Api, Error as KubeError, ResourceExt,
     api::{ListParams, Patch, PatchParams},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 use upkeep::{
     Error, Exit, Result,
     client::Connection,
@@ -62,7 +62,7 @@ pub async fn run(cli: &Cli, ui: &Ui, connection: &Connection, wanted: &Wanted) -
             Ok(back) => {
                 stays |= back.cordon == Cordon::Theirs;
                 say(ui, form, cli.dry_run, name, &back);
-                rows.push(row(name, &back));
+                rows.push(Row::of(name, back));
             }
             Err(why) => {
                 let text = match why {
@@ -87,8 +87,13 @@ pub async fn run(cli: &Cli, ui: &Ui, connection: &Connection, wanted: &Wanted) -
             DryRun::Server => "server",
             _ => "client",
         };
-        let document =
-            json!({"kind": "Uncordon", "version": 1, "dryRun": word, "exitCode": exit.code(), "nodes": rows});
+        let document = Document {
+            kind: "Uncordon",
+            version: 1,
+            dry_run: word,
+            exit_code: exit.code(),
+            nodes: rows,
+        };
         ui.document(&output::document(form, &document)?);
     }
     failed.map_or(Ok(exit), Err)
@@ -189,11 +194,34 @@ fn say(ui: &Ui, form: Format, dry_run: DryRun, name: &str, back: &Back) {
     }
 }
 
-fn row(name: &str, back: &Back) -> Value {
-    json!({
-        "name": name,
-        "uncordoned": back.cordon == Cordon::Ours,
-        "cordoned": back.cordon == Cordon::Theirs,
-        "removed": back.removed,
-    })
+/// `-o json` and `-o yaml`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    kind: &'static str,
+    version: u8,
+    dry_run: &'static str,
+    exit_code: u8,
+    nodes: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    /// By this run.
+    uncordoned: bool,
+    /// It stays cordoned, for somebody else did that.
+    cordoned: bool,
+    removed: Vec<&'static str>,
+}
+
+impl Row {
+    fn of(name: &str, back: Back) -> Self {
+        Self {
+            name: name.to_owned(),
+            uncordoned: back.cordon == Cordon::Ours,
+            cordoned: back.cordon == Cordon::Theirs,
+            removed: back.removed,
+        }
+    }
 }

@@ -4,9 +4,11 @@
 //! fair, and then the run must come to its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod answers;
 mod fate;
 mod off;
 mod rules;
+mod shape;
 mod surged;
 mod under;
 mod world;
@@ -18,7 +20,7 @@ use proptest::{
     test_runner::{Config, RngSeed, TestCaseResult, TestRunner},
 };
 
-use self::world::{Shape, World};
+use self::{shape::Shape, world::World};
 
 fn shapes() -> impl Strategy<Value = Shape> {
     (

@@ -5,42 +5,21 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use k8s_openapi::api::core::v1 as api;
 use proptest::test_runner::TestCaseError;
 use serde_json::json;
-use upkeep::report::Seen;
 
 use super::{
     off::Off,
     rules::fail,
+    shape::Shape,
     surged::{HOME, Surged},
     under::Under,
 };
 use crate::{
     engine::{
-        OnBlocked, Plan, Settings, State, Target,
-        event::{At, Call, Change, Command, Event, Outcome, Reply, Verb, What},
+        Plan, State, Target,
+        event::{At, Call, Change, Command, Event, Outcome, What},
     },
     facts::{self, Budget, Pod},
-    preflight::filters::{Allowed, Rules},
 };
-
-/// What a case looks like.
-#[derive(Debug, Clone)]
-pub struct Shape {
-    pub seed: u64,
-    pub nodes: usize,
-    pub pods: usize,
-    pub budgets: usize,
-    pub on_blocked: u8,
-    /// Which nodes are off: the first, the last, all, none.
-    pub off: u8,
-    /// How many pods on the first node only a surge can move.
-    pub surged: usize,
-    pub by_priority: bool,
-    pub hostile: bool,
-    pub one_by_one: bool,
-    pub uncordon: bool,
-    pub delete: bool,
-    pub deadline: Option<At>,
-}
 
 const MAX_STEPS: usize = 3_000;
 const CHAOS: usize = 150;
@@ -113,13 +92,13 @@ impl World {
             asked_without_answer: BTreeSet::new(),
             under: (0..shape.budgets).map(|_| Under::new()).collect(),
             last_list: BTreeMap::new(),
-            off: off(&shape),
+            off: shape.off(),
             surged: None,
             removed: BTreeSet::new(),
             finished: None,
             interrupted: false,
             next_uid: 0,
-            state: State::new(Plan::default(), settings(&shape, 1_000_000), 1_000_000),
+            state: State::new(Plan::default(), shape.settings(1_000_000), 1_000_000),
             shape,
         };
         for i in 0..world.shape.pods {
@@ -135,7 +114,7 @@ impl World {
             world.surged = Some(surged);
         }
         let plan = world.plan();
-        world.state = State::new(plan, settings(&world.shape, world.now), world.now);
+        world.state = State::new(plan, world.shape.settings(world.now), world.now);
         world
     }
 
@@ -258,171 +237,9 @@ impl World {
             .map(|p| p.pod.clone())
             .collect()
     }
-
-    /// Lets one pod go, as the API server would.
-    fn perform(&mut self, uid: &str, at_once: bool, counted: bool) -> Reply {
-        if at_once && let Some(gone) = self.pods.remove(uid) {
-            self.tell(&gone.pod.node.clone(), Change::Gone(gone.pod));
-            return Reply::Accepted;
-        }
-        let Some(sim) = self.pods.get_mut(uid) else {
-            return Reply::NotFound;
-        };
-        if let Some(b) = sim.budget.filter(|_| counted && sim.pod.deletion.is_none()) {
-            if self.budgets[b].allowed <= 0 {
-                return Reply::OverBudget {
-                    message: "no".into(),
-                    retry_after: Some(0),
-                };
-            }
-            self.budgets[b].allowed -= 1;
-            self.budgets[b].changed = true;
-        }
-        sim.pod.deletion = Some(k8s_openapi::jiff::Timestamp::from_millisecond(self.now + 30_000).unwrap());
-        let pod = sim.pod.clone();
-        self.tell(&pod.node.clone(), Change::Applied(pod));
-        self.evicted_from(uid);
-        Reply::Accepted
-    }
-
-    pub fn answer_one(&mut self, with_faults: bool) -> Result<(), TestCaseError> {
-        if self.open.is_empty() {
-            return Ok(());
-        }
-        let i = usize::try_from(self.roll(64)).unwrap() % self.open.len();
-        self.answer_at(i, with_faults)
-    }
-
-    pub fn answer_at(&mut self, index: usize, with_faults: bool) -> Result<(), TestCaseError> {
-        let Open { call, command } = self.open.swap_remove(index);
-        let fault = with_faults && self.one_in(3);
-        match command {
-            Command::Cordon { node, .. } => {
-                let reply = match self.roll(12) {
-                    0 if fault => Reply::Denied("no".into()),
-                    1..=4 if fault => Reply::Unavailable("busy".into()),
-                    _ => Reply::Accepted,
-                };
-                if reply == Reply::Accepted {
-                    self.cordoned.insert(node);
-                }
-                self.feed(What::Reply { call, reply })
-            }
-            Command::Uncordon { .. } => self.feed(What::Reply {
-                call,
-                reply: Reply::Accepted,
-            }),
-            Command::Remove { node, .. } => {
-                let reply = match self.roll(8) {
-                    0 if fault => Reply::Unavailable("busy".into()),
-                    1 if fault => Reply::Rejected("volumes are attached".into()),
-                    2 if fault => Reply::Lost("before".into()),
-                    _ if !self.removed.insert(node) => Reply::NotFound,
-                    3 if fault => Reply::Lost("after".into()),
-                    _ => Reply::Accepted,
-                };
-                self.feed(What::Reply { call, reply })
-            }
-            Command::Publish { .. } => {
-                let reply = if fault {
-                    Reply::Forbidden("no".into())
-                } else {
-                    Reply::Accepted
-                };
-                self.feed(What::Reply { call, reply })
-            }
-            Command::List { node, .. } => {
-                if fault {
-                    return self.feed(What::Reply {
-                        call,
-                        reply: Reply::Lost("cut".into()),
-                    });
-                }
-                // What was asked for before the node was empty may come after that.
-                if self.news.contains_key(&node) {
-                    self.last_list.insert(node.clone(), self.steps);
-                }
-                let change = Change::Listed(self.on(&node));
-                self.feed(What::Pods {
-                    node,
-                    change,
-                    call: Some(call),
-                })
-            }
-            Command::Watch { node: name } => {
-                self.watched.insert(name.clone());
-                self.feed(What::Node(Change::Listed(vec![node(&name, &name, true)])))
-            }
-            Command::Fence { node, act, .. } => self.answer_fence(call, &node, &act, fault),
-            Command::Surge { act, .. } => self.answer_surge(call, &act, fault),
-            Command::Evict { ref pod, .. } | Command::Delete { ref pod, .. } => {
-                let counted = matches!(command, Command::Evict { .. });
-                let at_once = matches!(command, Command::Delete { grace: Some(0), .. });
-                let budget = self.pods.get(&pod.uid).and_then(|p| p.budget);
-                self.asked_without_answer.remove(&pod.uid);
-                let reply = match self.roll(9) {
-                    0 if fault => Reply::Throttled { retry_after: Some(1) },
-                    1 if fault => Reply::Unavailable("busy".into()),
-                    2 if fault => Reply::Denied("webhook".into()),
-                    3 if fault => Reply::Contended("conflict".into()),
-                    4 if fault => Reply::Lost("before".into()),
-                    5 if fault => {
-                        self.perform(&pod.uid, at_once, counted);
-                        Reply::Lost("after".into())
-                    }
-                    _ => self.perform(&pod.uid, at_once, counted),
-                };
-                if let Some(b) = budget {
-                    self.under[b].answered(&pod.uid, &reply);
-                }
-                if reply == Reply::Accepted {
-                    self.accepted.insert(pod.uid.clone());
-                }
-                self.feed(What::Reply { call, reply })
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn off(shape: &Shape) -> BTreeMap<String, Off> {
-    let (by_taint, which) = match shape.off {
-        0 => (true, 0..1),
-        1 => (false, shape.nodes - 1..shape.nodes),
-        2 => (true, 0..shape.nodes),
-        _ => return BTreeMap::new(),
-    };
-    which.map(|i| (format!("n{i}"), Off::new(by_taint))).collect()
 }
 
 pub fn node(name: &str, uid: &str, cordoned: bool) -> facts::Node {
     let object = json!({"metadata": {"name": name, "uid": uid}, "spec": {"unschedulable": cordoned}});
     serde_json::from_value::<api::Node>(object).unwrap().into()
-}
-
-fn settings(shape: &Shape, now: At) -> Settings {
-    Settings {
-        run: "run".into(),
-        rules: Rules {
-            allowed: Allowed::default(),
-            daemon_sets: Seen::Known(BTreeSet::from(["ds".to_owned()])),
-        },
-        verb: Verb::Evict,
-        grace: None,
-        deadline: shape.deadline.map(|d| now + d),
-        on_blocked: match shape.on_blocked {
-            0 => OnBlocked::Patient,
-            1 => OnBlocked::Wait,
-            2 => OnBlocked::Fail,
-            _ => OnBlocked::DeleteAfter(5_000),
-        },
-        by_priority: shape.by_priority,
-        parallel: if shape.one_by_one { 1 } else { 4 },
-        in_flight: 32,
-        wait_detach: false,
-        wait_replacements: None,
-        delete: shape.delete,
-        uncordon_on_abort: shape.uncordon,
-        seed: shape.seed,
-    }
 }

@@ -89,6 +89,20 @@ fn rollout(case: &Case) -> Option<String> {
         .filter(|_| case.unfinished().is_none())
 }
 
+/// The command after which a surge may be possible, where there is one.
+pub fn way(case: &Case) -> Option<String> {
+    rollout(case)?;
+    let Deployment { namespace, name, .. } = case.deployment;
+    let (before, verb) = if case.deployment.paused {
+        ("let it go on", "resume")
+    } else {
+        ("wait for its end", "status")
+    };
+    Some(format!(
+        "{before}: kubectl -n {namespace} rollout {verb} deployment/{name}"
+    ))
+}
+
 fn volumes(case: &Case) -> Option<String> {
     let mut claims = case.pods.iter().flat_map(|p| p.claims.iter().map(move |c| (p, c)));
     match &case.scaling.shared_claims {

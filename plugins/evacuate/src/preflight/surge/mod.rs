@@ -11,7 +11,7 @@ use upkeep::{
     ui::plural,
 };
 
-use self::checks::{CHECKS, Case};
+use self::checks::{CHECKS, Case, way};
 use super::{
     capacity,
     pdb::{self, Class},
@@ -66,7 +66,7 @@ pub fn surges(facts: &Facts, planned: &[&Pod], mode: Mode, on_blocked: OnBlocked
         let pods: Vec<&Pod> = candidates.iter().map(|(p, _)| *p).collect();
         surges
             .findings
-            .extend(no_surge(None, &pods, &[reason.into()], on_blocked));
+            .extend(no_surge(None, &pods, &[reason.into()], None, on_blocked));
         return surges;
     };
     let mut groups = BTreeMap::<&str, (&Deployment, Vec<&Pod>, Vec<&Budget>)>::new();
@@ -90,7 +90,7 @@ pub fn surges(facts: &Facts, planned: &[&Pod], mode: Mode, on_blocked: OnBlocked
     let reason = "only Deployments can run more pods for a while";
     surges
         .findings
-        .extend(no_surge(None, &others, &[reason.into()], on_blocked));
+        .extend(no_surge(None, &others, &[reason.into()], None, on_blocked));
     let all: BTreeSet<Uid> = groups
         .values()
         .flat_map(|(_, pods, _)| pods)
@@ -112,7 +112,8 @@ pub fn surges(facts: &Facts, planned: &[&Pod], mode: Mode, on_blocked: OnBlocked
             surges.add(&case);
         } else {
             let name = Some(deployment.reference());
-            surges.findings.extend(no_surge(name, &case.pods, &reasons, on_blocked));
+            let found = no_surge(name, &case.pods, &reasons, way(&case), on_blocked);
+            surges.findings.extend(found);
         }
     }
     surges.planned.extend(cut_off(facts, scaling, deployments, &all));
@@ -264,7 +265,13 @@ impl Surges {
 }
 
 /// A surge that was asked for and cannot be done.
-fn no_surge(deployment: Option<ObjRef>, pods: &[&Pod], reasons: &[String], on_blocked: OnBlocked) -> Option<Finding> {
+fn no_surge(
+    deployment: Option<ObjRef>,
+    pods: &[&Pod],
+    reasons: &[String],
+    hint: Option<String>,
+    on_blocked: OnBlocked,
+) -> Option<Finding> {
     let gives_up = matches!(on_blocked, OnBlocked::Patient | OnBlocked::Fail);
     let who = deployment.map_or_else(
         || {
@@ -281,7 +288,7 @@ fn no_surge(deployment: Option<ObjRef>, pods: &[&Pod], reasons: &[String], on_bl
         severity: if gives_up { Severity::Refusal } else { Severity::Warning },
         subjects: pods.iter().map(|p| p.reference()).collect(),
         evidence: format!("--surge cannot move {who}: {}", reasons.join("; ")),
-        hint: None,
+        hint,
     })
 }
 
