@@ -62,7 +62,7 @@ fn c02_uncordons_for_real() {
     node/c02-a cordoned
     node/c02-a uncordoned
     --- stderr
-    Warning: budget c02/web-0 (minAvailable 1) can never allow the eviction of this pod: minAvailable 1 needs its only pod: c02/web-0-HASH
+    Warning: budget c02/web-0 (minAvailable 1) can never allow the eviction of this pod: minAvailable 1 needs its only pod (c02/web-0-HASH)
       hint: let Deployments run more pods for a while with --surge, run more replicas or change the budget; until then this waits
     Warning: budget c02/web-0 blocks the eviction of c02/web-0-HASH: it needs 1 healthy pod and has 1; it can never allow an eviction: minAvailable 1 needs its only pod
     c02-a: not drained in TIME; 0 pods gone; 1 pod left
@@ -163,7 +163,7 @@ fn c07_node_that_is_deleted_meanwhile() {
     assert_run!(ran, @r#"
     node/c07-a cordoned
     --- stderr
-    Warning: budget c07/web-0 (minAvailable 1) can never allow the eviction of this pod: minAvailable 1 needs its only pod: c07/web-0-HASH
+    Warning: budget c07/web-0 (minAvailable 1) can never allow the eviction of this pod: minAvailable 1 needs its only pod (c07/web-0-HASH)
       hint: let Deployments run more pods for a while with --surge, run more replicas or change the budget; until then this waits
     Warning: budget c07/web-0 blocks the eviction of c07/web-0-HASH: it needs 1 healthy pod and has 1; it can never allow an eviction: minAvailable 1 needs its only pod
     error: unable to drain node "c07-a": the Node object was deleted

@@ -63,7 +63,7 @@ fn b22_a_node_with_attached_volumes_is_not_removed() {
     let attachment = Attachment::held(&ns, &a);
     // Without waiting for it, it is there at the end.
     let ran = evacuate(cluster, &[&a, "--delete", "--yes", "--wait-detach=false"]).expect(4);
-    ran.says("error: node/b22-a is empty, and was not removed: volumes are still attached to it: b22");
+    ran.says("error: node/b22-a is empty, and is still there: volumes are still attached to it: b22");
     assert!(exists(cluster, &a));
     // Now nobody uses it any more, and it is there before.
     let ran = evacuate(cluster, &[&a, "--delete", "--yes"]).expect(3);
@@ -148,9 +148,12 @@ fn b36_a_node_with_a_finalizer_is_not_called_removed() {
     finalizers(json!(["example.com/machine"]));
     let ran = place.evacuate(&["--delete", "--yes"]).expect(4);
     ran.says(
-        "error: node/b36f-a is empty, and was not removed: it is being deleted, which waits for its finalizers: \
+        "error: node/b36f-a is empty, and is still there: its deletion cannot be taken back, and waits for its finalizers: \
          example.com/machine",
     );
+    let warned = "Warning: node/b36f-a goes only when its finalizers are taken off";
+    assert!(ran.stderr.contains(warned), "{}", ran.text());
+    assert!(!ran.text().contains("--uncordon"), "{}", ran.text());
     finalizers(json!(null));
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A user who has these roles, as they are published.
-fn user(cluster: &Cluster, name: &str, roles: &[&str]) -> PathBuf {
+pub fn user(cluster: &Cluster, name: &str, roles: &[&str]) -> PathBuf {
     for role in roles {
         let path = format!("{}/../../docs/rbac/evacuate-{role}.yaml", env!("CARGO_MANIFEST_DIR"));
         cluster.apply(&std::fs::read_to_string(path).expect("the role is published"));

@@ -3,6 +3,8 @@
 
 #[path = "surge/cut_off.rs"]
 mod cut_off;
+#[path = "surge/interfered.rs"]
+mod interfered;
 #[path = "surge/kit.rs"]
 mod kit;
 #[path = "surge/moves.rs"]

@@ -163,10 +163,19 @@ fn is_off(ui: &Ui, fence: &Fence) -> Result<()> {
 
 /// Nobody has said that the machine is off.
 fn unconfirmed(error: Error, fence: &Fence) -> Error {
-    error
+    let error = error
         .caused_by(format!("node/{} is silent: {}", fence.node, fence.evidence))
-        .hint("add --powered-off once its machine is surely off, not only out of reach")
-        .hint("or go on without forcing anything: --powered-off=false")
+        .hint("add --powered-off once its machine is surely off, not only out of reach");
+    if fence.planned.left_over {
+        return error.hint(format!(
+            "'kubectl evacuate {} --uncordon' takes back what the other run has left",
+            fence.node
+        ));
+    }
+    if fence.delete {
+        return error;
+    }
+    error.hint("or go on without forcing anything: --powered-off=false")
 }
 
 fn removal(cli: &Cli, preview: &Preview) -> Option<String> {

@@ -68,7 +68,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         delete: cli.switches.delete,
     };
     if cli.switches.uncordon {
-        return time.within(READING, uncordon::run(cli, ui, &connection, &wanted)).await;
+        return time.within(BACK, uncordon::run(cli, ui, &connection, &wanted)).await;
     }
     let (facts, support) = time.within(READING, gathered(ui, &connection, &wanted)).await?;
     if facts.targets.is_empty() {
@@ -178,6 +178,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
 
 /// What is under way until the preview can be shown.
 const READING: &str = "the cluster had been read";
+const BACK: &str = "every node had been brought back";
 
 /// What `--timeout` leaves: it begins with the run, not with the first eviction.
 struct Time {
@@ -197,7 +198,12 @@ impl Time {
             return work.await;
         }
         tokio::time::timeout(self.left(), work).await.map_err(|_| {
-            let text = format!("the time of --timeout was up before {what}; nothing was changed");
+            let nothing = if what == BACK {
+                "run it again to go on"
+            } else {
+                "nothing was changed"
+            };
+            let text = format!("the time of --timeout was up before {what}; {nothing}");
             Error::new(Exit::Deadline, text)
         })?
     }

@@ -50,7 +50,7 @@ fn b28_replacements_that_do_not_come_end_the_run() {
     ran.says("error: unable to drain node \"b28x-b\": not begun: replacements of an earlier node are missing");
     let warned = ran.stderr.lines().any(|l| {
         l.starts_with("Warning: no other node can take the successors of these pods: ")
-            && l.ends_with(": b28x/api-0, b28x/web-0")
+            && l.ends_with(" (b28x/api-0, b28x/web-0)")
     });
     assert!(warned, "{}", ran.text());
     assert_eq!(ns.pods_on(&b), ["api-0"]);

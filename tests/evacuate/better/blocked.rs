@@ -67,7 +67,7 @@ fn b04_names_the_blocking_budget() {
     let ran = live.finish().expect(0);
     ran.says(
         "Warning: budget b04/web (minAvailable 2) does not allow the eviction of these 2 pods now: it needs 2 \
-              healthy pods and has 2; not Ready: late-0: b04/web-0, b04/web-1",
+              healthy pods and has 2; not Ready: late-0 (b04/web-0, b04/web-1)",
     );
     assert_eq!(ran.stderr.matches(said).count(), 1, "{}", ran.text());
     assert_eq!(ns.pods_on(&a), [""; 0]);

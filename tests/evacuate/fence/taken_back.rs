@@ -26,7 +26,7 @@ fn fence_is_lifted_when_the_pods_are_gone() {
     node/fence-gone-a drained
     --- stderr
     Warning: node/fence-gone-a is silent (Ready is Unknown for TIME, it has no Lease) and said to be off: 1 pod on it is removed with the taint node.kubernetes.io/out-of-service, which is taken off again; no budget is asked
-    Warning: 1 pod will not come back: its controller does not exist any more (ReplicaSet fence-gone/gone): fence-gone/stuck
+    Warning: 1 pod will not come back, for its controller ReplicaSet fence-gone/gone does not exist any more: fence-gone/stuck
       hint: the garbage collector removes such pods, unless they were orphaned on purpose
     fence-gone-a: drained in TIME; 1 pod gone: 1 not replaced yet
     --- exit Some(0)
@@ -49,7 +49,7 @@ fn fence_is_lifted_when_the_node_comes_back() {
     node/fence-back-a untainted
     --- stderr
     Warning: node/fence-back-a is silent (Ready is Unknown for TIME, it has no Lease) and said to be off: 1 pod on it is removed with the taint node.kubernetes.io/out-of-service, which is taken off again; no budget is asked
-    Warning: 1 pod will not come back: its controller does not exist any more (ReplicaSet fence-back/gone): fence-back/stuck
+    Warning: 1 pod will not come back, for its controller ReplicaSet fence-back/gone does not exist any more: fence-back/stuck
       hint: the garbage collector removes such pods, unless they were orphaned on purpose
     error: unable to drain node "fence-back-a": its kubelet is heard of again (it is Ready): the machine is not off
     fence-back-a: not drained in TIME; 0 pods gone; 1 pod left
@@ -135,7 +135,12 @@ fn fence_of_somebody_else_stays() {
         ran.text()
     );
     assert_eq!(taints(dead.ns.cluster(), &dead.node), [TAINT]);
-    dead.evacuate(&["--uncordon"]).expect(0);
+    let back = dead.evacuate(&["--uncordon"]).expect(4);
+    assert!(
+        back.stderr.contains("stays tainted as out of service"),
+        "{}",
+        back.text()
+    );
     assert_eq!(taints(dead.ns.cluster(), &dead.node), [TAINT]);
 }
 

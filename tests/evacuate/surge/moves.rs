@@ -16,7 +16,7 @@ fn surge_one_pod_that_is_slow_to_stop() {
     assert!(refused.stderr.contains("--surge"), "{}", refused.text());
     let shown = stage.place.evacuate(&["--surge", "--dry-run=client"]).expect(0);
     let note = "Note: deployment.apps surge-one/web runs 2 instead of 1 pod for a while: once the new one is Ready on other \
-        nodes this pod goes, without an eviction: surge-one/web-";
+        nodes this pod goes, without an eviction (surge-one/web-";
     assert!(shown.stderr.contains(note), "{}", shown.text());
     let ran = stage.place.evacuate(&["--surge"]).expect(0);
     assert!(ran.took >= Duration::from_secs(15));

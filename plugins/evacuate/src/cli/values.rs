@@ -49,6 +49,7 @@ pub fn parse_reason(text: &str) -> std::result::Result<String, String> {
     match text.trim() {
         "" => Err("expected a text".into()),
         long if long.chars().count() > 512 => Err("expected at most 512 characters".into()),
+        text if text.chars().any(char::is_control) => Err("expected one line of text".into()),
         text => Ok(text.to_owned()),
     }
 }

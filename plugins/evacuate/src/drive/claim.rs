@@ -217,6 +217,9 @@ pub async fn uncordon(nodes: &Api<core::Node>, name: &str, me: &Identity) -> Rep
         {
             return Reply::Rejected(format!("{holder} holds it now"));
         }
+        if Evacuation::of(&node).is_some_and(|e| e.run != me.run) {
+            return Reply::Rejected("another run has emptied it since".into());
+        }
         let Back { patch, conditions, .. } = back(&node);
         let Some(patch) = patch else { return Reply::Accepted };
         match nodes.patch(name, &params(), &Patch::Merge(patch)).await {

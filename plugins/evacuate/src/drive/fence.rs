@@ -51,7 +51,13 @@ impl Fencing {
             Ok(None)
         };
         let node = nodes.get_opt(&self.node);
-        let (node, renewed, silent) = futures::try_join!(node, last_heard(&client, &self.node), all)?;
+        let lease = async { Ok(last_heard(&client, &self.node).await) };
+        let (node, renewed, silent) = futures::try_join!(node, lease, all)?;
+        let (renewed, unheard) = match renewed {
+            Ok(renewed) => (renewed, None),
+            Err(Error::Api(status)) if status.code == 403 => (None, Some(status.message.clone())),
+            Err(error) => return Err(error),
+        };
         Ok(node.map(|node| {
             let version = node.resource_version().unwrap_or_default();
             let node = Node::from(node);
@@ -62,6 +68,7 @@ impl Fencing {
                 version,
                 ready: node.ready,
                 renewed: renewed.map(Timestamp::as_millisecond),
+                unheard,
                 silent,
             }
         }))

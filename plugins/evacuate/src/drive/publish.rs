@@ -76,14 +76,19 @@ impl Evacuation {
     /// What this run writes. A label that is there already is somebody else's, unless an earlier run has set it.
     pub fn new(node: &core::Node, me: &Identity, wish: &Wish, now: Timestamp) -> Self {
         let labelled = node.labels().contains_key(EXCLUDE_LB);
+        // What is on a node that can be scheduled to is of an evacuation that is over.
+        let cordoned = node.spec.as_ref().and_then(|s| s.unschedulable) == Some(true);
         let earlier = Self::of(node);
         let before = earlier.as_ref().is_some_and(|e| e.excluded_lb);
         Self {
             run: me.run.clone(),
             user: me.user.clone(),
             host: me.host.clone(),
-            since: now,
-            reason: wish.reason.clone(),
+            since: earlier.as_ref().filter(|_| cordoned).map_or(now, |e| e.since),
+            reason: wish
+                .reason
+                .clone()
+                .or_else(|| earlier.as_ref().filter(|_| cordoned)?.reason.clone()),
             excluded_lb: if labelled { before } else { wish.exclude_lb },
             surge: wish.surge || earlier.is_some_and(|e| e.surge),
         }
@@ -119,6 +124,9 @@ impl Publication {
                 return None;
             }
             let nodes: Api<core::Node> = Api::all(self.client.clone());
+            if self.is_theirs(&nodes).await {
+                return None;
+            }
             let answer = set_conditions(&nodes, &self.node, self.conditions(stage)).await;
             refused(
                 answer.map(drop),
@@ -137,6 +145,14 @@ impl Publication {
         } else {
             Reply::Rejected(texts.join("\n"))
         }
+    }
+
+    /// Whether another run has taken the node over: then it is for that run to say how it stands.
+    async fn is_theirs(&self, nodes: &Api<core::Node>) -> bool {
+        let node = nodes.get_metadata(&self.node).await;
+        let annotations = node.ok().and_then(|node| node.metadata.annotations);
+        let evacuation = annotations.and_then(|a| Evacuation::read(a.get(EVACUATION)?));
+        evacuation.is_some_and(|e| e.run != self.me.run)
     }
 
     fn conditions(&self, stage: &Stage) -> Value {

@@ -41,8 +41,8 @@ pub async fn remove(lists: &Lists, name: &str, uid: &str) -> Reply {
             Err(Error::Api(status)) if status.code == 409 => {}
             Ok(Some(node)) if !node.finalizers().is_empty() => {
                 let finalizers = node.finalizers().join(", ");
-                return Reply::Rejected(format!(
-                    "it is being deleted, which waits for its finalizers: {finalizers}"
+                return Reply::Underway(format!(
+                    "its deletion cannot be taken back, and waits for its finalizers: {finalizers}"
                 ));
             }
             answer => return reply::read(answer.map(drop)),

@@ -98,10 +98,17 @@ impl Surgery {
         let pods = pods
             .into_iter()
             .filter_map(|pod| member(pod, |set| copies.contains_key(set)));
-        let mut scalers = scalers.into_iter().map(Scaler::from);
+        // One whose limits were raised is to get them back, whatever it scales by now.
+        let run = deployment.record.this().map(|record| record.run.clone());
+        let raised = |s: &Scaler| s.autoscaler.raised.this().is_some_and(|r| Some(&r.run) == run.as_ref());
+        let mut scalers: Vec<Scaler> = scalers.into_iter().map(Scaler::from).collect();
+        scalers.sort_by_key(|scaler| !raised(scaler));
         Ok(Some(Sight {
             pods: pods.collect(),
-            autoscaler: scalers.find(|s| s.scales(&deployment)).map(|s| s.autoscaler),
+            autoscaler: scalers
+                .into_iter()
+                .find(|s| raised(s) || s.scales(&deployment))
+                .map(|s| s.autoscaler),
             copies: copies
                 .into_values()
                 .filter(|(_, copy)| *copy)
@@ -177,6 +184,11 @@ impl Surgery {
                 let patch = json!({ "metadata": { "annotations": { SURGE: null } } });
                 let api = self.api::<ReplicaSet>();
                 api.patch(replica_set, &params(), &Patch::Merge(patch)).await.map(drop)
+            }
+            Act::All(acts) => {
+                let sent = acts.iter().map(|act| Box::pin(self.act(act)));
+                let answers = futures::future::join_all(sent).await;
+                answers.into_iter().collect()
             }
         }
     }

@@ -25,6 +25,7 @@ impl Reply {
             | Self::Denied(text)
             | Self::Forbidden(text)
             | Self::Rejected(text)
+            | Self::Underway(text)
             | Self::Unavailable(text)
             | Self::Lost(text) => text.clone(),
         }
@@ -82,7 +83,7 @@ impl State {
             Reply::Contended(_) => self.try_later(key, 500, None),
             Reply::Denied(text) => self.try_later(key, 1_000, Some(text)),
             Reply::Forbidden(text) if self.lately_failing() => self.try_later(key, 1_000, Some(text)),
-            Reply::Forbidden(text) | Reply::Rejected(text) => {
+            Reply::Forbidden(text) | Reply::Rejected(text) | Reply::Underway(text) => {
                 let done = if verb == Verb::Evict { "evict" } else { "delete" };
                 self.hold(key, format!("cannot {done} it: {text}"));
             }

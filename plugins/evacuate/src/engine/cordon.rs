@@ -138,14 +138,29 @@ impl State {
                         self.end_node(&node.name, "it was uncordoned by someone else".into());
                     }
                 } else {
-                    if node.ready != facts::Ready::Unknown {
-                        self.stir_fence(index);
-                    }
+                    self.listen(index, node.ready);
                     self.nodes[index].seen = true;
                     self.begin_draining(index);
                 }
             }
             Change::Listed(nodes) => nodes.into_iter().for_each(|n| self.node_changed(Change::Applied(n))),
+        }
+    }
+
+    /// Whether the kubelet is heard of: one that falls silent confirms no pod any more.
+    fn listen(&mut self, index: usize, ready: facts::Ready) {
+        let reports = ready != facts::Ready::Unknown;
+        if reports {
+            self.stir_fence(index);
+        }
+        let node = &mut self.nodes[index];
+        let before = std::mem::replace(&mut node.reports, reports);
+        if before && !reports && node.target.fence.is_none() {
+            let name = node.target.name.clone();
+            self.tell(Note::Warning(format!(
+                "node/{name} has gone silent, and its pods cannot confirm that they have ended; once its machine is surely off, \
+                 run again with --powered-off"
+            )));
         }
     }
 

@@ -80,8 +80,6 @@ impl State {
             _ => (UNDO_PATIENCE, ANSWER_PATIENCE),
         };
         let until = ending.since.saturating_add(undo_patience);
-        // It has been under way for a while before a deadline; half undone, a second run would be needed.
-        let surges_until = ending.since.saturating_add(UNDO_PATIENCE);
         // A cordon whose answer is still to come has to be taken back as well.
         let undoing = self.calls.values().any(|asked| match asked {
             Asked::Uncordon(_) => true,
@@ -93,8 +91,9 @@ impl State {
             self.wake_at(until);
             return;
         }
-        if surging && !ending.hurried && self.now < surges_until {
-            self.wake_at(surges_until);
+        // Before a deadline that has been under way for a while.
+        if surging && !ending.hurried && self.now < until {
+            self.wake_at(until);
             return;
         }
         // An eviction that is cut off in the middle may have been counted by its budget without taking effect; the

@@ -173,6 +173,8 @@ pub enum Reply {
     Forbidden(String),
     /// Another answer that trying again will not change.
     Rejected(String),
+    /// It has begun, and others have to act before it is done.
+    Underway(String),
     /// A 5xx that may pass.
     Unavailable(String),
     /// No answer: whether the request took effect is not known.

@@ -177,6 +177,8 @@ impl State {
             What::Stirred { deployment } => self.surge_stirred(&deployment),
             What::Sight { call, sight } => self.sighted(call, sight.as_deref()),
             What::FenceSight { call, sight } => self.fence_sighted(call, sight.as_ref()),
+            // Said already: a run that was frozen has many heartbeats to make up for.
+            What::LockLost { node, .. } if self.has_let_go(&node) => {}
             What::LockLost {
                 node,
                 holder: Some(holder),

@@ -93,6 +93,10 @@ pub struct Node {
     pub attached: BTreeSet<String>,
     /// It is no longer part of the cluster.
     pub removed: bool,
+    /// Its deletion was asked for, and waits for others.
+    pub deleting: bool,
+    /// Its kubelet reported when the node was last looked at.
+    pub reports: bool,
     /// Its machine is off.
     pub fence: Option<Fence>,
     /// What others are told next, once they have heard what is on its way.
@@ -110,6 +114,8 @@ impl Node {
             target,
             fence,
             removed: false,
+            deleting: false,
+            reports: false,
             phase: Phase::Queued,
             cordoned_by_us: false,
             wants_list: false,
@@ -288,6 +294,13 @@ impl State {
             self.give_up(index, why.to_owned(), Outcome::Refused);
             self.uncordon(index);
         }
+    }
+
+    /// Whether nothing is done to the node any more.
+    pub(super) fn has_let_go(&self, name: &str) -> bool {
+        let fencing = |node: &Node| node.fence.as_ref().is_some_and(Fence::active);
+        self.index(name)
+            .is_some_and(|i| self.nodes[i].over() && !fencing(&self.nodes[i]))
     }
 
     pub(super) fn index(&self, name: &str) -> Option<usize> {

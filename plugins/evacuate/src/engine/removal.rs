@@ -36,7 +36,10 @@ impl State {
             }
             Reply::Throttled { .. } => self.remove_later(index),
             Reply::Forbidden(_) if self.lately_failing() => self.remove_later(index),
-            other => self.keep(index, &other.text()),
+            other => {
+                self.nodes[index].deleting = matches!(other, Reply::Underway(_));
+                self.keep(index, &other.text());
+            }
         }
     }
 

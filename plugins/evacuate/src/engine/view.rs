@@ -45,6 +45,8 @@ pub struct NodeRow {
     pub attached: Vec<String>,
     /// Its machine was confirmed to be off.
     pub off: bool,
+    /// Its deletion was asked for, and waits for others.
+    pub deleting: bool,
     /// This run has cordoned it (and it still is).
     pub cordoned_by_us: bool,
     /// This run may have cordoned it: the answer was lost.
@@ -102,6 +104,7 @@ impl State {
                 },
                 attached: node.attached.iter().cloned().collect(),
                 off: node.target.fence.is_some(),
+                deleting: node.deleting,
                 cordoned_by_us: node.cordoned_by_us,
                 maybe_cordoned: node.maybe_cordoned,
                 cordoned_by_evacuation: node.cordoned_by_us || node.target.evacuated,

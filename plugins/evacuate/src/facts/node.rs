@@ -51,6 +51,8 @@ pub struct Node {
     pub allocatable: Resources,
     /// Whether the object is being deleted.
     pub deleting: bool,
+    /// `metadata.finalizers`.
+    pub finalizers: Vec<String>,
 }
 
 impl From<api::Node> for Node {
@@ -80,6 +82,7 @@ impl From<api::Node> for Node {
             ready_since: ready.and_then(|c| c.last_transition_time.as_ref()).map(|t| t.0),
             allocatable: Resources::read(status.allocatable.as_ref()),
             deleting: meta.deletion_timestamp.is_some(),
+            finalizers: meta.finalizers.unwrap_or_default(),
         }
     }
 }

@@ -50,15 +50,15 @@ pub fn orphans(facts: &Facts, planned: &[&Pod]) -> Vec<Finding> {
     }
     let evidence = match (pods.len(), owners.len()) {
         (1, _) => format!(
-            "1 pod will not come back: its controller does not exist any more ({})",
+            "1 pod will not come back, for its controller {} does not exist any more",
             named.join(", ")
         ),
         (n, 1) => format!(
-            "{n} pods will not come back: their controller does not exist any more ({})",
+            "{n} pods will not come back, for their controller {} does not exist any more",
             named.join(", ")
         ),
         (n, _) => format!(
-            "{n} pods will not come back: their controllers do not exist any more ({})",
+            "{n} pods will not come back, for their controllers do not exist any more ({})",
             named.join(", ")
         ),
     };
@@ -98,11 +98,11 @@ mod tests {
             (&["alive", ""], None),
             (
                 &["alive", "x"],
-                Some("1 pod will not come back: its controller does not exist any more (ReplicaSet default/x)"),
+                Some("1 pod will not come back, for its controller ReplicaSet default/x does not exist any more"),
             ),
             (
                 &["x", "x"],
-                Some("2 pods will not come back: their controller does not exist any more (ReplicaSet default/x)"),
+                Some("2 pods will not come back, for their controller ReplicaSet default/x does not exist any more"),
             ),
             (
                 &["x", "y"],

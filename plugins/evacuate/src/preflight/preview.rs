@@ -182,7 +182,13 @@ fn name_surge(finding: &mut Finding, planned: &[&Pod]) {
         .filter(|p| finding.subjects.iter().any(|s| s.uid == p.uid));
     let may_surge = finding.id == "budget-never" && concerned.any(|p| of_a_set(&p));
     if let Some(hint) = finding.hint.as_mut().filter(|_| may_surge) {
-        *hint = format!("let Deployments run more pods for a while with --surge, {hint}");
+        // "maxUnavailable 0" and "100%" stay shut however many pods there are.
+        let surge = if finding.evidence.contains("allows no eviction at all") {
+            "--surge=force"
+        } else {
+            "--surge"
+        };
+        *hint = format!("let Deployments run more pods for a while with {surge}, {hint}");
     }
 }
 

@@ -168,7 +168,7 @@ pub fn talk(ui: &Ui, note: &Note) {
         }
         Note::Kept { node, text } => {
             ui.status(&format!(
-                "{} node/{node} is empty, and was not removed: {}",
+                "{} node/{node} is empty, and is still there: {}",
                 ui.styles().bad("error:"),
                 escape(text)
             ));

@@ -79,6 +79,13 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
             ));
         }
         let done = matches!(node.state, "Drained" | "Removed" | "Unreplaced");
+        if node.deleting {
+            ui.status(&format!(
+                "  {} find out who takes these finalizers off; the node goes by itself then",
+                styles.accent("hint:")
+            ));
+            continue;
+        }
         // Of a node that another run holds there is nothing to put back.
         let theirs = outcome == Outcome::Refused && !node.cordoned_by_us && !node.maybe_cordoned;
         if outcome != Outcome::Done && node.cordoned && !done && !theirs {

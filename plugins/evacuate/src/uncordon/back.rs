@@ -31,6 +31,10 @@ pub struct Back {
     pub cordon: Cordon,
     /// What else goes, in words.
     pub removed: Vec<&'static str>,
+    /// Somebody else has tainted it as out of service: every pod is thrown out of it.
+    pub tainted: bool,
+    /// Somebody else has taken it out of load balancers.
+    pub labelled: bool,
     /// The patch of its status.
     pub conditions: Option<Value>,
     /// The patch of everything else, bound to what was looked at.
@@ -61,7 +65,8 @@ pub fn back(node: &core::Node) -> Back {
     }
     let fenced = has(OUT_OF_SERVICE);
     let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
-    if fenced && without_taint(node).len() < taints.count() {
+    let tainted = without_taint(node).len() < taints.count();
+    if fenced && tainted {
         removed.push("taint node.kubernetes.io/out-of-service");
     }
     if conditions.is_some() {
@@ -92,6 +97,8 @@ pub fn back(node: &core::Node) -> Back {
     Back {
         cordon,
         removed,
+        tainted: tainted && !fenced,
+        labelled: node.labels().contains_key(EXCLUDE_LB) && !labelled,
         conditions,
         patch,
     }

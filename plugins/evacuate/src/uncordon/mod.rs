@@ -13,7 +13,7 @@ use serde::Serialize;
 use upkeep::{
     Error, Exit, Result,
     client::Connection,
-    lock::{Identity, LOCK, Verdict, at_work, verdict},
+    lock::{Identity, LOCK, STALE_AFTER, Verdict, WATCHED_FOR, at_work, verdict},
     output::{self, Format},
     ui::{Ui, escape},
 };
@@ -39,7 +39,10 @@ pub async fn run(cli: &Cli, ui: &Ui, connection: &Connection, wanted: &Wanted) -
     let api: Api<core::Node> = Api::all(connection.client.clone());
     let nodes = read(connection, &api, wanted).await?;
     let me = Identity::current();
-    let busy: Vec<String> = nodes.iter().filter_map(|node| at_work_on(node, &me)).collect();
+    let mut busy: Vec<String> = nodes.iter().filter_map(|node| at_work_on(node, &me)).collect();
+    if busy.is_empty() {
+        busy = renewed(&api, ui, &nodes, &me).await;
+    }
     if !busy.is_empty() {
         let error = Error::refused("refused to bring nodes back; nothing was changed");
         let error = busy.into_iter().fold(error, |error, text| error.caused_by(text));
@@ -60,7 +63,7 @@ pub async fn run(cli: &Cli, ui: &Ui, connection: &Connection, wanted: &Wanted) -
     for (name, done) in names.iter().zip(done) {
         match done {
             Ok(back) => {
-                stays |= back.cordon == Cordon::Theirs;
+                stays |= back.cordon == Cordon::Theirs || back.tainted;
                 say(ui, form, cli.dry_run, name, &back);
                 rows.push(Row::of(name, back));
             }
@@ -110,6 +113,38 @@ async fn read(connection: &Connection, api: &Api<core::Node>, wanted: &Wanted) -
     found
         .into_iter()
         .map(|node| node.map_err(|e| connection.explain(&e)))
+        .collect()
+}
+
+/// A claim that only looks stale may be one of a machine whose clock is wrong: it is watched, as a second run would do. What
+/// is renewed meanwhile is alive.
+async fn renewed(api: &Api<core::Node>, ui: &Ui, nodes: &[core::Node], me: &Identity) -> Vec<String> {
+    let lock = |node: &core::Node| node.annotations().get(LOCK).cloned();
+    let doubtful = nodes.iter().filter_map(|node| {
+        let text = lock(node);
+        match verdict(text.as_deref(), Timestamp::now(), me) {
+            Verdict::Stale { holder, proven: false } => Some((node.name_any(), text, holder)),
+            _ => None,
+        }
+    });
+    let doubtful: Vec<_> = doubtful.collect();
+    if doubtful.is_empty() {
+        return Vec::new();
+    }
+    let seconds = WATCHED_FOR.as_secs();
+    for (name, _, holder) in &doubtful {
+        ui.warning(&format!(
+            "node/{name} is claimed by {holder}; waiting {seconds}s to see whether that run is alive"
+        ));
+    }
+    tokio::time::sleep(WATCHED_FOR).await;
+    let again = join_all(doubtful.iter().map(|(name, ..)| api.get_opt(name))).await;
+    let alive = doubtful.iter().zip(again).filter(|((_, before, _), now)| {
+        let now = now.as_ref().ok().and_then(Option::as_ref).and_then(lock);
+        now.is_some() && now != *before
+    });
+    alive
+        .map(|((name, _, holder), _)| format!("node/{name}: {}", at_work(holder, STALE_AFTER)))
         .collect()
 }
 
@@ -189,6 +224,18 @@ fn say(ui: &Ui, form: Format, dry_run: DryRun, name: &str, back: &Back) {
             "node/{name} stays cordoned, because no evacuation has cordoned it; 'kubectl uncordon {name}' takes that back"
         ));
     }
+    if back.tainted {
+        ui.warning(&format!(
+            "node/{name} stays tainted as out of service, because no evacuation has put that there: every pod is thrown out of \
+             it; 'kubectl taint node {name} node.kubernetes.io/out-of-service-' takes that off"
+        ));
+    }
+    if back.labelled {
+        ui.status(&format!(
+            "node/{name}: the label node.kubernetes.io/exclude-from-external-load-balancers stays, because no evacuation has set \
+             it"
+        ));
+    }
     if !back.removed.is_empty() {
         ui.status(&format!("node/{name}: removed {}{suffix}", back.removed.join("; ")));
     }
@@ -212,6 +259,12 @@ struct Row {
     uncordoned: bool,
     /// It stays cordoned, for somebody else did that.
     cordoned: bool,
+    /// It stays tainted as out of service, for somebody else did that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tainted: bool,
+    /// It stays out of load balancers, for somebody else did that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    labelled: bool,
     removed: Vec<&'static str>,
 }
 
@@ -221,6 +274,8 @@ impl Row {
             name: name.to_owned(),
             uncordoned: back.cordon == Cordon::Ours,
             cordoned: back.cordon == Cordon::Theirs,
+            tainted: back.tainted,
+            labelled: back.labelled,
             removed: back.removed,
         }
     }

@@ -60,8 +60,16 @@ pub async fn undo(
     let api: Api<core::Node> = Api::all(connection.client.clone());
     let mut failed: Option<Error> = None;
     for deployment in all {
-        let Written::This(record) = Written::<Record>::read(Some(&deployment.annotations), SURGE) else {
-            continue;
+        let record = match Written::<Record>::read(Some(&deployment.annotations), SURGE) {
+            Written::This(record) => record,
+            Written::Nothing => continue,
+            Written::Unreadable => {
+                ui.warning(&format!(
+                    "deployment.apps {}/{} has an annotation {SURGE} that cannot be read: look at its replicas, and remove it",
+                    deployment.namespace, deployment.name
+                ));
+                continue;
+            }
         };
         if record.nodes.is_disjoint(&names) || is_at_work(&api, &record, &names, me).await {
             continue;

@@ -43,6 +43,8 @@ pub struct Sight {
     pub record: bool,
     /// When its kubelet was last heard of.
     pub renewed: Option<At>,
+    /// Why that cannot be read any more.
+    pub unheard: Option<String>,
     /// How many of all nodes are silent, where they were counted.
     pub silent: Option<(usize, usize)>,
 }
@@ -225,6 +227,11 @@ impl Machine {
             Ready::True => Some("its kubelet is heard of again (it is Ready)"),
             Ready::False => Some("its kubelet is heard of again (it reports not to be Ready)"),
         };
+        if let Some(why) = &sight.unheard {
+            return Some(format!(
+                "whether its kubelet is heard of again cannot be followed any more: {why}"
+            ));
+        }
         // A clock that was set back is a sign of life as well.
         let renewed = sight.renewed != self.planned.renewed;
         let renewed = renewed.then_some("its kubelet is heard of again (its Lease has changed)");

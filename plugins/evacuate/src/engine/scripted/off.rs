@@ -17,6 +17,7 @@ fn sight(taint: Option<OutOfService>) -> Sight {
         taint,
         record: taint == Some(OutOfService::Ours),
         renewed: Some(RENEWED),
+        unheard: None,
         silent: Some((1, 5)),
     }
 }

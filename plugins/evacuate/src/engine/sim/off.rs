@@ -54,6 +54,7 @@ impl Off {
             taint: self.tainted.then_some(OutOfService::Ours),
             record: self.tainted,
             renewed: Some(self.renewed),
+            unheard: None,
             silent: Some((1, 9)),
         }
     }

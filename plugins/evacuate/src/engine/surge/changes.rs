@@ -6,6 +6,9 @@ use super::{
     sight::{Act, Autoscaler, Member, Sight},
 };
 
+/// How many pods are marked at the same time.
+const AT_ONCE: usize = 16;
+
 impl Machine {
     pub(super) fn write(&mut self, sight: &Sight, record: Record) -> Next {
         if let Some(text) = self.denied.get(WRITE) {
@@ -25,7 +28,7 @@ impl Machine {
 
     /// Removes what is left on the pods and then the record.
     pub(super) fn forget(&mut self, sight: &Sight, crowd: &Crowd, end: End) -> Next {
-        if let Some(unmark) = crowd.all().find_map(|p| self.unmark(p)) {
+        if let Some(unmark) = together(crowd.all().filter_map(|p| self.unmark(p))) {
             return Next::Do(unmark);
         }
         let end = self.end.take().filter(|_| end == End::Moved).unwrap_or(end);
@@ -106,6 +109,15 @@ impl Member {
     }
 }
 
+/// Some of these, as one step. A Deployment may have hundreds of pods on a node.
+pub(super) fn together(acts: impl Iterator<Item = Act>) -> Option<Act> {
+    let mut acts: Vec<Act> = acts.take(AT_ONCE).collect();
+    if acts.len() > 1 {
+        return Some(Act::All(acts));
+    }
+    acts.pop()
+}
+
 pub(super) fn scale(sight: &Sight, replicas: i32) -> Next {
     Next::Do(Act::Scale {
         version: sight.version.clone(),
@@ -133,6 +145,7 @@ impl Act {
             Self::Scale { .. } => SCALE,
             Self::Ask { .. } => "evict its pods",
             Self::ForgetCopy { .. } => FORGET,
+            Self::All(acts) => acts.first().map_or("change it", Self::words),
         }
     }
 }

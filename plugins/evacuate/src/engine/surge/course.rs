@@ -128,7 +128,14 @@ impl State {
             }
         };
         // Where not all of it could be undone an eviction might start one pod too many; otherwise the budget has its say.
-        let stays = machine.is_denied() && self.ending.is_none();
+        let left = !gone && (machine.is_denied() || machine.is_begun()) && stopped.is_some();
+        let surge = &mut self.surges[index];
+        surge.left = left;
+        // A Deployment can have pods on more nodes than a surge may fail.
+        if stopped.is_none() && machine.old().iter().all(|uid| !machine.lives(uid)) {
+            surge.tries = 0;
+        }
+        let stays = left && self.ending.is_none();
         let keys: Vec<Key> = self
             .pods
             .entries

@@ -153,6 +153,11 @@ impl Machine {
         !self.denied.is_empty()
     }
 
+    /// Whether its record was seen on the Deployment, and it has not come to its end since.
+    pub fn is_begun(&self) -> bool {
+        self.last.is_some() && self.end.is_none()
+    }
+
     /// What it waits for, for people.
     pub fn waits_for(&self) -> &str {
         &self.waits_for
@@ -176,7 +181,14 @@ impl Machine {
             return Next::Wait(self.not_before);
         }
         match &sight.record {
-            Written::Unreadable => Next::Over(End::Stopped("the record of a surge on it cannot be read".into())),
+            Written::Unreadable => match self.last.clone() {
+                // What was done is known here, and is undone.
+                Some(record) => {
+                    self.stop("its record was made unreadable by somebody else");
+                    self.turn(sight, &record, Stage::Undo)
+                }
+                None => Next::Over(End::Stopped("the record of a surge on it cannot be read".into())),
+            },
             Written::Nothing => self.unwritten(sight, now),
             Written::This(record) if record.run == self.intent.run => {
                 self.last = Some(record.clone());

@@ -67,6 +67,8 @@ pub struct Surge {
     failed: Option<String>,
     /// There was no time for it.
     late: bool,
+    /// It was given up, and could not be undone.
+    left: bool,
     told: String,
 }
 
@@ -82,6 +84,7 @@ impl Surge {
             tries: 0,
             failed: None,
             late: false,
+            left: false,
             told: String::new(),
         }
     }
@@ -261,6 +264,7 @@ impl State {
 
     /// Deployments whose surge is not ended.
     pub fn surging(&self) -> impl Iterator<Item = &ObjRef> {
-        self.surges.iter().filter(|s| s.active()).map(|s| &s.plan.deployment)
+        let open = self.surges.iter().filter(|s| s.active() || s.left);
+        open.map(|s| &s.plan.deployment)
     }
 }

@@ -129,6 +129,8 @@ pub enum Act {
         /// Its name.
         replica_set: String,
     },
+    /// Several of one kind, at the same time.
+    All(Vec<Act>),
 }
 
 /// An object that is changed, bound to what was looked at.

@@ -3,7 +3,7 @@
 use upkeep::ui::plural;
 
 use super::{
-    changes::{MARK, RESTORE, SCALE, UNMARK, scale},
+    changes::{MARK, RESTORE, SCALE, UNMARK, scale, together},
     machine::{Crowd, End, Machine, Next},
     record::{Record, Stage},
     sight::{Act, Member, Sight},
@@ -33,8 +33,9 @@ impl Machine {
         if self.stop.is_some() {
             return self.turn(sight, record, Stage::Undo);
         }
-        if let Some(pod) = crowd.old.iter().find(|p| !p.marked()) {
-            return Next::Do(self.mark(pod));
+        let unmarked = crowd.old.iter().filter(|p| !p.marked());
+        if let Some(mark) = together(unmarked.map(|p| self.mark(p))) {
+            return Next::Do(mark);
         }
         if let Some(raise) = sight.autoscaler.as_ref().and_then(|a| self.raise(a, record.target)) {
             return Next::Do(raise);
@@ -118,7 +119,7 @@ impl Machine {
         }
         // The old pods must not be the ones to go, whoever scales back: with its own limits the autoscaler may do so at
         // once.
-        if let Some(unmark) = crowd.old.iter().find_map(|p| self.unmark(p)) {
+        if let Some(unmark) = together(crowd.old.iter().filter_map(|p| self.unmark(p))) {
             self.unmarked = None;
             return Next::Do(unmark);
         }
@@ -127,9 +128,10 @@ impl Machine {
             let mut newest = crowd.others.clone();
             newest.sort_by_key(|p| std::cmp::Reverse((p.created, p.name.clone())));
             let victims = &newest[..extra.min(newest.len())];
-            let unmarked = victims.iter().find(|p| !p.marked());
-            if let Some(pod) = unmarked.filter(|_| !self.denied.contains_key(MARK)) {
-                return Next::Do(self.mark(pod));
+            let unmarked = victims.iter().filter(|p| !p.marked());
+            let mark = together(unmarked.map(|p| self.mark(p)));
+            if let Some(mark) = mark.filter(|_| !self.denied.contains_key(MARK)) {
+                return Next::Do(mark);
             }
             if let Some(until) = self.young_mark(victims, now) {
                 self.waits_for = "its own number of pods again".into();

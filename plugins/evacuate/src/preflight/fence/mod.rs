@@ -39,6 +39,8 @@ pub enum PoweredOff {
 pub struct Fence {
     /// Name of the node.
     pub node: String,
+    /// It is to be removed from the cluster afterwards.
+    pub delete: bool,
     /// How its silence shows: `Ready is Unknown for 12m, its Lease was last renewed 13m ago`.
     pub evidence: String,
     /// How many pods are removed; with the taint also those of DaemonSets.
@@ -65,7 +67,9 @@ pub fn fences(facts: &Facts, going: &[&Pod], said: PoweredOff, delete: bool) -> 
             (Ready::Unknown, PoweredOff::No) if delete => fences.findings.push(not_to_be_removed(node)),
             (Ready::Unknown, PoweredOff::No) => fences.findings.push(silent(facts, node, said)),
             // Without its node whatever is left there is removed as well.
-            (Ready::Unknown, _) if delete || has_work(facts, node, going) => fences.add(facts, node, going, said),
+            (Ready::Unknown, _) if delete || has_work(facts, node, going) => {
+                fences.add(facts, node, going, said, delete)
+            }
             (Ready::Unknown, _) => fences.findings.push(silent(facts, node, said)),
             (ready, PoweredOff::Yes) => fences.findings.push(heard_of(facts, node, ready, none_is_silent)),
             _ => {}
@@ -98,7 +102,7 @@ fn is_left_over(node: &Node) -> bool {
 }
 
 impl Fences {
-    fn add(&mut self, facts: &Facts, node: &Node, going: &[&Pod], said: PoweredOff) {
+    fn add(&mut self, facts: &Facts, node: &Node, going: &[&Pod], said: PoweredOff, delete: bool) {
         let lease = facts.silence.as_ref().and_then(|s| s.leases.get(&node.name));
         let renewed = match lease {
             Some(Seen::Known(renewed)) => *renewed,
@@ -161,6 +165,7 @@ impl Fences {
         });
         self.planned.push(Fence {
             node: node.name.clone(),
+            delete,
             evidence,
             pods,
             planned: Planned {

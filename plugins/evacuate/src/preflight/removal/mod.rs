@@ -26,8 +26,24 @@ pub fn removal(facts: &Facts, going: &[&Pod], off: &BTreeSet<&str>) -> Vec<Findi
         findings.extend(attached(facts, node, going, off));
         findings.extend(local_volumes(facts, node));
         findings.extend(alive(node));
+        findings.extend(finalizers(node));
     }
     findings
+}
+
+/// Whoever has put them there has to take them off; a deletion is not taken back.
+fn finalizers(node: &Node) -> Option<Finding> {
+    (!node.finalizers.is_empty()).then(|| Finding {
+        id: "node-finalizers",
+        severity: Severity::Warning,
+        subjects: vec![ObjRef::cluster("node", &node.name, &node.uid)],
+        evidence: format!(
+            "node/{} goes only when its finalizers are taken off by those who have put them there: {}",
+            node.name,
+            node.finalizers.join(", ")
+        ),
+        hint: Some("its deletion cannot be taken back".into()),
+    })
 }
 
 fn refusal(id: &'static str, subjects: Vec<ObjRef>, evidence: String, hint: &str) -> Finding {

@@ -292,6 +292,11 @@ impl Cluster {
                 }
             }
             Act::ForgetCopy { .. } => self.copied = self.sight.record.this().is_some(),
+            Act::All(acts) => {
+                let replies: Vec<Reply> = acts.iter().map(|act| self.perform(act)).collect();
+                let no = replies.into_iter().find(|reply| *reply != Reply::Accepted);
+                return Ok(no.unwrap_or(Reply::Accepted));
+            }
         }
         Ok(Reply::Accepted)
     }
