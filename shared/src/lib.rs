@@ -2,8 +2,10 @@
 //! errors with a cause and a hint, the one printer, and the shared vocabulary.
 
 pub mod args;
+pub mod backup;
 pub mod client;
 pub mod complete;
+pub mod discovery;
 pub mod error;
 pub mod lock;
 pub mod output;

@@ -1,0 +1,161 @@
+//! Makes one change: tried with a dry run, what it is made to is saved, made, noted down.
+
+mod delete;
+mod namespace;
+mod nudge;
+mod repair;
+mod strip;
+
+use http::Request;
+use kube::{
+    api::{Patch, PatchParams},
+    core::{Request as Requests, request::Error as RequestError},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use upkeep::{
+    Error, Result,
+    backup::Backup,
+    client::Connection,
+    discovery::{Discovery, Kind},
+};
+
+use crate::{
+    facts::Key,
+    gather::{of_kind, of_object},
+    ladder::Mend,
+};
+
+/// Who patches, for `managedFields`.
+const MANAGER: &str = "kubectl-finalize";
+
+/// What changes are made with.
+pub struct Hands<'a> {
+    pub connection: &'a Connection,
+    pub discovery: &'a Discovery,
+    pub backup: Backup,
+}
+
+/// A line of the journal.
+#[derive(Serialize)]
+struct Note<'a> {
+    time: String,
+    why: &'a str,
+    change: String,
+    object: &'a Key,
+    uid: &'a str,
+    version: &'a str,
+    result: &'a str,
+}
+
+impl Hands<'_> {
+    /// Makes the change; `why` is written into the journal.
+    ///
+    /// # Errors
+    /// The server's, of the dry run or of the change; a disk that takes no backup.
+    pub async fn apply(&mut self, mend: &Mend, why: &str) -> Result<()> {
+        let key = mend.key();
+        let object = self.read(&key).await?;
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        if let Some(uid) = mend.uid().filter(|uid| !uid.is_empty() && *uid != text("uid")) {
+            return Err(Error::failed(format!(
+                "{} is another object by now (its UID was {uid})",
+                key.name
+            )));
+        }
+        self.make(mend, &object, true).await?;
+        self.backup.save(&object)?;
+        let note = |result: &str| {
+            self.backup.note(&Note {
+                time: k8s_openapi::jiff::Timestamp::now().to_string(),
+                why,
+                change: format!("{mend:?}"),
+                object: &key,
+                uid: text("uid"),
+                version: text("resourceVersion"),
+                result,
+            })
+        };
+        note("asked for")?;
+        let made = self.make(mend, &object, false).await;
+        note(
+            &made
+                .as_ref()
+                .map_or_else(|e| e.headline().to_owned(), |()| "done".to_owned()),
+        )?;
+        made
+    }
+
+    async fn make(&self, mend: &Mend, object: &Value, dry_run: bool) -> Result<()> {
+        match mend {
+            Mend::Strip { key, finalizer, .. } => self.strip(key, object, finalizer, dry_run).await,
+            Mend::DeleteAgain { key, uid } => self.delete(key, uid, None, dry_run).await,
+            Mend::DeleteStored { key, uid, version } => self.delete(key, uid, Some(version), dry_run).await,
+            Mend::Evict { pod, uid } => self.evict(pod, uid, dry_run).await,
+            Mend::Finalize { finalizer, .. } => self.finalize(object, finalizer, dry_run).await,
+            Mend::ScaleUp { key, replicas } => self.scale_up(key, object, *replicas, dry_run).await,
+            Mend::OutOfService { node } => self.out_of_service(node, object, dry_run).await,
+            Mend::Serve { version, .. } => self.serve(&mend.key(), object, version, dry_run).await,
+        }
+    }
+
+    /// In the first version that can be read: the preferred one may need a conversion that does not work.
+    async fn read(&self, key: &Key) -> Result<Value> {
+        let mut refused = None;
+        for kind in self.discovery.versions(&key.group, &key.plural) {
+            let request = Request::get(of_object(kind, key)).body(Vec::new());
+            match self.send(request.map_err(kube::Error::HttpError)).await {
+                Ok(object) => return Ok(object),
+                Err(error) => drop(refused.get_or_insert(error)),
+            }
+        }
+        Err(match refused {
+            Some(error) => self.connection.explain(&error),
+            None => Error::failed(format!("the server does not serve {}", key.plural)),
+        })
+    }
+
+    /// A JSON patch that first tests that it is the object which was looked at.
+    async fn patch(
+        &self,
+        path: &str,
+        object: &Value,
+        subresource: Option<&str>,
+        mut operations: Vec<Value>,
+        dry_run: bool,
+    ) -> kube::Result<()> {
+        let uid = &object["metadata"]["uid"];
+        operations.insert(0, json!({"op": "test", "path": "/metadata/uid", "value": uid}));
+        let patch = serde_json::from_value(Value::Array(operations)).map_err(kube::Error::SerdeError)?;
+        let patch = Patch::<()>::Json(patch);
+        let params = PatchParams {
+            dry_run,
+            field_manager: Some(MANAGER.into()),
+            ..PatchParams::default()
+        };
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let requests = Requests::new(path);
+        let request = match subresource {
+            Some(subresource) => requests.patch_subresource(subresource, name, &params, &patch),
+            None => requests.patch(name, &params, &patch),
+        };
+        self.send(built(request)).await.map(drop)
+    }
+
+    fn kind(&self, key: &Key) -> Result<Kind> {
+        let kind = self.discovery.versions(&key.group, &key.plural).next().cloned();
+        kind.ok_or_else(|| Error::failed(format!("the server does not serve {}", key.plural)))
+    }
+
+    fn path(&self, key: &Key) -> Result<String> {
+        Ok(of_kind(&self.kind(key)?, key.namespace.as_deref()))
+    }
+
+    async fn send(&self, request: kube::Result<Request<Vec<u8>>>) -> kube::Result<Value> {
+        self.connection.client.request::<Value>(request?).await
+    }
+}
+
+fn built(request: std::result::Result<Request<Vec<u8>>, RequestError>) -> kube::Result<Request<Vec<u8>>> {
+    request.map_err(kube::Error::BuildRequest)
+}

@@ -1,0 +1,126 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Parser};
+use upkeep::{
+    Error, Result,
+    args::{KubeArgs, parse_duration},
+    output::Format,
+};
+
+use crate::ladder::Rung;
+
+const EXAMPLES: &str = "\
+Examples:
+  # Say why a namespace does not go away, mend it step by step, and wait until it is gone
+  kubectl finalize ns stuck
+
+  # Only say why, and what could be done
+  kubectl finalize ns stuck --dry-run
+
+  # Any other object
+  kubectl finalize pvc/data -n shop
+
+  # What a finalizer protects, who takes it off, and what is lost when it is stripped
+  kubectl finalize explain kubernetes.io/pvc-protection
+
+Exit codes:
+  0 gone, or a dry run   1 failed   2 usage   3 refused, nothing was changed   4 ended, the rest is listed
+  5 ended by --timeout   130 interrupted   143 terminated";
+
+/// Say why an object will not go away, and mend it with the least force.
+///
+/// The cause is looked for first: finalizers and who would have to take them off, pods whose kubelet is silent, webhooks,
+/// conversions and APIs that do not answer, volumes in use, policies. Then the gentlest step that can help is made, and it is
+/// looked again. Nothing is forced that was not allowed with --force-up-to or on the terminal.
+#[derive(Parser, Debug)]
+#[command(
+    name = "kubectl-finalize",
+    bin_name = "kubectl finalize",
+    version,
+    after_help = EXAMPLES,
+    args_override_self = true,
+    override_usage = "kubectl finalize KIND NAME [flags]\n       kubectl finalize KIND/NAME [flags]\n       \
+                      kubectl finalize explain FINALIZER"
+)]
+pub struct Cli {
+    /// What will not go away: KIND NAME, or KIND/NAME
+    #[arg(value_name = "KIND NAME", num_args = 1..)]
+    pub target: Vec<String>,
+
+    /// How much force may be used. Without it: "wait" where nobody can be asked; on a terminal each step above is asked for
+    #[arg(long, value_name = "RUNG", value_enum)]
+    pub force_up_to: Option<Rung>,
+
+    /// Also strip finalizers whose controller is alive
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub even_if_alive: bool,
+
+    /// The machines of silent nodes are off
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub powered_off: bool,
+
+    /// Show causes and steps, and change nothing
+    #[arg(long, value_name = "none|client", num_args = 0..=1, require_equals = true, default_missing_value = "client",
+        default_value = "none", hide_default_value = true, value_parser = ["none", "client"])]
+    pub dry_run: String,
+
+    /// How long to wait until it is gone
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub timeout: Duration,
+
+    /// A file with more finalizers, which win over those that are built in
+    #[arg(long, value_name = "FILE")]
+    pub knowledge: Option<PathBuf>,
+
+    /// Objects per page of a list; 0 is everything at once
+    #[arg(long, value_name = "N", default_value_t = 500, hide_short_help = true)]
+    pub chunk_size: u32,
+
+    /// Output format
+    #[arg(long, short = 'o', value_name = "json|yaml")]
+    pub output: Option<Format>,
+
+    /// The flags of every kubectl command.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+}
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// An object: kind and name as they were typed.
+    Object {
+        /// `ns`.
+        kind: &'a str,
+        /// `stuck`.
+        name: &'a str,
+    },
+    /// What is known about a finalizer.
+    Explain(&'a str),
+}
+
+impl Cli {
+    /// Reads the words.
+    ///
+    /// # Errors
+    /// Words that do not make sense.
+    pub fn wanted(&self) -> Result<Wanted<'_>> {
+        let words: Vec<&str> = self.target.iter().map(String::as_str).collect();
+        let hint = "see 'kubectl finalize --help' for usage";
+        match words.as_slice() {
+            ["explain", finalizer] => Ok(Wanted::Explain(finalizer)),
+            [kind, name] if !kind.contains('/') && !name.contains('/') => Ok(Wanted::Object { kind, name }),
+            [one] if one.split('/').count() == 2 => {
+                let (kind, name) = one.split_once('/').unwrap_or_default();
+                if kind.is_empty() || name.is_empty() {
+                    return Err(Error::usage(format!("{one:?} is not KIND/NAME")).hint(hint));
+                }
+                Ok(Wanted::Object { kind, name })
+            }
+            [] => Err(Error::usage("name what will not go away: KIND NAME or KIND/NAME").hint(hint)),
+            _ => Err(Error::usage(format!("{:?} is neither KIND NAME nor KIND/NAME", words.join(" "))).hint(hint)),
+        }
+    }
+}

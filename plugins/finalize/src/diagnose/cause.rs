@@ -1,0 +1,66 @@
+//! Why something will not go away: causes, who would take them away, and what can be done.
+
+use serde::Serialize;
+use upkeep::report::ObjRef;
+
+use crate::ladder::Remedy;
+
+/// Which cause, stable from one look to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct CauseKey {
+    /// `finalizer`, `pod-on-a-silent-node`, `apiservice-down`.
+    pub id: &'static str,
+    /// What it lies in.
+    pub subject: ObjRef,
+    /// Which of several in the same object: the name of a finalizer, of a webhook.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// One cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cause {
+    /// Which.
+    #[serde(flatten)]
+    pub key: CauseKey,
+    /// One sentence without a final period.
+    pub says: String,
+    /// What it rests on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// Who would have to act, and whether they live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+    /// What waits for it directly.
+    pub holds: Vec<ObjRef>,
+    /// Causes that have to go first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<CauseKey>,
+    /// What can be done, the gentlest first.
+    pub remedies: Vec<Remedy>,
+}
+
+/// Who takes a hold away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Actor {
+    /// `pvc-protection-controller in kube-controller-manager`.
+    pub who: String,
+    /// Whether they live.
+    pub life: Life,
+    /// What that rests on.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub evidence: String,
+}
+
+/// Whether an actor lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Life {
+    /// It was seen working.
+    Alive,
+    /// It was looked for, and is not there or does not work.
+    Dead,
+    /// Nothing tells.
+    Unknown,
+}

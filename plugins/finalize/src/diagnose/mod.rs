@@ -1,0 +1,107 @@
+//! What holds the target: pure, from what was read. Where a rule needs to know more it asks; the same is decided again
+//! once that is answered.
+
+mod cause;
+mod desk;
+mod namespace;
+mod object;
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use upkeep::report::{Finding, ObjRef};
+
+pub use self::cause::{Actor, Cause, CauseKey, Life};
+use self::desk::Desk;
+use crate::{
+    facts::{Ask, Facts, Said},
+    knowledge::Knowledge,
+};
+
+/// What was found out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diagnosis {
+    /// Where the target stands.
+    pub state: State,
+    /// What it waits for, the roots first.
+    pub causes: Vec<Cause>,
+    /// Deletions that are under way and need nothing but time, with the reason.
+    pub in_time: Vec<(ObjRef, String)>,
+    /// Objects that nobody has asked to go yet.
+    pub untouched: usize,
+    /// What else a person should know, and what could not be seen.
+    pub notes: Vec<Finding>,
+    /// What has to be asked before this is complete.
+    pub asks: BTreeSet<Ask>,
+}
+
+/// Where the target stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// There is none.
+    Gone,
+    /// Nobody has asked for its deletion.
+    Living,
+    /// It is being deleted, for so many seconds.
+    Going(i64),
+    /// It cannot be read.
+    Unseen(Said),
+    /// It has not been looked at yet.
+    Unknown,
+}
+
+/// Decides.
+pub fn diagnose(facts: &Facts, knowledge: &Knowledge) -> Diagnosis {
+    let desk = Desk::new(facts, knowledge);
+    let mut found = Found::default();
+    let state = if facts.target.group.is_empty() && facts.target.plural == "namespaces" {
+        namespace::look(&desk, &mut found)
+    } else {
+        object::look(&desk, &mut found)
+    };
+    found.into_diagnosis(state, desk.into_asks())
+}
+
+/// What the rules have found so far. The same cause found twice is one that holds more.
+#[derive(Debug, Default)]
+pub struct Found {
+    causes: BTreeMap<CauseKey, Cause>,
+    in_time: Vec<(ObjRef, String)>,
+    untouched: usize,
+    notes: Vec<Finding>,
+}
+
+impl Found {
+    /// Adds a cause.
+    pub fn cause(&mut self, cause: Cause) {
+        match self.causes.get_mut(&cause.key) {
+            Some(known) => {
+                let new = cause.holds.into_iter().filter(|held| !known.holds.contains(held));
+                let new: Vec<ObjRef> = new.collect();
+                known.holds.extend(new);
+            }
+            None => drop(self.causes.insert(cause.key.clone(), cause)),
+        }
+    }
+
+    /// Roots first, and of those the ones that hold most.
+    fn into_diagnosis(self, state: State, asks: BTreeSet<Ask>) -> Diagnosis {
+        let mut causes: Vec<Cause> = self.causes.into_values().collect();
+        causes.sort_by_key(|cause| (!cause.behind.is_empty(), std::cmp::Reverse(cause.holds.len())));
+        Diagnosis {
+            state,
+            causes,
+            in_time: self.in_time,
+            untouched: self.untouched,
+            notes: self.notes,
+            asks,
+        }
+    }
+}
+
+impl Diagnosis {
+    /// Causes behind which there is no other.
+    pub fn roots(&self) -> impl Iterator<Item = &Cause> {
+        self.causes.iter().filter(|cause| cause.behind.is_empty())
+    }
+}

@@ -1,0 +1,146 @@
+//! The namespace object itself: its two lists of finalizers.
+
+use k8s_openapi::api::core::v1 as core;
+use upkeep::report::{Finding, ObjRef, Severity};
+
+use super::{
+    super::{Cause, CauseKey, Found, desk::Desk, rules},
+    content::Content,
+};
+use crate::{
+    facts::Object,
+    knowledge::{Field, Risk},
+    ladder::{Mend, Remedy, Rung},
+};
+
+/// What the namespace controller removes when everything is gone.
+const KUBERNETES: &str = "kubernetes";
+
+/// A namespace that nobody deletes. One whose `spec.finalizers` were emptied would be removed without its content.
+pub fn living(namespace: &core::Namespace, found: &mut Found) {
+    if spec_finalizers(namespace).next().is_some() {
+        return;
+    }
+    found.notes.push(Finding {
+        id: "disarmed",
+        severity: Severity::Warning,
+        subjects: vec![reference(namespace)],
+        evidence:
+            "spec.finalizers of this namespace is empty although it is not being deleted: a deletion would leave \
+                   everything in it behind, without a namespace"
+                .into(),
+        hint: Some("delete its content before the namespace".into()),
+    });
+}
+
+/// What is on a namespace that is being deleted.
+pub fn going(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespace, content: &Content<'_>) {
+    let subject = reference(namespace);
+    let meta = namespace.metadata.finalizers.clone().unwrap_or_default();
+    if let (Some(kind), Some(Ok(object))) = (desk.discovery().find("namespaces"), desk.typed::<Object>(desk.target())) {
+        for finalizer in &meta {
+            rules::finalizer(desk, found, kind, &object, finalizer);
+        }
+    }
+    let spec: Vec<&str> = spec_finalizers(namespace).collect();
+    for finalizer in spec.iter().filter(|f| **f != KUBERNETES) {
+        foreign(desk, found, &subject, finalizer);
+    }
+    if spec.is_empty() && meta.is_empty() {
+        zombie(found, &subject, content);
+    }
+}
+
+/// A finalizer in `spec` that the namespace controller leaves alone.
+fn foreign(desk: &Desk<'_>, found: &mut Found, subject: &ObjRef, finalizer: &str) {
+    let entry = desk.knowledge.of(finalizer, Some("Namespace"), Field::Spec);
+    let mend = Mend::Finalize {
+        namespace: subject.name.clone(),
+        uid: subject.uid.clone(),
+        finalizer: finalizer.to_owned(),
+    };
+    found.cause(Cause {
+        key: CauseKey {
+            id: "namespace-finalizer",
+            subject: subject.clone(),
+            detail: finalizer.to_owned(),
+        },
+        says: format!("spec.finalizers of the namespace has {finalizer}, which the namespace controller leaves alone"),
+        evidence: entry
+            .map(|e| format!("it is there so {}", e.protects))
+            .into_iter()
+            .collect(),
+        actor: None,
+        holds: vec![subject.clone()],
+        behind: Vec::new(),
+        remedies: vec![Remedy {
+            risk: Some(entry.map_or(Risk::Orphans, |e| e.risk)),
+            ..Remedy::mend(Rung::Strip, format!("remove {finalizer} from spec.finalizers"), mend)
+        }],
+    });
+}
+
+/// Both lists are empty, and the controller passes by (its code returns early).
+fn zombie(found: &mut Found, subject: &ObjRef, content: &Content<'_>) {
+    let live = content.objects.len();
+    let evidence = match live {
+        0 => Vec::new(),
+        live => vec![format!("{live} objects are still in it, and nobody deletes them")],
+    };
+    let mut remedies = Vec::new();
+    if live == 0 {
+        let mend = Mend::DeleteAgain {
+            key: crate::facts::Key::cluster("", "namespaces", &subject.name),
+            uid: subject.uid.clone(),
+        };
+        remedies.push(Remedy::mend(
+            Rung::Narrow,
+            "delete it once more, which removes it at once",
+            mend,
+        ));
+    } else {
+        for (kind, object) in content.objects.iter().filter(|(_, o)| !o.is_deleting()) {
+            let key = crate::facts::Key::new(kind, object.namespace.as_deref(), &object.name);
+            let mend = Mend::DeleteAgain {
+                key,
+                uid: object.uid.clone(),
+            };
+            remedies.push(Remedy::mend(
+                Rung::Narrow,
+                format!(
+                    "delete {} {}, as the namespace controller would have done",
+                    kind.one(),
+                    object.name
+                ),
+                mend,
+            ));
+        }
+    }
+    found.cause(Cause {
+        key: CauseKey {
+            id: "zombie",
+            subject: subject.clone(),
+            detail: String::new(),
+        },
+        says: "the namespace has no finalizers left, and its controller passes it by".into(),
+        evidence,
+        actor: None,
+        holds: vec![subject.clone()],
+        behind: Vec::new(),
+        remedies,
+    });
+}
+
+fn spec_finalizers(namespace: &core::Namespace) -> impl Iterator<Item = &str> {
+    let spec = namespace.spec.as_ref();
+    spec.and_then(|s| s.finalizers.as_ref())
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+}
+
+fn reference(namespace: &core::Namespace) -> ObjRef {
+    let meta = &namespace.metadata;
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    ObjRef::cluster("namespace", &text(&meta.name), &text(&meta.uid))
+}

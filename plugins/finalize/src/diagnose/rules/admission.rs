@@ -1,0 +1,277 @@
+//! A request that admission does not let through: a webhook that is dead, or somebody who says no.
+
+use serde_json::Value;
+use upkeep::{
+    discovery::Kind,
+    report::{Finding, ObjRef, Severity},
+};
+
+use super::super::{Actor, Cause, CauseKey, Found, Life, desk::Desk};
+use crate::{
+    facts::{Ask, Key, Object, Said},
+    ladder::{Remedy, Rung},
+};
+
+/// What the server's words about a refused request mean.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused<'a> {
+    /// A webhook does not answer.
+    Unreachable {
+        /// Its name.
+        webhook: &'a str,
+        /// Why.
+        why: &'a str,
+    },
+    /// A webhook says no.
+    Denied {
+        /// Its name.
+        webhook: &'a str,
+        /// Why.
+        why: &'a str,
+    },
+    /// A ValidatingAdmissionPolicy says no.
+    Policy {
+        /// Its name.
+        policy: &'a str,
+        /// The binding.
+        binding: &'a str,
+    },
+    /// Something else.
+    Other,
+}
+
+/// Reads the server's words (apiserver/pkg/admission/plugin/webhook/errors, .../policy/validating).
+pub fn read(message: &str) -> Refused<'_> {
+    let quoted = |text: &'static str, end: char| {
+        let rest = message.split_once(text)?.1;
+        rest.split_once(end)
+    };
+    if let Some((webhook, rest)) = quoted("failed calling webhook \"", '"') {
+        let why = rest.trim_start_matches(':').trim();
+        let why = why.strip_prefix("failed to call webhook:").unwrap_or(why).trim();
+        return Refused::Unreachable { webhook, why };
+    }
+    if let Some((webhook, rest)) = quoted("admission webhook \"", '"') {
+        let why = rest.trim().strip_prefix("denied the request").unwrap_or(rest);
+        return Refused::Denied {
+            webhook,
+            why: why.trim_start_matches(':').trim(),
+        };
+    }
+    if let Some((policy, rest)) = quoted("ValidatingAdmissionPolicy '", '\'') {
+        let binding = rest.split_once("binding '").and_then(|(_, rest)| rest.split_once('\''));
+        return Refused::Policy {
+            policy,
+            binding: binding.map_or("", |(binding, _)| binding),
+        };
+    }
+    Refused::Other
+}
+
+/// A deletion or a change of an object that the server refuses.
+pub fn refusal(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, verb: &str, said: &Said) {
+    let subject = desk.reference(kind, object);
+    match read(&said.message) {
+        Refused::Unreachable { webhook, why } => {
+            dead_webhook(desk, found, &subject, verb, webhook, why);
+        }
+        Refused::Denied { webhook, why } => denied(found, subject, format!("the webhook {webhook}"), why),
+        Refused::Policy { policy, binding } => denied(
+            found,
+            subject,
+            format!("the ValidatingAdmissionPolicy {policy} with the binding {binding}"),
+            &said.message,
+        ),
+        Refused::Other if said.is_missing() => {}
+        Refused::Other => found.notes.push(Finding {
+            id: "not-allowed",
+            severity: Severity::Warning,
+            subjects: vec![subject],
+            evidence: format!("the server would refuse {verb} of it: {}", said.message),
+            hint: None,
+        }),
+    }
+}
+
+/// Somebody who answers does not want it: that is no fault.
+fn denied(found: &mut Found, subject: ObjRef, who: String, why: &str) {
+    found.cause(Cause {
+        key: CauseKey {
+            id: "denied",
+            subject: subject.clone(),
+            detail: who.clone(),
+        },
+        says: format!("{who} does not allow the deletion of {subject}"),
+        evidence: (!why.is_empty()).then(|| why.to_owned()).into_iter().collect(),
+        actor: Some(Actor {
+            who,
+            life: Life::Alive,
+            evidence: "it answers, so this is meant".into(),
+        }),
+        holds: vec![subject],
+        behind: Vec::new(),
+        remedies: vec![Remedy::by_hand(
+            Rung::Repair,
+            "ask its owner; nothing here gets around a rule that somebody has made",
+        )],
+    });
+}
+
+/// A webhook that cannot be reached holds everything that it is asked about.
+fn dead_webhook(desk: &Desk<'_>, found: &mut Found, subject: &ObjRef, verb: &str, webhook: &str, why: &str) {
+    let Some((configuration, entry)) = find(desk, webhook) else {
+        return;
+    };
+    let Some(backend) = Backend::of(&entry["clientConfig"]) else {
+        return;
+    };
+    let Some(state) = backend.state(desk) else {
+        return;
+    };
+    let right = match &backend {
+        Backend::Service { namespace, name } => format!("bring the Service {namespace}/{name} and its pods back"),
+        Backend::Url(url) => format!("bring back what answers at {url}"),
+    };
+    found.cause(Cause {
+        key: CauseKey {
+            id: "webhook-down",
+            subject: configuration.clone(),
+            detail: webhook.to_owned(),
+        },
+        says: format!("the webhook {webhook} of {configuration} does not answer, and {verb} is refused without it"),
+        evidence: vec![why.to_owned()],
+        actor: Some(Actor {
+            who: backend.to_string(),
+            life: state.0,
+            evidence: state.1,
+        }),
+        holds: vec![subject.clone()],
+        behind: Vec::new(),
+        remedies: vec![Remedy::by_hand(Rung::Repair, right)],
+    });
+}
+
+/// The configuration that has this entry.
+fn find(desk: &Desk<'_>, webhook: &str) -> Option<(ObjRef, Value)> {
+    for plural in ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"] {
+        let group = "admissionregistration.k8s.io";
+        let all = match desk.all::<Value>(&Ask::list(group, plural, None))? {
+            Ok(all) => all,
+            Err(_) => continue,
+        };
+        for configuration in all {
+            let entries = configuration["webhooks"].as_array().cloned().unwrap_or_default();
+            if let Some(entry) = entries.into_iter().find(|e| e["name"] == webhook) {
+                let text = |field: &str| configuration["metadata"][field].as_str().unwrap_or_default();
+                let one = plural.trim_end_matches('s');
+                return Some((ObjRef::cluster(one, text("name"), text("uid")), entry));
+            }
+        }
+    }
+    None
+}
+
+/// Who should answer for a webhook, a conversion or an aggregated API.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A Service in the cluster.
+    Service {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Something anywhere.
+    Url(String),
+}
+
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Service { namespace, name } => write!(f, "service {namespace}/{name}"),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
+}
+
+impl Backend {
+    /// From a `clientConfig`.
+    pub fn of(config: &Value) -> Option<Self> {
+        let service = &config["service"];
+        match (
+            service["namespace"].as_str(),
+            service["name"].as_str(),
+            config["url"].as_str(),
+        ) {
+            (Some(namespace), Some(name), _) => Some(Self::Service {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            }),
+            (.., Some(url)) => Some(Self::Url(url.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// Whether anything is behind it. Nothing while it is not known.
+    pub fn state(&self, desk: &Desk<'_>) -> Option<(Life, String)> {
+        let Self::Service { namespace, name } = self else {
+            return Some((Life::Unknown, "it is outside of the cluster".into()));
+        };
+        match desk.raw(&Key::within("", "services", namespace, name))? {
+            Err(said) if said.is_missing() => return Some((Life::Dead, "there is no such Service".into())),
+            Err(said) => return Some((Life::Unknown, said.message.clone())),
+            Ok(_) => {}
+        }
+        let slices = match desk.all::<Value>(&Ask::list("discovery.k8s.io", "endpointslices", Some(namespace)))? {
+            Ok(slices) => slices,
+            Err(said) => return Some((Life::Unknown, said.message.clone())),
+        };
+        let of_it = slices
+            .iter()
+            .filter(|s| s["metadata"]["labels"]["kubernetes.io/service-name"] == name.as_str());
+        let endpoints: Vec<&Value> = of_it.filter_map(|s| s["endpoints"].as_array()).flatten().collect();
+        let ready = endpoints
+            .iter()
+            .filter(|e| e["conditions"]["ready"] != Value::Bool(false))
+            .count();
+        Some(match ready {
+            0 => (Life::Dead, "no pod behind it is Ready".into()),
+            ready => (Life::Unknown, format!("{ready} Ready behind it, and still no answer")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_server_are_understood() {
+        let dead = "Internal error occurred: failed calling webhook \"deny.example.com\": failed to call webhook: Post \
+                    \"https://nope.x.svc:443/?timeout=2s\": service \"nope\" not found";
+        assert_eq!(
+            read(dead),
+            Refused::Unreachable {
+                webhook: "deny.example.com",
+                why: "Post \"https://nope.x.svc:443/?timeout=2s\": service \"nope\" not found"
+            }
+        );
+        assert_eq!(
+            read("admission webhook \"guard.example.com\" denied the request: not today"),
+            Refused::Denied {
+                webhook: "guard.example.com",
+                why: "not today"
+            }
+        );
+        let policy = "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'no-delete' with binding 'no-delete-b' \
+                      denied request: failed expression: false";
+        assert_eq!(
+            read(policy),
+            Refused::Policy {
+                policy: "no-delete",
+                binding: "no-delete-b"
+            }
+        );
+        assert_eq!(read("configmaps \"a\" not found"), Refused::Other);
+    }
+}

@@ -1,0 +1,105 @@
+//! A finalizer on an object that is being deleted.
+
+use upkeep::discovery::Kind;
+
+use super::{
+    super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
+    actors, chain, usage,
+};
+use crate::{
+    facts::{Key, Object},
+    knowledge::{Entry, Field, Risk},
+    ladder::{Mend, Remedy, Rung},
+};
+
+/// Who waits for others is led on to them; everything else is between the object and whoever takes the finalizer off.
+pub fn finalizer(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str) {
+    let led_on = match (kind.kind.as_str(), name) {
+        ("PersistentVolumeClaim", "kubernetes.io/pvc-protection") => usage::claim(desk, found, kind, object, name),
+        ("PersistentVolume", "kubernetes.io/pv-protection") => usage::volume(desk, found, kind, object, name),
+        (_, "foregroundDeletion") => chain::dependents(desk, found, kind, object, name),
+        _ => false,
+    };
+    if !led_on {
+        held(desk, found, kind, object, name);
+    }
+}
+
+/// The key of a finalizer's cause.
+pub fn key(desk: &Desk<'_>, kind: &Kind, object: &Object, name: &str) -> CauseKey {
+    CauseKey {
+        id: "finalizer",
+        subject: desk.reference(kind, object),
+        detail: name.to_owned(),
+    }
+}
+
+fn held(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str) {
+    let entry = desk.knowledge.of(name, Some(&kind.kind), Field::Metadata);
+    let subject = desk.reference(kind, object);
+    let Some((actor, mut remedies)) = actors::of(desk, kind, object, name, entry) else {
+        return;
+    };
+    if let Some(entry) = entry {
+        let right = Remedy::by_hand(Rung::Repair, entry.right.clone());
+        if actor.life != Life::Alive && !remedies.iter().any(|r| r.rung == Rung::Repair) {
+            remedies.push(right);
+        }
+    }
+    remedies.push(strip(desk, kind, object, name, entry));
+    remedies.sort_by_key(|remedy| remedy.rung);
+    let evidence = entry.map(|e| format!("it is there so {}", e.protects));
+    found.cause(Cause {
+        key: key(desk, kind, object, name),
+        says: format!("{subject} waits for {} to take off its finalizer {name}", actor.who),
+        evidence: evidence.into_iter().collect(),
+        actor: Some(actor),
+        holds: vec![subject],
+        behind: Vec::new(),
+        remedies,
+    });
+}
+
+/// The last resort for one finalizer.
+pub fn strip(desk: &Desk<'_>, kind: &Kind, object: &Object, name: &str, entry: Option<&Entry>) -> Remedy {
+    let mend = Mend::Strip {
+        key: Key::new(kind, object.namespace.as_deref(), &object.name),
+        uid: object.uid.clone(),
+        finalizer: name.to_owned(),
+    };
+    let lost = match entry {
+        Some(entry) => format!("; {}", entry.stripped),
+        None => "; what it protects is not known".to_owned(),
+    };
+    Remedy {
+        risk: Some(entry.map_or(Risk::Orphans, |e| e.risk)),
+        leaves: entry.map(|e| leaks(desk, kind, object, e)).unwrap_or_default(),
+        ..Remedy::mend(Rung::Strip, format!("remove this one finalizer{lost}"), mend)
+    }
+}
+
+/// What the object tells about that which would be left outside of the cluster.
+fn leaks(desk: &Desk<'_>, kind: &Kind, object: &Object, entry: &Entry) -> Vec<String> {
+    if entry.leaks.is_empty() {
+        return Vec::new();
+    }
+    let key = Key::new(kind, object.namespace.as_deref(), &object.name);
+    let Some(Ok(raw)) = desk.raw(&key) else {
+        return Vec::new();
+    };
+    let told = entry.leaks.iter().filter_map(|leak| {
+        let value = raw.pointer(&leak.at)?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        (!text.is_empty()).then(|| format!("{} {text}", leak.what))
+    });
+    told.collect()
+}
+
+/// An actor of which nothing is known.
+pub fn nobody_known() -> Actor {
+    Actor {
+        who: "somebody unknown".into(),
+        life: Life::Unknown,
+        evidence: String::new(),
+    }
+}

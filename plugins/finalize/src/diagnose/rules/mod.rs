@@ -1,0 +1,27 @@
+//! One file per kind of hold.
+
+mod actors;
+mod admission;
+mod apis;
+mod chain;
+mod controllers;
+mod finalizers;
+mod lists;
+mod pods;
+mod usage;
+
+use upkeep::discovery::Kind;
+
+pub use self::{admission::refusal, apis::dark_apis, controllers::controllers, finalizers::finalizer, lists::unlisted};
+use super::{Found, desk::Desk};
+use crate::facts::Object;
+
+/// Everything that holds one object that is being deleted.
+pub fn holds(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object) {
+    for name in &object.finalizers {
+        finalizer(desk, found, kind, object, name);
+    }
+    if kind.is("", "Pod") {
+        pods::stopping(desk, found, kind, object);
+    }
+}

@@ -1,0 +1,138 @@
+//! A pod that is being stopped: its kubelet has to say that it is.
+
+use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
+use upkeep::{discovery::Kind, ui::human_duration};
+
+use super::super::{Actor, Cause, CauseKey, Found, Life, desk::Desk};
+use crate::{
+    facts::{Key, Object},
+    knowledge::Risk,
+    ladder::{Mend, Remedy, Rung},
+};
+
+/// How often the pod garbage collector looks, with something to spare.
+const COLLECTED: i64 = 40;
+
+/// The grace period, and the kubelet that ends it.
+pub fn stopping(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object) {
+    // A pod's deletionTimestamp lies ahead by its grace period.
+    let Some(deadline) = object.deletion.filter(|_| object.grace.unwrap_or(0) > 0) else {
+        return;
+    };
+    let over = desk.seconds_since(deadline);
+    let subject = desk.reference(kind, object);
+    if over < 0 {
+        let left = human_duration(std::time::Duration::from_secs(over.unsigned_abs()));
+        found.in_time.push((subject, format!("it has {left} left to stop")));
+        return;
+    }
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let pods = match desk.pods(namespace) {
+        Some(Ok(pods)) => pods,
+        _ => return,
+    };
+    let Some(pod) = pods.iter().find(|pod| pod.object.uid == object.uid) else {
+        return;
+    };
+    if pod.node.is_empty() {
+        found.in_time.push((
+            subject,
+            "it has no node, so the pod garbage collector removes it".into(),
+        ));
+        return;
+    }
+    let node = match desk.typed::<core::Node>(&Key::cluster("", "nodes", &pod.node)) {
+        None => return,
+        Some(Ok(node)) => Some(node),
+        Some(Err(said)) if said.is_missing() => None,
+        Some(Err(_)) => return,
+    };
+    let Some(node) = node else {
+        if over < COLLECTED {
+            let text = "its node is gone, so the pod garbage collector removes it".to_owned();
+            found.in_time.push((subject, text));
+        } else {
+            unfinished(
+                found,
+                desk,
+                kind,
+                object,
+                &pod.node,
+                Life::Dead,
+                "there is no such node".into(),
+            );
+        }
+        return;
+    };
+    let ready = node
+        .status
+        .and_then(|s| s.conditions)
+        .into_iter()
+        .flatten()
+        .find(|c| c.type_ == "Ready");
+    let since = |at: Option<Timestamp>| {
+        at.map_or_else(String::new, |at| {
+            let age = u64::try_from(desk.seconds_since(at)).unwrap_or(0);
+            format!(" for {}", human_duration(std::time::Duration::from_secs(age)))
+        })
+    };
+    let (life, evidence) = match &ready {
+        None => (Life::Dead, "its kubelet has never reported".to_owned()),
+        Some(c) if c.status == "True" => (Life::Alive, "its kubelet reports Ready".to_owned()),
+        Some(c) => (
+            if c.status == "Unknown" { Life::Dead } else { Life::Alive },
+            format!(
+                "Ready is {}{}",
+                c.status,
+                since(c.last_transition_time.as_ref().map(|t| t.0))
+            ),
+        ),
+    };
+    unfinished(found, desk, kind, object, &pod.node, life, evidence);
+}
+
+fn unfinished(
+    found: &mut Found,
+    desk: &Desk<'_>,
+    kind: &Kind,
+    object: &Object,
+    node: &str,
+    life: Life,
+    evidence: String,
+) {
+    let subject = desk.reference(kind, object);
+    let mut remedies = Vec::new();
+    if life == Life::Dead {
+        remedies.push(Remedy {
+            risk: Some(Risk::Data),
+            ..Remedy::mend(
+                Rung::Repair,
+                format!(
+                    "bring node/{node} back; or, if its machine is surely off (--powered-off), taint it \
+                     node.kubernetes.io/out-of-service, so that its pods are removed and its volumes detached"
+                ),
+                Mend::OutOfService { node: node.to_owned() },
+            )
+        });
+    } else {
+        let text = format!("look at the kubelet of node/{node}: it reports, but does not end the pod");
+        remedies.push(Remedy::by_hand(Rung::Repair, text));
+    }
+    found.cause(Cause {
+        key: CauseKey {
+            id: "silent-kubelet",
+            subject: upkeep::report::ObjRef::cluster("node", node, ""),
+            detail: String::new(),
+        },
+        says: format!("the kubelet of node/{node} has not confirmed that its pods have ended"),
+        evidence: Vec::new(),
+        actor: Some(Actor {
+            who: format!("the kubelet of node/{node}"),
+            life,
+            evidence,
+        }),
+        holds: vec![subject],
+        behind: Vec::new(),
+        remedies,
+    });
+}

@@ -1,0 +1,103 @@
+//! Questions to the cluster.
+
+use serde::Serialize;
+use upkeep::discovery::Kind;
+
+/// Which object, whatever version it is read in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Key {
+    /// Group of its kind; empty for the core group.
+    pub group: String,
+    /// `pods`.
+    pub plural: String,
+    /// Nothing for cluster-scoped kinds.
+    pub namespace: Option<String>,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl Key {
+    /// An object of this kind.
+    pub fn new(kind: &Kind, namespace: Option<&str>, name: &str) -> Self {
+        Self {
+            group: kind.group.clone(),
+            plural: kind.plural.clone(),
+            namespace: namespace.filter(|_| kind.namespaced).map(str::to_owned),
+            name: name.to_owned(),
+        }
+    }
+
+    /// A cluster-scoped object.
+    pub fn cluster(group: &str, plural: &str, name: &str) -> Self {
+        Self {
+            group: group.into(),
+            plural: plural.into(),
+            namespace: None,
+            name: name.into(),
+        }
+    }
+
+    /// A namespaced object.
+    pub fn within(group: &str, plural: &str, namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: Some(namespace.into()),
+            ..Self::cluster(group, plural, name)
+        }
+    }
+}
+
+/// One question. The diagnosis asks; what has been answered is in [`super::Facts`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ask {
+    /// One object, raw.
+    Get(Key),
+    /// All objects of a kind, raw: in one namespace, or everywhere.
+    List {
+        /// Its group.
+        group: String,
+        /// `pods`.
+        plural: String,
+        /// Nothing for everywhere.
+        namespace: Option<String>,
+    },
+    /// The metadata of all objects of a kind.
+    Metadata {
+        /// Its group.
+        group: String,
+        /// `pods`.
+        plural: String,
+        /// Nothing for the version that the server prefers.
+        version: Option<String>,
+        /// Nothing for everywhere.
+        namespace: Option<String>,
+    },
+    /// Pods of a namespace; nothing for everywhere.
+    Pods(Option<String>),
+    /// Deployments, StatefulSets and DaemonSets everywhere.
+    Workloads,
+    /// What the server would say to a deletion.
+    DryDelete(Key),
+    /// What the server would say to a patch that changes nothing that matters.
+    DryTouch(Key),
+}
+
+impl Ask {
+    /// All objects of a kind, raw.
+    pub fn list(group: &str, plural: &str, namespace: Option<&str>) -> Self {
+        Self::List {
+            group: group.into(),
+            plural: plural.into(),
+            namespace: namespace.map(str::to_owned),
+        }
+    }
+
+    /// The metadata of all objects of a kind.
+    pub fn metadata(kind: &Kind, namespace: Option<&str>) -> Self {
+        Self::Metadata {
+            group: kind.group.clone(),
+            plural: kind.plural.clone(),
+            version: None,
+            namespace: namespace.filter(|_| kind.namespaced).map(str::to_owned),
+        }
+    }
+}

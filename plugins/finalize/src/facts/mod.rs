@@ -1,0 +1,31 @@
+//! What was read, as plain data. Nothing here decides.
+
+mod answer;
+mod ask;
+mod object;
+mod pod;
+mod workload;
+
+pub use answer::{Answer, Reply, Said};
+pub use ask::{Ask, Key};
+pub use object::Object;
+pub use pod::{Pod, Read as ReadPod};
+pub use workload::{Read as ReadWorkload, Workload};
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+use upkeep::discovery::Discovery;
+
+/// What is known when it is decided what holds the target.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// When the questions were answered.
+    pub now: Timestamp,
+    /// What the server serves.
+    pub discovery: Discovery,
+    /// What will not go away.
+    pub target: Key,
+    /// Answers to what the diagnosis has asked for so far.
+    pub answers: BTreeMap<Ask, Answer>,
+}

@@ -1,0 +1,187 @@
+//! Answers the questions of the diagnosis, many at the same time.
+
+mod paths;
+
+pub use self::paths::{of_kind, of_object};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt as _, future::try_join_all};
+use http::Request;
+use kube::{
+    api::{ListParams, ObjectList, Patch, PatchParams},
+    core::{Request as Requests, params::DeleteParams, request::Error as RequestError},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use upkeep::{
+    client::{Connection, pages},
+    discovery::{Discovery, Kind},
+};
+
+use crate::facts::{Answer, Ask, Key, Object, Pod, ReadPod, ReadWorkload, Reply, Said, Workload};
+
+/// How many questions are asked at the same time: few enough that a server's fairness lets other clients pass.
+const AT_ONCE: usize = 16;
+/// What a patch would write that is only to find out whether one is let through.
+const TOUCH: &str = "kubectl-upkeep/touch";
+
+/// Asks one cluster.
+pub struct Cluster<'a> {
+    connection: &'a Connection,
+    discovery: &'a Discovery,
+    chunk: u32,
+}
+
+impl<'a> Cluster<'a> {
+    /// `chunk` is the size of a page; 0 asks for everything at once.
+    pub fn new(connection: &'a Connection, discovery: &'a Discovery, chunk: u32) -> Self {
+        Self {
+            connection,
+            discovery,
+            chunk,
+        }
+    }
+
+    /// Answers all of them.
+    pub async fn answer(&self, asks: BTreeSet<Ask>) -> BTreeMap<Ask, Answer> {
+        let each = asks.into_iter().map(|ask| async move {
+            let answer = self.one(&ask).await;
+            (ask, answer)
+        });
+        futures::stream::iter(each).buffer_unordered(AT_ONCE).collect().await
+    }
+
+    async fn one(&self, ask: &Ask) -> Answer {
+        match ask {
+            Ask::Get(key) => self.get(key).await,
+            Ask::List {
+                group,
+                plural,
+                namespace,
+            } => {
+                let kind = self.kind(group, plural, None)?;
+                let found = self
+                    .list::<Value, Value>(&kind, namespace.as_deref(), |r, p| r.list(p))
+                    .await;
+                found.map(Reply::All)
+            }
+            Ask::Metadata {
+                group,
+                plural,
+                version,
+                namespace,
+            } => {
+                let kind = self.kind(group, plural, version.as_deref())?;
+                let found = self
+                    .list::<Object, Object>(&kind, namespace.as_deref(), |r, p| r.list_metadata(p))
+                    .await;
+                found.map(Reply::Metadata)
+            }
+            Ask::Pods(namespace) => {
+                let pods = self.kind("", "pods", None)?;
+                let found = self
+                    .list::<ReadPod, Pod>(&pods, namespace.as_deref(), |r, p| r.list(p))
+                    .await;
+                found.map(Reply::Pods)
+            }
+            Ask::Workloads => {
+                let each = ["deployments", "statefulsets", "daemonsets"].map(async |plural| {
+                    let kind = self.kind("apps", plural, None)?;
+                    let found = self
+                        .list::<ReadWorkload, ReadWorkload>(&kind, None, |r, p| r.list(p))
+                        .await?;
+                    Ok::<_, Said>(found.into_iter().map(|read| read.of(plural)).collect::<Vec<Workload>>())
+                });
+                let found = try_join_all(each).await?;
+                Ok(Reply::Workloads(found.into_iter().flatten().collect()))
+            }
+            Ask::DryDelete(key) => {
+                let params = DeleteParams {
+                    dry_run: true,
+                    ..DeleteParams::default()
+                };
+                let path = of_kind(&self.kind_of(key)?, key.namespace.as_deref());
+                self.would(Requests::new(path).delete(&key.name, &params)).await
+            }
+            Ask::DryTouch(key) => {
+                let params = PatchParams {
+                    dry_run: true,
+                    ..PatchParams::default()
+                };
+                let touch = Patch::Merge(json!({"metadata": {"annotations": {TOUCH: "true"}}}));
+                let path = of_kind(&self.kind_of(key)?, key.namespace.as_deref());
+                self.would(Requests::new(path).patch(&key.name, &params, &touch)).await
+            }
+        }
+    }
+
+    async fn get(&self, key: &Key) -> Answer {
+        let path = of_object(&self.kind_of(key)?, key);
+        let request = Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError);
+        let found = self.send::<Value>(request).await;
+        found.map(|object| Reply::One(Box::new(object)))
+    }
+
+    async fn would(&self, request: Result<Request<Vec<u8>>, RequestError>) -> Answer {
+        let sent = self.send::<Value>(request.map_err(kube::Error::BuildRequest)).await;
+        sent.map(|_| Reply::Done)
+    }
+
+    async fn list<K: DeserializeOwned + Clone, T: From<K>>(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        form: impl Fn(&Requests, &ListParams) -> Result<Request<Vec<u8>>, RequestError>,
+    ) -> Result<Vec<T>, Said> {
+        let path = Requests::new(of_kind(kind, namespace));
+        let fetch = async |params: ListParams| {
+            let request = form(&path, &params).map_err(kube::Error::BuildRequest)?;
+            self.connection.client.request::<ObjectList<K>>(request).await
+        };
+        let listed = pages(fetch, ListParams::default(), self.chunk).await;
+        listed.map_err(|error| self.said(&error))
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: kube::Result<Request<Vec<u8>>>) -> Result<T, Said> {
+        let sent = match request {
+            Ok(request) => self.connection.client.request::<T>(request).await,
+            Err(error) => Err(error),
+        };
+        sent.map_err(|error| self.said(&error))
+    }
+
+    fn kind_of(&self, key: &Key) -> Result<Kind, Said> {
+        self.kind(&key.group, &key.plural, None)
+    }
+
+    /// The kind in this version, or in the one that the server prefers.
+    fn kind(&self, group: &str, plural: &str, version: Option<&str>) -> Result<Kind, Said> {
+        let mut versions = self.discovery.versions(group, plural);
+        let unserved = || Said {
+            code: 404,
+            reason: "NotFound".into(),
+            message: format!("the server does not serve {plural}.{group}"),
+        };
+        let preferred = versions.next().ok_or_else(unserved)?;
+        Ok(match version {
+            Some(version) if version != preferred.version => preferred.in_version(version),
+            _ => preferred.clone(),
+        })
+    }
+
+    fn said(&self, error: &kube::Error) -> Said {
+        match error {
+            kube::Error::Api(status) => Said {
+                code: status.code,
+                reason: status.reason.clone(),
+                message: status.message.clone(),
+            },
+            other => Said {
+                code: 0,
+                reason: String::new(),
+                message: self.connection.explain(other).headline().to_owned(),
+            },
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What is known about finalizers: who takes them off, what they protect, what is lost when they are stripped.
+//!
+//! The entries are data, `knowledge/*.yaml`; a user's own file has the same form and wins.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use upkeep::{Error, Result};
+use wildmatch::WildMatch;
+
+const BUILT_IN: [(&str, &str); 6] = [
+    ("core.yaml", include_str!("../../knowledge/core.yaml")),
+    ("cloud.yaml", include_str!("../../knowledge/cloud.yaml")),
+    ("gitops.yaml", include_str!("../../knowledge/gitops.yaml")),
+    ("multicluster.yaml", include_str!("../../knowledge/multicluster.yaml")),
+    ("storage.yaml", include_str!("../../knowledge/storage.yaml")),
+    ("operators.yaml", include_str!("../../knowledge/operators.yaml")),
+];
+
+/// One or several finalizers of which the same is known.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub struct Entry {
+    /// Exact names, or with `*` for any characters.
+    pub finalizers: Vec<String>,
+    /// The kinds of objects it is put on; empty where it can be any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<String>,
+    /// Where it stands.
+    #[serde(default)]
+    pub field: Field,
+    /// Who takes it off, in a few words.
+    pub remover: String,
+    /// The program that the remover is a part of, where it is no workload of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<Part>,
+    /// Where the remover usually runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<String>,
+    /// Names, with `*`, of its Deployment, StatefulSet or DaemonSet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<String>,
+    /// Names, with `*`, of the Lease of its leader election.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<String>,
+    /// What it is there for.
+    pub protects: String,
+    /// What is lost when it is stripped by force.
+    pub stripped: String,
+    /// The right way.
+    pub right: String,
+    /// How bad it is to strip it.
+    pub risk: Risk,
+    /// What the object itself tells about that which would be left outside of the cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaks: Vec<Leak>,
+    /// Where this is from.
+    pub source: String,
+    /// Whether it was looked up there.
+    pub checked: bool,
+    /// From the user's own file.
+    #[serde(skip)]
+    pub own: bool,
+}
+
+/// Where a finalizer stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Field {
+    /// `metadata.finalizers`.
+    #[default]
+    Metadata,
+    /// `spec.finalizers` of a namespace.
+    Spec,
+}
+
+/// A program that no list of workloads shows for certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// It renews the Lease `kube-system/kube-controller-manager`.
+    KubeControllerManager,
+    /// It answers, so it runs.
+    KubeApiserver,
+    /// It renews the Lease `kube-system/cloud-controller-manager`.
+    CloudControllerManager,
+    /// Outside of the cluster.
+    Outside,
+}
+
+/// How bad it is to strip a finalizer; in rising order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// Only a count or a note is off.
+    Bookkeeping,
+    /// Objects in the cluster are left behind.
+    Orphans,
+    /// Something outside of the cluster is left behind, and costs money or gives access.
+    External,
+    /// Data is lost or damaged.
+    Data,
+}
+
+/// Something of which the object holds the name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leak {
+    /// What it is: `load balancer`.
+    pub what: String,
+    /// A JSON pointer into the object.
+    pub at: String,
+}
+
+/// All entries, the user's own first.
+#[derive(Debug, Clone, Default)]
+pub struct Knowledge {
+    entries: Vec<Entry>,
+}
+
+impl Knowledge {
+    /// What comes with the plugin.
+    ///
+    /// # Errors
+    /// A file that cannot be read, which a test rules out.
+    pub fn built_in() -> Result<Self> {
+        let mut entries = Vec::new();
+        for (name, text) in BUILT_IN {
+            entries.extend(read(name, text)?);
+        }
+        Ok(Self { entries })
+    }
+
+    /// With the entries of a file before the others.
+    ///
+    /// # Errors
+    /// A file that cannot be read or has another form.
+    pub fn with_file(mut self, path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::usage(format!("cannot read {name}")).caused_by(error))?;
+        let mut entries = read(&name, &text)?;
+        entries.iter_mut().for_each(|entry| entry.own = true);
+        entries.append(&mut self.entries);
+        Ok(Self { entries })
+    }
+
+    /// What is known about a finalizer of an object of this kind. The user's own entries count before built-in ones, the exact
+    /// name before a pattern that fits, an entry for this kind before one for any.
+    pub fn of(&self, finalizer: &str, kind: Option<&str>, field: Field) -> Option<&Entry> {
+        let fits = |entry: &&Entry| entry.field == field && entry.may_be_on(kind) && entry.fits(finalizer);
+        let found = self.entries.iter().filter(fits);
+        found.min_by_key(|entry| (!entry.own, !entry.names(finalizer), entry.kinds.is_empty()))
+    }
+
+    /// Everything that is known about a finalizer, on whatever kind.
+    pub fn all_of(&self, finalizer: &str) -> Vec<&Entry> {
+        let exact: Vec<&Entry> = self.entries.iter().filter(|e| e.names(finalizer)).collect();
+        if !exact.is_empty() {
+            return exact;
+        }
+        self.entries.iter().find(|e| e.fits(finalizer)).into_iter().collect()
+    }
+
+    #[cfg(test)]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+}
+
+impl Entry {
+    fn names(&self, finalizer: &str) -> bool {
+        self.finalizers.iter().any(|name| name == finalizer)
+    }
+
+    fn fits(&self, finalizer: &str) -> bool {
+        self.finalizers
+            .iter()
+            .any(|name| WildMatch::new(name).matches(finalizer))
+    }
+
+    fn may_be_on(&self, kind: Option<&str>) -> bool {
+        let Some(kind) = kind else { return true };
+        self.kinds.is_empty() || self.kinds.iter().any(|k| k == kind)
+    }
+}
+
+fn read(name: &str, text: &str) -> Result<Vec<Entry>> {
+    serde_yaml::from_str(text).map_err(|error| {
+        Error::usage(format!("{name} is no list of finalizers"))
+            .caused_by(error)
+            .hint("see plugins/finalize/knowledge/README.md for its form")
+    })
+}

@@ -1,0 +1,80 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn built_in() -> Knowledge {
+    Knowledge::built_in().unwrap()
+}
+
+#[test]
+fn the_files_can_be_read_and_every_entry_is_whole() {
+    let knowledge = built_in();
+    assert!(knowledge.entries().len() > 150, "{}", knowledge.entries().len());
+    for entry in knowledge.entries() {
+        let name = &entry.finalizers[0];
+        for text in [&entry.remover, &entry.protects, &entry.stripped, &entry.right] {
+            assert!(
+                text.len() > 3 && !text.ends_with('.') && !text.contains('\n'),
+                "{name}: {text:?}"
+            );
+        }
+        assert!(entry.source.starts_with("https://"), "{name}: {}", entry.source);
+        let pointer = |leak: &Leak| leak.at.starts_with('/') && !leak.what.is_empty();
+        assert!(entry.leaks.iter().all(pointer), "{name}");
+        let plain = |kind: &String| kind.chars().all(char::is_alphanumeric);
+        assert!(entry.kinds.iter().all(plain), "{name}: {:?}", entry.kinds);
+        let home = entry.part_of.is_none()
+            || entry.workloads.is_empty()
+            || entry.part_of == Some(Part::CloudControllerManager);
+        assert!(home, "{name} has two removers");
+    }
+}
+
+#[test]
+fn no_entry_hides_behind_another() {
+    let knowledge = built_in();
+    for (at, entry) in knowledge.entries().iter().enumerate() {
+        for name in &entry.finalizers {
+            let kind = entry.kinds.first().map_or("AnotherKind", String::as_str);
+            let found = knowledge.of(&name.replace('*', "x"), Some(kind), entry.field).unwrap();
+            assert_eq!(
+                found, entry,
+                "{name} of entry {at} is answered by {:?}",
+                found.finalizers
+            );
+        }
+    }
+}
+
+#[test]
+fn the_kind_and_the_place_decide() {
+    let knowledge = built_in();
+    let of = |name: &str, kind: &str, field| knowledge.of(name, Some(kind), field).map(|e| e.risk);
+    let pvc = "kubernetes.io/pvc-protection";
+    assert_eq!(of(pvc, "PersistentVolumeClaim", Field::Metadata), Some(Risk::Data));
+    assert_eq!(of(pvc, "Pod", Field::Metadata), None);
+    assert_eq!(of("kubernetes", "Namespace", Field::Spec), Some(Risk::Data));
+    assert_eq!(of("kubernetes", "Namespace", Field::Metadata), None);
+    assert!(of("external-attacher/ebs-csi-aws-com", "VolumeAttachment", Field::Metadata).is_some());
+    assert_eq!(of("example.com/unheard-of", "ConfigMap", Field::Metadata), None);
+}
+
+#[test]
+fn a_users_own_entries_win() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.yaml");
+    let own = "- finalizers: [kubernetes.io/pvc-protection]\n  remover: me\n  protects: that\n  stripped: this\n  right: so\n  \
+               risk: bookkeeping\n  source: https://example.com\n  checked: true\n";
+    std::fs::write(&file, own).unwrap();
+    let knowledge = built_in().with_file(&file).unwrap();
+    let found = knowledge.of(
+        "kubernetes.io/pvc-protection",
+        Some("PersistentVolumeClaim"),
+        Field::Metadata,
+    );
+    assert_eq!(found.unwrap().remover, "me");
+    std::fs::write(&file, "- finalizers: [x]\n  colour: red\n").unwrap();
+    let error = built_in().with_file(&file).unwrap_err();
+    assert_eq!(error.exit(), upkeep::Exit::Usage);
+    assert!(built_in().with_file(&folder.path().join("none")).is_err());
+}

@@ -1,0 +1,165 @@
+//! What can be done about a cause, in rising order of force, and which step comes next.
+
+mod next;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::{facts::Key, knowledge::Risk};
+
+pub use next::{Cap, History, Next, Tried, next};
+
+/// How much force. Each rung is only stepped on when the lower ones cannot help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rung {
+    /// Wait, and have the namespace controller look again.
+    Wait,
+    /// Mend the backend that does not work.
+    Repair,
+    /// Evict the pod that uses what should go.
+    EvictUser,
+    /// The same effect by a narrower path.
+    Narrow,
+    /// Take one webhook, conversion or APIService out of the way, and put it back.
+    Neutralise,
+    /// Remove one named finalizer from one deleting object.
+    Strip,
+    /// Take the namespace out without its content.
+    Finalize,
+}
+
+/// One way to deal with a cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Remedy {
+    /// With how much force.
+    pub rung: Rung,
+    /// What is done, or what a person has to do.
+    pub text: String,
+    /// What may be lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+    /// What would be left outside of the cluster: `load balancer a1b2c3.elb.amazonaws.com`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leaves: Vec<String>,
+    /// What this plugin does; nothing where only a person can.
+    #[serde(skip)]
+    pub mend: Option<Mend>,
+}
+
+/// One change, small enough to be tested, saved, made and verified by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mend {
+    /// Scales a workload back up.
+    ScaleUp {
+        /// The workload.
+        key: Key,
+        /// To so many pods.
+        replicas: i32,
+    },
+    /// Says to the cluster that the machine of a node is off.
+    OutOfService {
+        /// The node.
+        node: String,
+    },
+    /// Serves a version again in which objects are stored.
+    Serve {
+        /// The CustomResourceDefinition.
+        definition: String,
+        /// The version.
+        version: String,
+    },
+    /// Evicts the pod that uses what should go.
+    Evict {
+        /// The pod.
+        pod: Key,
+        /// Its UID.
+        uid: String,
+    },
+    /// Deletes objects through the version in which they are stored.
+    DeleteStored {
+        /// One of them.
+        key: Key,
+        /// Its UID.
+        uid: String,
+        /// The version.
+        version: String,
+    },
+    /// Deletes once more what was left behind by a deletion that ended early.
+    DeleteAgain {
+        /// The object.
+        key: Key,
+        /// Its UID.
+        uid: String,
+    },
+    /// Removes one finalizer.
+    Strip {
+        /// From this object.
+        key: Key,
+        /// Its UID.
+        uid: String,
+        /// The finalizer.
+        finalizer: String,
+    },
+    /// Removes one finalizer from `spec.finalizers` of a namespace.
+    Finalize {
+        /// The namespace.
+        namespace: String,
+        /// Its UID.
+        uid: String,
+        /// The finalizer.
+        finalizer: String,
+    },
+}
+
+impl Remedy {
+    /// What only a person can do.
+    pub fn by_hand(rung: Rung, text: impl Into<String>) -> Self {
+        Self {
+            rung,
+            text: text.into(),
+            risk: None,
+            leaves: Vec::new(),
+            mend: None,
+        }
+    }
+
+    /// What this plugin can do.
+    pub fn mend(rung: Rung, text: impl Into<String>, mend: Mend) -> Self {
+        Self {
+            mend: Some(mend),
+            ..Self::by_hand(rung, text)
+        }
+    }
+}
+
+impl Mend {
+    /// The object that is changed.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::ScaleUp { key, .. }
+            | Self::DeleteStored { key, .. }
+            | Self::DeleteAgain { key, .. }
+            | Self::Strip { key, .. } => key.clone(),
+            Self::Evict { pod, .. } => pod.clone(),
+            Self::OutOfService { node } => Key::cluster("", "nodes", node),
+            Self::Serve { definition, .. } => {
+                Key::cluster("apiextensions.k8s.io", "customresourcedefinitions", definition)
+            }
+            Self::Finalize { namespace, .. } => Key::cluster("", "namespaces", namespace),
+        }
+    }
+
+    /// The UID that it must have.
+    pub fn uid(&self) -> Option<&str> {
+        match self {
+            Self::Evict { uid, .. }
+            | Self::DeleteStored { uid, .. }
+            | Self::DeleteAgain { uid, .. }
+            | Self::Strip { uid, .. }
+            | Self::Finalize { uid, .. } => Some(uid),
+            Self::ScaleUp { .. } | Self::OutOfService { .. } | Self::Serve { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `kubectl finalize`: says why an object will not go away, and mends it with the least force.
+
+mod act;
+mod cli;
+mod diagnose;
+mod facts;
+mod gather;
+mod knowledge;
+mod ladder;
+mod render;
+mod run;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+fn main() -> ExitCode {
+    if let Some(code) = upkeep::complete::intercept(cli::Cli::command()) {
+        return code;
+    }
+    let cli = cli::Cli::parse();
+    let ui = upkeep::ui::Ui::from_env();
+    upkeep::run(&ui, run::run(&cli, &ui))
+}

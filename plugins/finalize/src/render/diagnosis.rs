@@ -1,0 +1,159 @@
+//! The verdict, the causes with what waits for them, and what can be done about each.
+
+use upkeep::{
+    report::{ObjRef, Severity},
+    ui::{Styles, escape, human_duration, plural},
+};
+
+use crate::{
+    diagnose::{Cause, Diagnosis, Life, State},
+    facts::Key,
+    knowledge::Risk,
+    ladder::{Remedy, Rung},
+};
+
+/// How many objects are named.
+const SHOWN: usize = 5;
+
+/// The whole diagnosis.
+pub fn text(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
+    let mut lines = vec![verdict(diagnosis, target, styles)];
+    for note in &diagnosis.notes {
+        let word = if note.severity == Severity::Warning {
+            styles.warn("Warning:")
+        } else {
+            styles.dim("Note:")
+        };
+        lines.push(format!("{word} {}", escape(&note.evidence)));
+    }
+    let (roots, behind): (Vec<&Cause>, Vec<&Cause>) = diagnosis.causes.iter().partition(|c| c.behind.is_empty());
+    for cause in roots {
+        lines.extend(of_cause(cause, diagnosis, styles));
+    }
+    for cause in behind {
+        lines.push(format!("  {} {}", styles.dim("behind it:"), escape(&cause.says)));
+    }
+    for (object, why) in diagnosis.in_time.iter().take(SHOWN) {
+        lines.push(format!(
+            "{} {}: {}",
+            styles.dim("in time:"),
+            escape(&object.to_string()),
+            escape(why)
+        ));
+    }
+    if diagnosis.untouched > 0 {
+        lines.push(format!(
+            "{} {} not been asked to go yet",
+            plural(diagnosis.untouched, "object"),
+            if diagnosis.untouched == 1 { "has" } else { "have" }
+        ));
+    }
+    lines.join("\n")
+}
+
+fn verdict(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
+    let one = target.plural.trim_end_matches('s');
+    let name = match &target.namespace {
+        Some(namespace) => format!("{one} {namespace}/{}", target.name),
+        None => format!("{one}/{}", target.name),
+    };
+    let name = styles.bold(&escape(&name));
+    let age = |seconds: i64| human_duration(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    match &diagnosis.state {
+        State::Gone => format!("{name} is gone"),
+        State::Living => format!("{name} is not being deleted"),
+        State::Unknown | State::Unseen(_) => format!("{name} cannot be seen"),
+        State::Going(seconds) => {
+            let count = diagnosis.roots().count();
+            let why = match count {
+                0 => "nothing holds it that could be found".to_owned(),
+                count => format!(
+                    "{} it",
+                    if count == 1 {
+                        "1 cause holds".into()
+                    } else {
+                        format!("{count} causes hold")
+                    }
+                ),
+            };
+            format!("{name} has been Terminating for {}: {why}", age(*seconds))
+        }
+    }
+}
+
+fn of_cause(cause: &Cause, diagnosis: &Diagnosis, styles: &Styles) -> Vec<String> {
+    let mut lines = vec![format!("{} {}", styles.bad("*"), escape(&cause.says))];
+    if let Some(actor) = &cause.actor {
+        let life = match actor.life {
+            Life::Alive => styles.good("alive"),
+            Life::Dead => styles.bad("dead"),
+            Life::Unknown => styles.warn("not known"),
+        };
+        let why = if actor.evidence.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", escape(&actor.evidence))
+        };
+        lines.push(format!("    {}: {life}{why}", escape(&actor.who)));
+    }
+    lines.extend(cause.evidence.iter().map(|e| format!("    {}", escape(e))));
+    let waiting = cause.holds.iter().filter(|o| **o != cause.key.subject);
+    let waiting: Vec<&ObjRef> = waiting.collect();
+    if !waiting.is_empty() {
+        lines.push(format!("    {} {}", styles.dim("holds"), names(&waiting)));
+    }
+    let behind = diagnosis
+        .causes
+        .iter()
+        .filter(|c| c.behind.contains(&cause.key))
+        .count();
+    if behind > 0 {
+        lines.push(format!(
+            "    {} {}",
+            styles.dim("and with it"),
+            plural(behind, "more cause")
+        ));
+    }
+    lines.extend(cause.remedies.iter().map(|remedy| of_remedy(remedy, styles)));
+    lines
+}
+
+fn names(objects: &[&ObjRef]) -> String {
+    let shown: Vec<String> = objects.iter().take(SHOWN).map(|o| escape(&o.to_string())).collect();
+    match objects.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn of_remedy(remedy: &Remedy, styles: &Styles) -> String {
+    let rung = word(remedy.rung);
+    let risk = match remedy.risk {
+        None | Some(Risk::Bookkeeping) => String::new(),
+        Some(Risk::Orphans) => styles.warn(" [orphans]"),
+        Some(Risk::External) => styles.warn(" [left outside of the cluster]"),
+        Some(Risk::Data) => styles.bad(" [data]"),
+    };
+    let leaves = match remedy.leaves.as_slice() {
+        [] => String::new(),
+        leaves => format!("; leaves {}", escape(&leaves.join(", "))),
+    };
+    format!(
+        "    {}{risk} {}{leaves}",
+        styles.accent(&format!("{rung:<11}")),
+        escape(&remedy.text)
+    )
+}
+
+/// As `--force-up-to` spells it.
+pub fn word(rung: Rung) -> &'static str {
+    match rung {
+        Rung::Wait => "wait",
+        Rung::Repair => "repair",
+        Rung::EvictUser => "evict-user",
+        Rung::Narrow => "narrow",
+        Rung::Neutralise => "neutralise",
+        Rung::Strip => "strip",
+        Rung::Finalize => "finalize",
+    }
+}

@@ -1,0 +1,5 @@
+//! Turns what was found out into text. Decides nothing.
+
+pub mod diagnosis;
+pub mod document;
+pub mod explain;

@@ -1,0 +1,50 @@
+//! Files that only their owner may read, and that are on the disk when they are said to be.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::{Result, Write},
+    path::Path,
+};
+
+/// Makes the folder and those above it.
+pub fn make_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Writes a file that must not be there yet.
+pub fn write_new(path: &Path, text: &str) -> Result<()> {
+    let mut file = private().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    sync_folder(path)
+}
+
+/// Adds a line to a file.
+pub fn append(path: &Path, line: &str) -> Result<()> {
+    let mut file = private().append(true).create(true).open(path)?;
+    file.write_all(format!("{line}\n").as_bytes())?;
+    file.sync_all()?;
+    sync_folder(path)
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// The name of a new file is in its folder, which has to reach the disk as well.
+fn sync_folder(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,126 @@
+//! What is changed or deleted and would not come back by itself is saved first: raw, and in a form that `kubectl apply`
+//! restores. Next to it stands a journal of what was done and why.
+//!
+//! All of it lies under `$XDG_STATE_HOME/kubectl-upkeep/PLUGIN/CLUSTER/TIME`, for its owner's eyes only, for Secrets are among
+//! it. A file is on the disk before the change that it is for is asked for.
+
+mod apply;
+mod files;
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+pub use apply::restorable;
+
+use crate::error::{Error, Result};
+use files::{append, make_folder, write_new};
+
+/// The folder of one run. It is made when the first thing is saved.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    folder: PathBuf,
+    saved: usize,
+}
+
+impl Backup {
+    /// `cluster` is the UID of the namespace `kube-system`, which is the same as long as the cluster is.
+    ///
+    /// # Errors
+    /// A machine without `XDG_STATE_HOME` and `HOME`.
+    pub fn new(plugin: &str, cluster: &str, began: Timestamp) -> Result<Self> {
+        let time = began.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+        let run = format!("{time}-{}", std::process::id());
+        let folder = root()?.join(plugin).join(file_name(cluster)).join(run);
+        Ok(Self { folder, saved: 0 })
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether anything was saved.
+    pub fn is_used(&self) -> bool {
+        self.saved > 0
+    }
+
+    /// Saves an object and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// A disk that does not take it. Then the change must not be made.
+    pub fn save(&mut self, object: &Value) -> Result<PathBuf> {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        let kind = object["kind"].as_str().unwrap_or("object").to_ascii_lowercase();
+        let parts = [&kind, text("namespace"), text("name")].map(file_name);
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let stem = format!("{:03}-{}", self.saved + 1, parts.join("-"));
+        let raw = serde_json::to_string_pretty(object).map_err(|e| self.failed().caused_by(e))?;
+        let apply = serde_yaml::to_string(&restorable(object)).map_err(|e| self.failed().caused_by(e))?;
+        make_folder(&self.folder).map_err(|e| self.failed().caused_by(e))?;
+        let path = self.folder.join(format!("{stem}.json"));
+        write_new(&path, &raw).map_err(|e| self.failed().caused_by(e))?;
+        write_new(&self.folder.join(format!("{stem}.yaml")), &apply).map_err(|e| self.failed().caused_by(e))?;
+        self.saved += 1;
+        Ok(path)
+    }
+
+    /// Adds a line to the journal and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// A disk that does not take it.
+    pub fn note(&self, line: &impl Serialize) -> Result<()> {
+        let line = serde_json::to_string(line).map_err(|e| self.failed().caused_by(e))?;
+        make_folder(&self.folder).map_err(|e| self.failed().caused_by(e))?;
+        append(&self.folder.join("journal.jsonl"), &line).map_err(|e| self.failed().caused_by(e))
+    }
+
+    fn failed(&self) -> Error {
+        Error::failed(format!("cannot save anything in {}", self.folder.display()))
+            .hint("set XDG_STATE_HOME to a folder that can be written to")
+    }
+}
+
+fn root() -> Result<PathBuf> {
+    let var = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    // The specification says that a relative path is to be ignored.
+    let state = var("XDG_STATE_HOME").filter(|path| path.is_absolute());
+    let state = state.or_else(|| Some(var("HOME")?.join(".local").join("state")));
+    let state = state.or_else(|| var("LOCALAPPDATA"));
+    let state = state.ok_or_else(|| {
+        Error::failed("there is no place for backups: neither XDG_STATE_HOME nor HOME is set")
+            .hint("set XDG_STATE_HOME to a folder that can be written to")
+    })?;
+    Ok(state.join("kubectl-upkeep"))
+}
+
+/// Names in a cluster may have characters that mean something in a path.
+fn file_name(text: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') {
+            c
+        } else {
+            '_'
+        }
+    };
+    let name: String = text.chars().map(plain).take(100).collect();
+    name.trim_start_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_file_names() {
+        assert_eq!(file_name("system:node:a/b"), "system_node_a_b");
+        assert_eq!(file_name("../../etc"), "_.._etc");
+        assert_eq!(file_name(&"x".repeat(300)).len(), 100);
+    }
+}

@@ -1,0 +1,17 @@
+//! `kubectl finalize` as a user runs it, against a real control plane. Names begin with the row of the conformance list
+//! (`docs/conformance/finalize.md`).
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "finalize/digest.rs"]
+mod digest;
+#[path = "finalize/kit.rs"]
+mod kit;
+#[path = "finalize/scene.rs"]
+mod scene;
+
+#[path = "finalize/explain.rs"]
+mod explain;
+#[path = "finalize/namespaces.rs"]
+mod namespaces;
+#[path = "finalize/objects.rs"]
+mod objects;

@@ -1,0 +1,85 @@
+//! The binary in a clean environment, and its result in one piece.
+
+use std::process::{Command, Output, Stdio};
+
+use testsupport::Cluster;
+
+/// What a run left behind.
+#[derive(Debug)]
+pub struct Ran {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: Option<i32>,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+
+    pub fn text(&self) -> String {
+        format!("{}--- stderr\n{}--- exit {:?}\n", self.stdout, self.stderr, self.code)
+    }
+
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}", self.text());
+        self
+    }
+
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.text().contains(text), "{text:?} is not in\n{}", self.text());
+        self
+    }
+
+    #[track_caller]
+    pub fn says_nothing_of(self, text: &str) -> Self {
+        assert!(!self.text().contains(text), "{text:?} is in\n{}", self.text());
+        self
+    }
+}
+
+/// The plugin with the cluster's kubeconfig, and nothing else of this machine's environment.
+pub fn command(cluster: &Cluster, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-finalize"));
+    command
+        .env_clear()
+        .envs(cluster.env())
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .args(args)
+        .stdin(Stdio::null());
+    command
+}
+
+/// `kubectl finalize ARGS`, to its end.
+#[track_caller]
+pub fn finalize(cluster: &Cluster, args: &[&str]) -> Ran {
+    Ran::of(command(cluster, args).output().expect("the plugin starts"))
+}
+
+/// The real kubectl, which has to succeed.
+#[track_caller]
+pub fn kubectl(cluster: &Cluster, args: &[&str]) -> String {
+    kubectl_in(cluster, args, "")
+}
+
+/// The same with something on stdin.
+#[track_caller]
+pub fn kubectl_in(cluster: &Cluster, args: &[&str], input: &str) -> String {
+    let mut command = assert_cmd::Command::new(cluster.kubectl());
+    command
+        .env_clear()
+        .envs(cluster.env())
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .args(args)
+        .write_stdin(input);
+    let output = command.output().expect("kubectl starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "kubectl {args:?}: {stderr}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
