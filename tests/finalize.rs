@@ -9,6 +9,10 @@ mod kit;
 #[path = "finalize/scene.rs"]
 mod scene;
 
+#[path = "finalize/apis.rs"]
+mod apis;
+#[path = "finalize/custom.rs"]
+mod custom;
 #[path = "finalize/explain.rs"]
 mod explain;
 #[path = "finalize/namespaces.rs"]

@@ -128,3 +128,66 @@ fn s15_a_zombie_is_deleted_once_more() {
     scene.mended(&["--force-up-to=narrow"]);
     assert!(scene.cluster.list("v1/ConfigMap", "s15", "").is_empty());
 }
+
+/// A webhook that is asked about this kind in this namespace, and whose Service does not exist.
+fn dead_webhook(scene: &Scene, operations: &[&str], resource: &str) -> String {
+    let name = format!("{}-guard", scene.name);
+    scene.cluster.create(json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": name}, "webhooks": [
+            {"name": "living.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Ignore",
+             "clientConfig": {"url": "https://127.0.0.1:9"}, "rules": []},
+            {"name": "deny.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+             "clientConfig": {"service": {"namespace": "default", "name": "nope"}},
+             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.name}},
+             "rules": [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": operations, "resources": [resource]}]}]}));
+    name
+}
+
+fn webhooks(scene: &Scene, name: &str) -> serde_json::Value {
+    let kind = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration";
+    scene.cluster.get(kind, "", name).unwrap()["webhooks"].clone()
+}
+
+#[test]
+fn s05_a_dead_webhook_that_is_asked_about_deletions() {
+    let scene = Scene::new("s05");
+    scene.config_map("a", &[]);
+    let name = dead_webhook(&scene, &["DELETE", "UPDATE"], "configmaps");
+    let before = webhooks(&scene, &name);
+    wait_for("the webhook", DEFAULT_TIMEOUT, || {
+        let refused = finalize(scene.cluster, &["cm/a", "-n", "s05", "--dry-run"]);
+        refused.text().contains("deny.example.com").then_some(())
+    });
+    scene.delete();
+    wait_for("the controller to have tried", DEFAULT_TIMEOUT, || {
+        let ran = scene.finalize(&["--dry-run"]).expect(0);
+        ran.text()
+            .contains("the webhook deny.example.com of validatingwebhookconfiguration")
+            .then_some(())
+    });
+    // Repairs are for people, and nothing more was allowed.
+    scene
+        .finalize(&["--force-up-to=narrow"])
+        .expect(4)
+        .says("there is no such Service");
+    assert_eq!(webhooks(&scene, &name), before);
+    scene.mended(&["--force-up-to=neutralise"]);
+    assert_eq!(webhooks(&scene, &name), before);
+}
+
+#[test]
+fn s06_the_status_is_another_way() {
+    let scene = Scene::new("s06");
+    scene.create(json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web",
+        "finalizers": ["ingress.k8s.aws/resources"]}, "spec": {"defaultBackend": {"service": {"name": "a", "port": {"number": 80}}}}}));
+    let name = dead_webhook(&scene, &["UPDATE"], "ingresses");
+    let before = webhooks(&scene, &name);
+    scene.delete();
+    scene
+        .finalize(&["--dry-run"])
+        .expect(0)
+        .says("aws-load-balancer-controller");
+    let ran = scene.mended(&["--force-up-to=strip"]);
+    ran.says_nothing_of("neutralise:");
+    assert_eq!(webhooks(&scene, &name), before);
+}

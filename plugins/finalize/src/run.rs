@@ -90,12 +90,14 @@ impl Case<'_> {
             connection: self.connection,
             discovery: self.discovery,
             backup: Backup::new("finalize", &self.cluster_uid().await?, Timestamp::now())?,
+            target: self.target.to_string(),
         };
         let mut history = History::new();
+        let mut refused = BTreeMap::new();
         let mut shown = None;
         let mut signals = Signals::new();
         let (diagnosis, exit) = loop {
-            let (facts, diagnosis) = self.investigate().await;
+            let (facts, diagnosis) = self.investigate(&refused).await;
             if let State::Unseen(said) = &diagnosis.state {
                 let name = escape(&self.target.name);
                 return Err(Error::failed(format!("cannot read {name}")).caused_by(&said.message));
@@ -108,6 +110,7 @@ impl Case<'_> {
                     if left.is_zero() {
                         break (diagnosis, Exit::Deadline);
                     }
+                    refused.clear();
                     tokio::select! {
                         () = self.news(&facts, QUIET.min(left)) => {}
                         exit = signals.next() => break (diagnosis, exit),
@@ -118,24 +121,43 @@ impl Case<'_> {
                     let rung = render::diagnosis::word(remedy.rung);
                     ui.status(&format!("{rung}: {}", escape(&remedy.text)));
                     let done = hands.apply(&mend, &says).await;
-                    if let Err(error) = &done {
-                        ui.warning(&escape(&error.to_string()));
-                    } else if self.target.plural == "namespaces" {
-                        hands.nudge(&self.target.name).await;
+                    match &done {
+                        Err(error) => {
+                            ui.warning(&escape(&error.to_string()));
+                            if let Mend::Strip { key, .. } = &mend {
+                                refused.insert(key.clone(), error.to_string());
+                            }
+                        }
+                        Ok(()) => {
+                            refused.clear();
+                            if self.target.plural == "namespaces" {
+                                hands.nudge(&self.target.name).await;
+                            }
+                        }
                     }
                     history.push(Tried {
                         mend,
                         text: remedy.text,
                         failed: done.err().map(|error| error.headline().to_owned()),
+                        declined: false,
                     });
                 }
                 Step::Declined(chosen) => history.push(Tried {
                     mend: chosen.mend,
                     text: chosen.remedy.text,
                     failed: Some("not wanted".into()),
+                    declined: true,
                 }),
             }
         };
+        if self.cli.dry_run == "none" {
+            for put_back in hands.put_back().await {
+                match put_back {
+                    Ok(text) => ui.status(&escape(&text)),
+                    Err(error) => ui.error(&error),
+                }
+            }
+        }
         if hands.backup.is_used() {
             ui.status(&format!(
                 "what was changed is saved in {}",
@@ -229,13 +251,14 @@ impl Case<'_> {
     }
 
     /// Asks until the diagnosis needs to know nothing more.
-    async fn investigate(&self) -> (Facts, Diagnosis) {
+    async fn investigate(&self, refused: &BTreeMap<Key, String>) -> (Facts, Diagnosis) {
         let cluster = Cluster::new(self.connection, self.discovery, self.cli.chunk_size);
         let mut facts = Facts {
             now: Timestamp::now(),
             discovery: self.discovery.clone(),
             target: self.target.clone(),
             answers: BTreeMap::new(),
+            refused: refused.clone(),
         };
         loop {
             let diagnosis = diagnose(&facts, self.knowledge);

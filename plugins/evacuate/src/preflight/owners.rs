@@ -107,14 +107,14 @@ mod tests {
             (
                 &["x", "y"],
                 Some(
-                    "2 pods will not come back: their controllers do not exist any more \
+                    "2 pods will not come back, for their controllers do not exist any more \
                      (ReplicaSet default/x, ReplicaSet default/y)",
                 ),
             ),
             (
                 &["v", "w", "x", "y"],
                 Some(
-                    "4 pods will not come back: their controllers do not exist any more \
+                    "4 pods will not come back, for their controllers do not exist any more \
                      (ReplicaSet default/v, ReplicaSet default/w, ReplicaSet default/x, 1 more)",
                 ),
             ),

@@ -2,6 +2,7 @@
 
 mod delete;
 mod namespace;
+mod neutralise;
 mod nudge;
 mod repair;
 mod strip;
@@ -34,6 +35,8 @@ pub struct Hands<'a> {
     pub connection: &'a Connection,
     pub discovery: &'a Discovery,
     pub backup: Backup,
+    /// What will not go away: `namespaces/stuck`.
+    pub target: String,
 }
 
 /// A line of the journal.
@@ -95,6 +98,8 @@ impl Hands<'_> {
             Mend::Finalize { finalizer, .. } => self.finalize(object, finalizer, dry_run).await,
             Mend::ScaleUp { key, replicas } => self.scale_up(key, object, *replicas, dry_run).await,
             Mend::OutOfService { node } => self.out_of_service(node, object, dry_run).await,
+            Mend::Exclude { entry, namespace, .. } => self.exclude(object, entry, namespace, dry_run).await,
+            Mend::Detach { .. } => self.detach(object, dry_run).await,
             Mend::Serve { version, .. } => self.serve(&mend.key(), object, version, dry_run).await,
         }
     }

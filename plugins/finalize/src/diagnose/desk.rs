@@ -43,6 +43,11 @@ impl<'a> Desk<'a> {
         &self.facts.target
     }
 
+    /// What the server said when this run tried to remove a finalizer of the object.
+    pub fn refused(&self, key: &Key) -> Option<&'a str> {
+        self.facts.refused.get(key).map(String::as_str)
+    }
+
     /// What the server serves.
     pub fn discovery(&self) -> &'a Discovery {
         &self.facts.discovery

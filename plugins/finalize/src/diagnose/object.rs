@@ -20,7 +20,7 @@ pub fn look(desk: &Desk<'_>, found: &mut Found) -> State {
     };
     let Some(deletion) = object.deletion else {
         if let Some(Err(said)) = desk.answer(&Ask::DryDelete(target.clone())) {
-            rules::refusal(desk, found, kind, &object, "DELETE", said);
+            rules::refusal(desk, found, kind, &object, "DELETE", &said.message);
         }
         return State::Living;
     };

@@ -28,4 +28,6 @@ pub struct Facts {
     pub target: Key,
     /// Answers to what the diagnosis has asked for so far.
     pub answers: BTreeMap<Ask, Answer>,
+    /// Objects of which this run has tried to remove a finalizer, and what the server said instead.
+    pub refused: BTreeMap<Key, String>,
 }

@@ -70,6 +70,24 @@ pub enum Mend {
         /// The version.
         version: String,
     },
+    /// Leaves a namespace out of one webhook, for a while.
+    Exclude {
+        /// The configuration.
+        key: Key,
+        /// Its UID.
+        uid: String,
+        /// The webhook.
+        entry: String,
+        /// The namespace.
+        namespace: String,
+    },
+    /// Takes the backend of an aggregated API away, for a while.
+    Detach {
+        /// The APIService.
+        key: Key,
+        /// Its UID.
+        uid: String,
+    },
     /// Evicts the pod that uses what should go.
     Evict {
         /// The pod.
@@ -141,6 +159,8 @@ impl Mend {
             Self::ScaleUp { key, .. }
             | Self::DeleteStored { key, .. }
             | Self::DeleteAgain { key, .. }
+            | Self::Exclude { key, .. }
+            | Self::Detach { key, .. }
             | Self::Strip { key, .. } => key.clone(),
             Self::Evict { pod, .. } => pod.clone(),
             Self::OutOfService { node } => Key::cluster("", "nodes", node),
@@ -157,6 +177,8 @@ impl Mend {
             Self::Evict { uid, .. }
             | Self::DeleteStored { uid, .. }
             | Self::DeleteAgain { uid, .. }
+            | Self::Exclude { uid, .. }
+            | Self::Detach { uid, .. }
             | Self::Strip { uid, .. }
             | Self::Finalize { uid, .. } => Some(uid),
             Self::ScaleUp { .. } | Self::OutOfService { .. } | Self::Serve { .. } => None,

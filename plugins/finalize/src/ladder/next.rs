@@ -3,6 +3,9 @@
 use super::{Mend, Remedy, Rung};
 use crate::diagnose::{Cause, Diagnosis, Life, State};
 
+/// How often one step is tried.
+const TRIES: usize = 3;
+
 /// How far this run may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cap {
@@ -26,6 +29,8 @@ pub struct Tried {
     pub text: String,
     /// Why it did not work; nothing where it did.
     pub failed: Option<String>,
+    /// Nobody wanted it.
+    pub declined: bool,
 }
 
 /// What comes next.
@@ -83,7 +88,11 @@ fn allowed(cause: &Cause, remedy: &Remedy, history: &History, cap: Cap) -> bool 
     let Some(mend) = &remedy.mend else {
         return false;
     };
-    let tried = history.iter().any(|tried| &tried.mend == mend);
+    let failed = history.iter().filter(|t| &t.mend == mend && t.failed.is_some()).count();
+    // What has failed may work once something else was mended; that takes a moment to be in force.
+    let again = failed < TRIES && history.iter().any(|tried| tried.failed.is_none());
+    let declined = history.iter().any(|t| &t.mend == mend && t.declined);
+    let tried = done(history, mend) || declined || (failed > 0 && !again);
     let alive = cause.actor.as_ref().is_some_and(|actor| actor.life == Life::Alive);
     let off = !matches!(mend, Mend::OutOfService { .. }) || cap.powered_off;
     !tried && remedy.rung <= cap.rung && off && (!alive || remedy.rung < Rung::Neutralise || cap.even_if_alive)

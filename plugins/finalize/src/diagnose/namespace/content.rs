@@ -62,7 +62,9 @@ impl<'a> Content<'a> {
         }
         let key = Key::new(kind, object.namespace.as_deref(), &object.name);
         match desk.answer(&Ask::DryDelete(key)) {
-            Some(Err(said)) => rules::refusal(desk, found, kind, object, "DELETE", said),
+            Some(Err(said)) if !said.is_missing() => {
+                rules::refusal(desk, found, kind, object, "DELETE", &said.message);
+            }
             _ => found.untouched += 1,
         }
     }

@@ -8,8 +8,8 @@ use upkeep::{
 
 use super::super::{Actor, Cause, CauseKey, Found, Life, desk::Desk};
 use crate::{
-    facts::{Ask, Key, Object, Said},
-    ladder::{Remedy, Rung},
+    facts::{Ask, Key, Object},
+    ladder::{Mend, Remedy, Rung},
 };
 
 /// What the server's words about a refused request mean.
@@ -68,40 +68,46 @@ pub fn read(message: &str) -> Refused<'_> {
     Refused::Other
 }
 
-/// A deletion or a change of an object that the server refuses.
-pub fn refusal(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, verb: &str, said: &Said) {
+/// A deletion or a change of an object that the server refuses, in its words. The cause, if it is one.
+pub fn refusal(
+    desk: &Desk<'_>,
+    found: &mut Found,
+    kind: &Kind,
+    object: &Object,
+    verb: &str,
+    said: &str,
+) -> Option<CauseKey> {
     let subject = desk.reference(kind, object);
-    match read(&said.message) {
-        Refused::Unreachable { webhook, why } => {
-            dead_webhook(desk, found, &subject, verb, webhook, why);
+    match read(said) {
+        Refused::Unreachable { webhook, why } => dead_webhook(desk, found, &subject, verb, webhook, why),
+        Refused::Denied { webhook, why } => Some(denied(found, subject, verb, format!("the webhook {webhook}"), why)),
+        Refused::Policy { policy, binding } => {
+            let who = format!("the ValidatingAdmissionPolicy {policy} with the binding {binding}");
+            Some(denied(found, subject, verb, who, said))
         }
-        Refused::Denied { webhook, why } => denied(found, subject, format!("the webhook {webhook}"), why),
-        Refused::Policy { policy, binding } => denied(
-            found,
-            subject,
-            format!("the ValidatingAdmissionPolicy {policy} with the binding {binding}"),
-            &said.message,
-        ),
-        Refused::Other if said.is_missing() => {}
-        Refused::Other => found.notes.push(Finding {
-            id: "not-allowed",
-            severity: Severity::Warning,
-            subjects: vec![subject],
-            evidence: format!("the server would refuse {verb} of it: {}", said.message),
-            hint: None,
-        }),
+        Refused::Other => {
+            found.notes.push(Finding {
+                id: "not-allowed",
+                severity: Severity::Warning,
+                evidence: format!("the server refuses {verb} of {subject}: {said}"),
+                subjects: vec![subject],
+                hint: None,
+            });
+            None
+        }
     }
 }
 
 /// Somebody who answers does not want it: that is no fault.
-fn denied(found: &mut Found, subject: ObjRef, who: String, why: &str) {
+fn denied(found: &mut Found, subject: ObjRef, verb: &str, who: String, why: &str) -> CauseKey {
+    let key = CauseKey {
+        id: "denied",
+        subject: subject.clone(),
+        detail: who.clone(),
+    };
     found.cause(Cause {
-        key: CauseKey {
-            id: "denied",
-            subject: subject.clone(),
-            detail: who.clone(),
-        },
-        says: format!("{who} does not allow the deletion of {subject}"),
+        key: key.clone(),
+        says: format!("{who} does not allow {verb} of {subject}"),
         evidence: (!why.is_empty()).then(|| why.to_owned()).into_iter().collect(),
         actor: Some(Actor {
             who,
@@ -115,29 +121,32 @@ fn denied(found: &mut Found, subject: ObjRef, who: String, why: &str) {
             "ask its owner; nothing here gets around a rule that somebody has made",
         )],
     });
+    key
 }
 
 /// A webhook that cannot be reached holds everything that it is asked about.
-fn dead_webhook(desk: &Desk<'_>, found: &mut Found, subject: &ObjRef, verb: &str, webhook: &str, why: &str) {
-    let Some((configuration, entry)) = find(desk, webhook) else {
-        return;
-    };
-    let Some(backend) = Backend::of(&entry["clientConfig"]) else {
-        return;
-    };
-    let Some(state) = backend.state(desk) else {
-        return;
-    };
+fn dead_webhook(
+    desk: &Desk<'_>,
+    found: &mut Found,
+    subject: &ObjRef,
+    verb: &str,
+    webhook: &str,
+    why: &str,
+) -> Option<CauseKey> {
+    let (configuration, entry) = find(desk, webhook)?;
+    let backend = Backend::of(&entry["clientConfig"])?;
+    let state = backend.state(desk)?;
     let right = match &backend {
         Backend::Service { namespace, name } => format!("bring the Service {namespace}/{name} and its pods back"),
         Backend::Url(url) => format!("bring back what answers at {url}"),
     };
+    let key = CauseKey {
+        id: "webhook-down",
+        subject: configuration.clone(),
+        detail: webhook.to_owned(),
+    };
     found.cause(Cause {
-        key: CauseKey {
-            id: "webhook-down",
-            subject: configuration.clone(),
-            detail: webhook.to_owned(),
-        },
+        key: key.clone(),
         says: format!("the webhook {webhook} of {configuration} does not answer, and {verb} is refused without it"),
         evidence: vec![why.to_owned()],
         actor: Some(Actor {
@@ -147,8 +156,27 @@ fn dead_webhook(desk: &Desk<'_>, found: &mut Found, subject: &ObjRef, verb: &str
         }),
         holds: vec![subject.clone()],
         behind: Vec::new(),
-        remedies: vec![Remedy::by_hand(Rung::Repair, right)],
+        remedies: vec![
+            Remedy::by_hand(Rung::Repair, right),
+            exclude(&configuration, webhook, subject),
+        ],
     });
+    Some(key)
+}
+
+/// The narrowest way: the webhook still guards everything but this namespace.
+fn exclude(configuration: &ObjRef, webhook: &str, subject: &ObjRef) -> Remedy {
+    let namespace = subject.namespace.as_ref().unwrap_or(&subject.name).clone();
+    let plural = format!("{}s", configuration.kind);
+    let mend = Mend::Exclude {
+        key: Key::cluster("admissionregistration.k8s.io", &plural, &configuration.name),
+        uid: configuration.uid.clone(),
+        entry: webhook.to_owned(),
+        namespace: namespace.clone(),
+    };
+    let text =
+        format!("leave the namespace {namespace} out of the webhook {webhook} until this is done; then it is put back");
+    Remedy::mend(Rung::Neutralise, text, mend)
 }
 
 /// The configuration that has this entry.

@@ -9,8 +9,11 @@ use super::{
 };
 use crate::{
     facts::Key,
-    ladder::{Remedy, Rung},
+    ladder::{Mend, Remedy, Rung},
 };
+
+/// On APIServices that the API server makes for itself.
+const AUTOMANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
 
 /// Versions of which the server cannot say what is in them.
 pub fn dark_apis(desk: &Desk<'_>, found: &mut Found) {
@@ -63,10 +66,7 @@ pub fn dark_apis(desk: &Desk<'_>, found: &mut Found) {
         if inside && actor.as_ref().is_some_and(|a| a.life == Life::Dead) {
             evidence.push("its Service belongs to the very namespace that is being deleted".into());
         }
-        remedies.push(Remedy::by_hand(
-            Rung::Neutralise,
-            format!("remove the APIService {name}, if what it serves is not needed any more"),
-        ));
+        remedies.push(out_of_the_way(&name, &uid, inside, service.as_ref()));
         found.cause(Cause {
             key: CauseKey {
                 id: "apiservice-down",
@@ -84,4 +84,25 @@ pub fn dark_apis(desk: &Desk<'_>, found: &mut Found) {
             remedies,
         });
     }
+}
+
+/// An API whose backend goes with the namespace is not needed any more; any other gets its backend back. What the API server
+/// manages itself is not touched.
+fn out_of_the_way(name: &str, uid: &str, inside: bool, service: Option<&APIService>) -> Remedy {
+    let managed = service
+        .and_then(|s| s.metadata.labels.as_ref())
+        .is_some_and(|l| l.contains_key(AUTOMANAGED));
+    let key = Key::cluster("apiregistration.k8s.io", "apiservices", name);
+    let uid = uid.to_owned();
+    let has_backend = service.and_then(|s| s.spec.as_ref()?.service.as_ref()).is_some();
+    if managed || uid.is_empty() || !has_backend {
+        let text = format!("remove the APIService {name}, if what it serves is not needed any more");
+        return Remedy::by_hand(Rung::Neutralise, text);
+    }
+    if inside {
+        let text = format!("delete the APIService {name}: what answers for it goes with the namespace");
+        return Remedy::mend(Rung::Neutralise, text, Mend::DeleteAgain { key, uid });
+    }
+    let text = format!("take the backend of the APIService {name} away until this is done; then it is put back");
+    Remedy::mend(Rung::Neutralise, text, Mend::Detach { key, uid })
 }

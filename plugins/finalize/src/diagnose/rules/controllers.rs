@@ -36,7 +36,7 @@ pub fn controllers(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespa
         return;
     };
     match desk.answer(&Ask::DryTouch(desk.target().clone())) {
-        Some(Err(said)) => admission::refusal(desk, found, kind, &object, "UPDATE", said),
+        Some(Err(said)) => drop(admission::refusal(desk, found, kind, &object, "UPDATE", &said.message)),
         Some(Ok(_)) if life == Life::Unknown => {
             let seconds = human_duration(std::time::Duration::from_secs(u64::try_from(age).unwrap_or(0)));
             down(

@@ -4,7 +4,7 @@ use upkeep::discovery::Kind;
 
 use super::{
     super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
-    actors, chain, usage,
+    actors, admission, chain, usage,
 };
 use crate::{
     facts::{Key, Object},
@@ -49,13 +49,15 @@ fn held(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: 
     remedies.push(strip(desk, kind, object, name, entry));
     remedies.sort_by_key(|remedy| remedy.rung);
     let evidence = entry.map(|e| format!("it is there so {}", e.protects));
+    let refused = desk.refused(&Key::new(kind, object.namespace.as_deref(), &object.name));
+    let behind = refused.and_then(|said| admission::refusal(desk, found, kind, object, "UPDATE", said));
     found.cause(Cause {
         key: key(desk, kind, object, name),
         says: format!("{subject} waits for {} to take off its finalizer {name}", actor.who),
         evidence: evidence.into_iter().collect(),
         actor: Some(actor),
         holds: vec![subject],
-        behind: Vec::new(),
+        behind: behind.into_iter().collect(),
         remedies,
     });
 }
