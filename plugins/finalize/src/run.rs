@@ -97,7 +97,7 @@ impl Case<'_> {
         let mut shown = None;
         let mut signals = Signals::new();
         let (diagnosis, exit) = loop {
-            let (facts, diagnosis) = self.investigate(&refused).await;
+            let (facts, diagnosis) = self.investigate(&refused).await?;
             if let State::Unseen(said) = &diagnosis.state {
                 let name = escape(&self.target.name);
                 return Err(Error::failed(format!("cannot read {name}")).caused_by(&said.message));
@@ -251,11 +251,13 @@ impl Case<'_> {
     }
 
     /// Asks until the diagnosis needs to know nothing more.
-    async fn investigate(&self, refused: &BTreeMap<Key, String>) -> (Facts, Diagnosis) {
-        let cluster = Cluster::new(self.connection, self.discovery, self.cli.chunk_size);
+    /// What is served may change meanwhile.
+    async fn investigate(&self, refused: &BTreeMap<Key, String>) -> Result<(Facts, Diagnosis)> {
+        let discovery = Discovery::ask(self.connection).await?;
+        let cluster = Cluster::new(self.connection, &discovery, self.cli.chunk_size);
         let mut facts = Facts {
             now: Timestamp::now(),
-            discovery: self.discovery.clone(),
+            discovery: discovery.clone(),
             target: self.target.clone(),
             answers: BTreeMap::new(),
             refused: refused.clone(),
@@ -263,7 +265,7 @@ impl Case<'_> {
         loop {
             let diagnosis = diagnose(&facts, self.knowledge);
             if diagnosis.asks.is_empty() {
-                return (facts, diagnosis);
+                return Ok((facts, diagnosis));
             }
             facts.answers.extend(cluster.answer(diagnosis.asks).await);
             facts.now = Timestamp::now();

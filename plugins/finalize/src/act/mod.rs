@@ -99,7 +99,6 @@ impl Hands<'_> {
             Mend::ScaleUp { key, replicas } => self.scale_up(key, object, *replicas, dry_run).await,
             Mend::OutOfService { node } => self.out_of_service(node, object, dry_run).await,
             Mend::Exclude { entry, namespace, .. } => self.exclude(object, entry, namespace, dry_run).await,
-            Mend::Detach { .. } => self.detach(object, dry_run).await,
             Mend::Serve { version, .. } => self.serve(&mend.key(), object, version, dry_run).await,
         }
     }

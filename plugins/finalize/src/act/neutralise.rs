@@ -15,10 +15,9 @@ pub const NEUTRALISED: &str = "kubectl-upkeep/neutralised";
 const LASTS: SignedDuration = SignedDuration::from_mins(15);
 
 /// Kinds that can carry such an annotation.
-pub const KINDS: [(&str, &str); 3] = [
+pub const KINDS: [(&str, &str); 2] = [
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
-    ("apiregistration.k8s.io", "apiservices"),
 ];
 
 /// The annotation.
@@ -147,24 +146,6 @@ impl Hands<'_> {
         self.changed(object, change, dry_run).await
     }
 
-    /// The API server answers for the group itself, with nothing: its backend is not asked any more.
-    pub(super) async fn detach(&self, object: &Value, dry_run: bool) -> Result<()> {
-        let was = object["spec"].clone();
-        let mut is = was.clone();
-        if let Some(spec) = is.as_object_mut() {
-            for field in ["service", "caBundle", "insecureSkipTLSVerify"] {
-                spec.remove(field);
-            }
-        }
-        let change = Change {
-            entry: None,
-            field: "spec".into(),
-            was,
-            is,
-        };
-        self.changed(object, change, dry_run).await
-    }
-
     async fn changed(&self, object: &Value, wanted: Change, dry_run: bool) -> Result<()> {
         let operations = change(object, &self.target, wanted, Timestamp::now());
         let operations = operations.ok_or_else(|| Error::failed("it has changed since it was looked at"))?;
@@ -223,7 +204,6 @@ fn key_of(object: &Value) -> Result<Key> {
     let found = match object["kind"].as_str() {
         Some("ValidatingWebhookConfiguration") => KINDS[0],
         Some("MutatingWebhookConfiguration") => KINDS[1],
-        Some("APIService") => KINDS[2],
         _ => return Err(Error::failed(format!("{name} is of an unexpected kind"))),
     };
     Ok(Key::cluster(found.0, found.1, name))

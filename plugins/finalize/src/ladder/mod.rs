@@ -81,13 +81,6 @@ pub enum Mend {
         /// The namespace.
         namespace: String,
     },
-    /// Takes the backend of an aggregated API away, for a while.
-    Detach {
-        /// The APIService.
-        key: Key,
-        /// Its UID.
-        uid: String,
-    },
     /// Evicts the pod that uses what should go.
     Evict {
         /// The pod.
@@ -160,7 +153,6 @@ impl Mend {
             | Self::DeleteStored { key, .. }
             | Self::DeleteAgain { key, .. }
             | Self::Exclude { key, .. }
-            | Self::Detach { key, .. }
             | Self::Strip { key, .. } => key.clone(),
             Self::Evict { pod, .. } => pod.clone(),
             Self::OutOfService { node } => Key::cluster("", "nodes", node),
@@ -178,7 +170,6 @@ impl Mend {
             | Self::DeleteStored { uid, .. }
             | Self::DeleteAgain { uid, .. }
             | Self::Exclude { uid, .. }
-            | Self::Detach { uid, .. }
             | Self::Strip { uid, .. }
             | Self::Finalize { uid, .. } => Some(uid),
             Self::ScaleUp { .. } | Self::OutOfService { .. } | Self::Serve { .. } => None,

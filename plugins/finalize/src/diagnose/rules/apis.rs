@@ -20,9 +20,15 @@ pub fn dark_apis(desk: &Desk<'_>, found: &mut Found) {
     for dark in &desk.discovery().dark {
         let name = dark.api_service();
         let key = Key::cluster("apiregistration.k8s.io", "apiservices", &name);
+        let reference = |uid: &str| ObjRef::cluster("apiservice.apiregistration.k8s.io", &name, uid);
         let service = match desk.typed::<APIService>(&key) {
             None => continue,
             Some(Ok(service)) => Some(service),
+            Some(Err(said)) if said.is_missing() => {
+                let text = "it was removed, which the server has not noticed yet".to_owned();
+                found.in_time.push((reference(""), text));
+                continue;
+            }
             Some(Err(_)) => None,
         };
         let uid = service
@@ -38,6 +44,11 @@ pub fn dark_apis(desk: &Desk<'_>, found: &mut Found) {
         });
         let conditions = service.as_ref().and_then(|s| s.status.as_ref()?.conditions.as_ref());
         let available = conditions.into_iter().flatten().find(|c| c.type_ == "Available");
+        if available.is_some_and(|c| c.status == "True") {
+            let text = "it is available again, which the server has not noticed everywhere yet".to_owned();
+            found.in_time.push((reference(&uid), text));
+            continue;
+        }
         let mut evidence = vec![dark.reason.clone()];
         evidence.extend(available.map(|c| {
             format!(
@@ -70,7 +81,7 @@ pub fn dark_apis(desk: &Desk<'_>, found: &mut Found) {
         found.cause(Cause {
             key: CauseKey {
                 id: "apiservice-down",
-                subject: ObjRef::cluster("apiservice.apiregistration.k8s.io", &name, &uid),
+                subject: reference(&uid),
                 detail: String::new(),
             },
             says: format!(
@@ -86,8 +97,8 @@ pub fn dark_apis(desk: &Desk<'_>, found: &mut Found) {
     }
 }
 
-/// An API whose backend goes with the namespace is not needed any more; any other gets its backend back. What the API server
-/// manages itself is not touched.
+/// An API whose backend goes with the namespace is not needed any more. Whether any other is, only a person knows. What the
+/// API server manages itself is not touched.
 fn out_of_the_way(name: &str, uid: &str, inside: bool, service: Option<&APIService>) -> Remedy {
     let managed = service
         .and_then(|s| s.metadata.labels.as_ref())
@@ -95,14 +106,10 @@ fn out_of_the_way(name: &str, uid: &str, inside: bool, service: Option<&APIServi
     let key = Key::cluster("apiregistration.k8s.io", "apiservices", name);
     let uid = uid.to_owned();
     let has_backend = service.and_then(|s| s.spec.as_ref()?.service.as_ref()).is_some();
-    if managed || uid.is_empty() || !has_backend {
+    if managed || uid.is_empty() || !has_backend || !inside {
         let text = format!("remove the APIService {name}, if what it serves is not needed any more");
         return Remedy::by_hand(Rung::Neutralise, text);
     }
-    if inside {
-        let text = format!("delete the APIService {name}: what answers for it goes with the namespace");
-        return Remedy::mend(Rung::Neutralise, text, Mend::DeleteAgain { key, uid });
-    }
-    let text = format!("take the backend of the APIService {name} away until this is done; then it is put back");
-    Remedy::mend(Rung::Neutralise, text, Mend::Detach { key, uid })
+    let text = format!("delete the APIService {name}: what answers for it goes with the namespace");
+    Remedy::mend(Rung::Neutralise, text, Mend::DeleteAgain { key, uid })
 }
