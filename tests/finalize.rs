@@ -19,3 +19,5 @@ mod explain;
 mod namespaces;
 #[path = "finalize/objects.rs"]
 mod objects;
+#[path = "finalize/scan.rs"]
+mod scan;

@@ -4,11 +4,13 @@ mod act;
 mod cli;
 mod diagnose;
 mod facts;
+mod follow;
 mod gather;
 mod knowledge;
 mod ladder;
 mod render;
 mod run;
+mod scan;
 mod wait;
 
 use std::process::ExitCode;

@@ -7,6 +7,8 @@ mod nudge;
 mod repair;
 mod strip;
 
+pub use self::neutralise::read as read_record;
+
 use http::Request;
 use kube::{
     api::{Patch, PatchParams},

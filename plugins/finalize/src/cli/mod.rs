@@ -22,6 +22,9 @@ Examples:
   # Any other object
   kubectl finalize pvc/data -n shop
 
+  # Everything that is stuck in the cluster, or will get stuck
+  kubectl finalize scan
+
   # What a finalizer protects, who takes it off, and what is lost when it is stripped
   kubectl finalize explain kubernetes.io/pvc-protection
 
@@ -42,7 +45,7 @@ Exit codes:
     after_help = EXAMPLES,
     args_override_self = true,
     override_usage = "kubectl finalize KIND NAME [flags]\n       kubectl finalize KIND/NAME [flags]\n       \
-                      kubectl finalize explain FINALIZER"
+                      kubectl finalize scan [flags]\n       kubectl finalize explain FINALIZER"
 )]
 pub struct Cli {
     /// What will not go away: KIND NAME, or KIND/NAME
@@ -99,6 +102,8 @@ pub enum Wanted<'a> {
     },
     /// What is known about a finalizer.
     Explain(&'a str),
+    /// Everything in the cluster.
+    Scan,
 }
 
 impl Cli {
@@ -111,6 +116,7 @@ impl Cli {
         let hint = "see 'kubectl finalize --help' for usage";
         match words.as_slice() {
             ["explain", finalizer] => Ok(Wanted::Explain(finalizer)),
+            ["scan"] => Ok(Wanted::Scan),
             [kind, name] if !kind.contains('/') && !name.contains('/') => Ok(Wanted::Object { kind, name }),
             [one] if one.split('/').count() == 2 => {
                 let (kind, name) = one.split_once('/').unwrap_or_default();

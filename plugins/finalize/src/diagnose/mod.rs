@@ -11,8 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use upkeep::report::{Finding, ObjRef};
 
-pub use self::cause::{Actor, Cause, CauseKey, Life};
-use self::desk::Desk;
+pub use self::{
+    cause::{Actor, Cause, CauseKey, Life},
+    desk::Desk,
+    rules::Backend,
+};
 use crate::{
     facts::{Ask, Facts, Said},
     knowledge::Knowledge,

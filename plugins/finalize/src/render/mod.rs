@@ -3,3 +3,4 @@
 pub mod diagnosis;
 pub mod document;
 pub mod explain;
+pub mod scan;

@@ -5,7 +5,7 @@ use upkeep::report::ObjRef;
 
 use super::{
     super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
-    admission::Backend,
+    backend::Backend,
 };
 use crate::{
     facts::Key,

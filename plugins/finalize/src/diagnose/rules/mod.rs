@@ -3,6 +3,7 @@
 mod actors;
 mod admission;
 mod apis;
+mod backend;
 mod chain;
 mod controllers;
 mod finalizers;
@@ -12,7 +13,10 @@ mod usage;
 
 use upkeep::discovery::Kind;
 
-pub use self::{admission::refusal, apis::dark_apis, controllers::controllers, finalizers::finalizer, lists::unlisted};
+pub use self::{
+    admission::refusal, apis::dark_apis, backend::Backend, controllers::controllers, finalizers::finalizer,
+    lists::unlisted,
+};
 use super::{Found, desk::Desk};
 use crate::facts::Object;
 

@@ -1,0 +1,94 @@
+//! What holds deletions up wherever they come from: APIs and webhooks that do not answer; what was left neutralised.
+
+use serde_json::Value;
+use upkeep::report::{Finding, ObjRef, Severity};
+
+use crate::{
+    act::read_record,
+    diagnose::{Backend, Desk, Life},
+    facts::Ask,
+};
+
+const GROUP: &str = "admissionregistration.k8s.io";
+const CONFIGURATIONS: [&str; 2] = ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"];
+
+/// Versions of which the server cannot say what is in them.
+pub fn dark_apis(desk: &Desk<'_>) -> Vec<Finding> {
+    let dark = desk.discovery().dark.iter();
+    dark.map(|dark| Finding {
+        id: "apiservice-down",
+        severity: Severity::Warning,
+        subjects: vec![ObjRef::cluster(
+            "apiservice.apiregistration.k8s.io",
+            &dark.api_service(),
+            "",
+        )],
+        evidence: format!(
+            "the API {}/{} does not answer, so no namespace can be deleted: {}",
+            dark.group, dark.version, dark.reason
+        ),
+        hint: Some("bring its backend back, or remove the APIService if it is not needed any more".into()),
+    })
+    .collect()
+}
+
+/// Webhooks that must answer, and have nothing behind them.
+pub fn dead_webhooks(desk: &Desk<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (reference, configuration) in configurations(desk) {
+        let entries = configuration["webhooks"].as_array().into_iter().flatten();
+        for entry in entries.filter(|e| e["failurePolicy"] != "Ignore") {
+            let state = Backend::of(&entry["clientConfig"]).and_then(|backend| Some((backend.state(desk)?, backend)));
+            let Some(((Life::Dead, why), backend)) = state else {
+                continue;
+            };
+            let name = entry["name"].as_str().unwrap_or_default();
+            found.push(Finding {
+                id: "webhook-down",
+                severity: Severity::Warning,
+                subjects: vec![reference.clone()],
+                evidence: format!("the webhook {name} of {reference} must answer, and cannot: {backend}: {why}"),
+                hint: Some("bring its backend back, or remove the webhook if what it belongs to is gone".into()),
+            });
+        }
+    }
+    found
+}
+
+/// What a run that was cut off has left.
+pub fn neutralised(desk: &Desk<'_>) -> Vec<Finding> {
+    let left = configurations(desk)
+        .into_iter()
+        .filter_map(|(reference, configuration)| {
+            let record = read_record(&configuration)?;
+            Some(Finding {
+                id: "neutralised",
+                severity: Severity::Warning,
+                evidence: format!(
+                    "{reference} was changed for {}, and was not put back yet",
+                    record.target
+                ),
+                subjects: vec![reference],
+                hint: Some(format!(
+                    "a run for that puts it back; after {} any run of 'kubectl finalize' does",
+                    record.until
+                )),
+            })
+        });
+    left.collect()
+}
+
+fn configurations(desk: &Desk<'_>) -> Vec<(ObjRef, Value)> {
+    let mut all = Vec::new();
+    for plural in CONFIGURATIONS {
+        let Some(Ok(found)) = desk.all::<Value>(&Ask::list(GROUP, plural, None)) else {
+            continue;
+        };
+        all.extend(found.into_iter().map(|configuration| {
+            let text = |field: &str| configuration["metadata"][field].as_str().unwrap_or_default();
+            let one = plural.trim_end_matches('s');
+            (ObjRef::cluster(one, text("name"), text("uid")), configuration)
+        }));
+    }
+    all
+}

@@ -1,0 +1,86 @@
+//! `scan`: everything in the cluster that is stuck, will get stuck, or was left behind. Pure, like the diagnosis.
+
+mod hazards;
+mod orphans;
+
+use k8s_openapi::jiff::Timestamp;
+use upkeep::{
+    discovery::Kind,
+    report::{Finding, ObjRef, Severity},
+};
+
+use crate::{
+    diagnose::Desk,
+    facts::{Ask, Object},
+};
+
+/// How long a deletion may take before it is worth a word, in seconds: controllers and kubelets need a moment.
+const PATIENCE: i64 = 60;
+
+/// What was found.
+#[derive(Debug, Default, PartialEq)]
+pub struct Scan {
+    /// Objects whose deletion does not end, the oldest first.
+    pub stuck: Vec<Stuck>,
+    /// Everything else.
+    pub findings: Vec<Finding>,
+}
+
+/// An object whose deletion does not end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// The object.
+    pub object: ObjRef,
+    /// Since when it should be gone.
+    pub since: Timestamp,
+    /// Its finalizers.
+    pub finalizers: Vec<String>,
+}
+
+/// Looks at everything that can be listed.
+pub fn scan(desk: &Desk<'_>) -> Scan {
+    let mut found = Scan::default();
+    let listable = |kind: &&Kind| kind.can("list") && kind.can("delete") && kind.group != "events.k8s.io";
+    let mut objects: Vec<(&Kind, &Object)> = Vec::new();
+    let mut complete = true;
+    for kind in desk.discovery().preferred().filter(listable) {
+        match desk.metadata(&Ask::metadata(kind, None)) {
+            None => complete = false,
+            Some(Ok(here)) => objects.extend(here.iter().map(|object| (kind, object))),
+            Some(Err(said)) if said.is_missing() || said.code == 405 => {}
+            Some(Err(said)) => found.findings.push(Finding {
+                id: "unseen",
+                severity: Severity::Warning,
+                subjects: Vec::new(),
+                evidence: format!("{} cannot be listed: {}", kind.resource(), said.message),
+                hint: None,
+            }),
+        }
+    }
+    found.stuck = objects
+        .iter()
+        .filter_map(|(kind, object)| stuck(desk, kind, object))
+        .collect();
+    found
+        .stuck
+        .sort_by(|a, b| (a.since, &a.object).cmp(&(b.since, &b.object)));
+    found.findings.extend(hazards::dark_apis(desk));
+    found.findings.extend(hazards::dead_webhooks(desk));
+    found.findings.extend(hazards::neutralised(desk));
+    // Namespaces are listed after everything in them: what is new by then has its own.
+    if complete {
+        found.findings.extend(orphans::disarmed(desk));
+        found.findings.extend(orphans::orphans(desk, &objects));
+    }
+    found
+}
+
+/// The deletionTimestamp of a pod lies ahead by its grace period, so that it is not early either.
+fn stuck(desk: &Desk<'_>, kind: &Kind, object: &Object) -> Option<Stuck> {
+    let since = object.deletion.filter(|at| desk.seconds_since(*at) > PATIENCE)?;
+    Some(Stuck {
+        object: desk.reference(kind, object),
+        since,
+        finalizers: object.finalizers.clone(),
+    })
+}

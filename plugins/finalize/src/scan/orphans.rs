@@ -1,0 +1,79 @@
+//! Namespaces that would be removed without their content, and objects whose namespace was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1 as core;
+use upkeep::{
+    discovery::Kind,
+    report::{Finding, ObjRef, Severity},
+    ui::plural,
+};
+
+use crate::{
+    diagnose::Desk,
+    facts::{Ask, Key, Object},
+};
+
+/// Namespaces whose `spec.finalizers` is empty although nobody deletes them.
+pub fn disarmed(desk: &Desk<'_>) -> Vec<Finding> {
+    let namespaces = namespaces(desk).unwrap_or_default();
+    let disarmed = namespaces.into_iter().filter(|namespace| {
+        let finalizers = namespace.spec.as_ref().and_then(|s| s.finalizers.as_ref());
+        namespace.metadata.deletion_timestamp.is_none() && finalizers.is_none_or(Vec::is_empty)
+    });
+    disarmed
+        .map(|namespace| {
+            let name = namespace.metadata.name.unwrap_or_default();
+            Finding {
+                id: "disarmed",
+                severity: Severity::Warning,
+                subjects: vec![ObjRef::cluster("namespace", &name, &namespace.metadata.uid.unwrap_or_default())],
+                evidence: format!(
+                    "namespace/{name} has no finalizer: a deletion would leave everything in it behind, without a namespace"
+                ),
+                hint: Some("delete its content before the namespace".into()),
+            }
+        })
+        .collect()
+}
+
+/// Objects in namespaces that do not exist.
+pub fn orphans(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Vec<Finding> {
+    let Some(namespaces) = namespaces(desk) else {
+        return Vec::new();
+    };
+    let names: BTreeSet<String> = namespaces.into_iter().filter_map(|n| n.metadata.name).collect();
+    let mut groups = BTreeMap::<&str, Vec<(Key, ObjRef)>>::new();
+    for (kind, object) in objects {
+        let namespace = object.namespace.as_deref().filter(|n| !names.contains(*n));
+        if let Some(namespace) = namespace {
+            let key = Key::new(kind, Some(namespace), &object.name);
+            groups
+                .entry(namespace)
+                .or_default()
+                .push((key, desk.reference(kind, object)));
+        }
+    }
+    // What went with its namespace meanwhile is no orphan.
+    groups.retain(|_, objects| {
+        objects
+            .first()
+            .is_some_and(|(key, _)| matches!(desk.raw(key), Some(Ok(_))))
+    });
+    let findings = groups.into_iter().map(|(namespace, objects)| Finding {
+        id: "orphans",
+        severity: Severity::Warning,
+        evidence: format!(
+            "{} in the namespace {namespace}, which does not exist",
+            plural(objects.len(), "object")
+        ),
+        subjects: objects.into_iter().map(|(_, reference)| reference).collect(),
+        hint: None,
+    });
+    findings.collect()
+}
+
+/// Asked for after everything else was listed: what is new by then has its namespace.
+fn namespaces(desk: &Desk<'_>) -> Option<Vec<core::Namespace>> {
+    desk.all::<core::Namespace>(&Ask::list("", "namespaces", None))?.ok()
+}

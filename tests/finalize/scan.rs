@@ -1,0 +1,57 @@
+//! `scan`: on a control plane of its own, where nothing but this is stuck.
+
+use serde_json::{Value, json};
+use testsupport::{Cluster, DEFAULT_TIMEOUT, Options, wait_for};
+
+use crate::kit::{finalize, kubectl, kubectl_in};
+
+#[test]
+fn scan_names_everything_that_is_stuck_or_will_be() {
+    let cluster = Cluster::start(Options {
+        controller_manager_args: vec!["--leader-elect=true".into()],
+        scheduler: false,
+        kwok: false,
+        ..Options::default()
+    });
+    finalize(&cluster, &["scan"]).expect(0).says("nothing is stuck");
+    let disarm = |name: &str| {
+        let mut namespace = cluster.get("v1/Namespace", "", name).unwrap();
+        namespace["spec"]["finalizers"] = json!([]);
+        let path = format!("/api/v1/namespaces/{name}/finalize");
+        kubectl_in(
+            &cluster,
+            &["replace", "--raw", &path, "-f", "-"],
+            &namespace.to_string(),
+        );
+    };
+    for name in ["disarmed", "forced"] {
+        cluster.namespace(name);
+    }
+    disarm("disarmed");
+    // Whoever empties the list while it is being deleted leaves its content behind.
+    let held = json!({"name": "held", "namespace": "forced", "finalizers": ["example.com/cleanup"]});
+    cluster.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held}));
+    kubectl(&cluster, &["delete", "namespace", "forced", "--wait=false"]);
+    wait_for("the deletion of its content", DEFAULT_TIMEOUT, || {
+        let held = cluster.get("v1/ConfigMap", "forced", "held")?;
+        held["metadata"]["deletionTimestamp"].is_string().then_some(())
+    });
+    disarm("forced");
+    cluster.create(
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "guard"}, "webhooks": [{"name": "dead.example.com", "sideEffects": "None",
+        "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "rules": [],
+        "clientConfig": {"service": {"namespace": "default", "name": "nope"}}}]}),
+    );
+    let ran = finalize(&cluster, &["scan"]).expect(1);
+    let ran = ran.says("namespace/disarmed has no finalizer");
+    let ran = ran.says("in the namespace forced, which does not exist");
+    ran.says("the webhook dead.example.com of validatingwebhookconfiguration/guard must answer, and cannot");
+    let ran = finalize(&cluster, &["scan", "-o", "json"]).expect(1);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&document["kind"], &document["exitCode"]), (&json!("Scan"), &json!(1)));
+    let findings = document["findings"].as_array().unwrap();
+    let mut found: Vec<&str> = findings.iter().filter_map(|f| f["id"].as_str()).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["disarmed", "orphans", "webhook-down"]);
+}
