@@ -139,8 +139,9 @@ impl Machine {
             }
         }
         if let Some(restore) = self.restore(sight) {
+            // With its own number nobody scales it back; the sooner the autoscaler has its own limits, the less it scales up.
             let until = unmarked.saturating_add(MARK_AGE);
-            if until > now {
+            if more && until > now {
                 return Next::Wait(until);
             }
             return Next::Do(restore);
