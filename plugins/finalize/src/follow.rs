@@ -62,7 +62,7 @@ impl Case<'_> {
         let mut refused = BTreeMap::new();
         let mut shown = None;
         let mut signals = Signals::new();
-        let (diagnosis, exit) = loop {
+        let (diagnosis, mut exit) = loop {
             let (facts, diagnosis) = self.investigate(&refused).await?;
             if let State::Unseen(said) = &diagnosis.state {
                 let name = escape(&self.target.name);
@@ -120,7 +120,10 @@ impl Case<'_> {
             for put_back in hands.put_back().await {
                 match put_back {
                     Ok(text) => ui.status(&escape(&text)),
-                    Err(error) => ui.error(&error),
+                    Err(error) => {
+                        ui.error(&error);
+                        exit = Exit::Failed;
+                    }
                 }
             }
         }
@@ -216,8 +219,7 @@ impl Case<'_> {
             .unwrap_or_else(|| "unknown".into()))
     }
 
-    /// Asks until the diagnosis needs to know nothing more.
-    /// What is served may change meanwhile.
+    /// Asks until the diagnosis needs to know nothing more. What is served may have changed since the last time.
     async fn investigate(&self, refused: &BTreeMap<Key, String>) -> Result<(Facts, Diagnosis)> {
         let discovery = Discovery::ask(self.connection).await?;
         let cluster = Cluster::new(self.connection, &discovery, self.cli.chunk_size);

@@ -46,7 +46,9 @@ fn held(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: 
             remedies.push(right);
         }
     }
-    remedies.push(strip(desk, kind, object, name, entry));
+    if may_be_stripped(desk, kind, object, name) {
+        remedies.push(strip(desk, kind, object, name, entry));
+    }
     remedies.sort_by_key(|remedy| remedy.rung);
     let evidence = entry.map(|e| format!("it is there so {}", e.protects));
     let refused = desk.refused(&Key::new(kind, object.namespace.as_deref(), &object.name));
@@ -60,6 +62,12 @@ fn held(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: 
         behind: behind.into_iter().collect(),
         remedies,
     });
+}
+
+/// Never the one of a definition, which would leave its objects in etcd, and never of a pod that has time left to stop.
+fn may_be_stripped(desk: &Desk<'_>, kind: &Kind, object: &Object, name: &str) -> bool {
+    let stopping = kind.is("", "Pod") && object.deletion.is_some_and(|at| desk.seconds_since(at) < 0);
+    !stopping && name != "customresourcecleanup.apiextensions.k8s.io"
 }
 
 /// The last resort for one finalizer.
