@@ -18,14 +18,14 @@ test: testbed ## Run all tests, against real servers
 	$(CARGO) test --locked --workspace --no-fail-fast
 
 build: ## Build the plugins (target/release)
-	$(CARGO) build --locked --release -p kubectl-evacuate
+	$(CARGO) build --locked --release -p kubectl-evacuate -p kubectl-finalize
 
 lint: ## Check format, lints and docs
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
-bench: testbed build ## Measure beside kubectl drain, on the same servers
+bench: testbed build ## Measure beside what people use instead, on the same servers
 	$(CARGO) run --locked --release -p testsupport --bin bench
 
 testbed: ## Build the real servers that tests and demo need, once
@@ -34,9 +34,10 @@ testbed: ## Build the real servers that tests and demo need, once
 
 install: build ## Install into PREFIX/bin (~/.local/bin), with shell completion for kubectl
 	@mkdir -p "$(BIN)"
-	install -m 0755 target/release/kubectl-evacuate "$(BIN)/kubectl-evacuate"
+	install -m 0755 target/release/kubectl-evacuate target/release/kubectl-finalize "$(BIN)"
 	@# kubectl asks a program of this name for completions; the plugin knows by its name what it is called for.
 	ln -sfn kubectl-evacuate "$(BIN)/kubectl_complete-evacuate"
+	ln -sfn kubectl-finalize "$(BIN)/kubectl_complete-finalize"
 	@case ":$$PATH:" in *":$(BIN):"*) ;; *) echo "note: $(BIN) is not on PATH" >&2 ;; esac
 
 clean: ## Remove all that was built, the servers too

@@ -9,15 +9,35 @@ mod kit;
 #[path = "finalize/scene.rs"]
 mod scene;
 
+#[path = "finalize/admission.rs"]
+mod admission;
 #[path = "finalize/apis.rs"]
 mod apis;
+#[path = "finalize/combined.rs"]
+mod combined;
+#[path = "finalize/controllers.rs"]
+mod controllers;
 #[path = "finalize/custom.rs"]
 mod custom;
 #[path = "finalize/explain.rs"]
 mod explain;
 #[path = "finalize/namespaces.rs"]
 mod namespaces;
+#[path = "finalize/negative.rs"]
+mod negative;
 #[path = "finalize/objects.rs"]
 mod objects;
+#[path = "finalize/orphans.rs"]
+mod orphans;
+#[path = "finalize/plan.rs"]
+mod plan;
+#[path = "finalize/pods.rs"]
+mod pods;
+#[path = "finalize/preflight.rs"]
+mod preflight;
+#[path = "finalize/restore.rs"]
+mod restore;
+#[path = "finalize/rights.rs"]
+mod rights;
 #[path = "finalize/scan.rs"]
 mod scan;

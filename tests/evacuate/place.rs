@@ -21,7 +21,11 @@ pub struct Place {
 
 impl Place {
     pub fn new(id: &str) -> Self {
-        let cluster = Cluster::shared();
+        Self::on(Cluster::shared(), id)
+    }
+
+    /// The same on another control plane.
+    pub fn on(cluster: &'static Cluster, id: &str) -> Self {
         let ns = cluster.namespace(id);
         let [node, other] = ns.nodes(["a", "b"]);
         let began = cluster.audit().mark();

@@ -12,19 +12,11 @@ use crate::{
     place::Place,
 };
 
-/// A user who has these roles, as they are published.
+/// A user who has these roles of this plugin, as they are published.
 pub fn user(cluster: &Cluster, name: &str, roles: &[&str]) -> PathBuf {
-    for role in roles {
-        let path = format!("{}/../../docs/rbac/evacuate-{role}.yaml", env!("CARGO_MANIFEST_DIR"));
-        cluster.apply(&std::fs::read_to_string(path).expect("the role is published"));
-        cluster.apply_value(json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": format!("{name}-{role}")},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": format!("kubectl-evacuate-{role}")},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
-        }));
-    }
-    cluster.user_kubeconfig(name, &[])
+    let roles: Vec<String> = roles.iter().map(|role| format!("evacuate-{role}")).collect();
+    let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+    cluster.user_with_roles(name, &roles)
 }
 
 /// The authorizer learns of roles a moment after they were made.

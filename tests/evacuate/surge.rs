@@ -11,5 +11,7 @@ mod kit;
 mod moves;
 #[path = "surge/scaled.rs"]
 mod scaled;
+#[path = "surge/silent.rs"]
+mod silent;
 #[path = "surge/undone.rs"]
 mod undone;

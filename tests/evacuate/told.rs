@@ -133,6 +133,10 @@ fn a_second_run_keeps_what_the_first_has_to_take_back() {
     let between = node(&place, &place.node);
     let said = evacuation(&between).unwrap();
     assert_eq!((&said["reason"], &said["excludedLb"]), (&json!("second"), &json!(true)));
+    // One that has none of its own keeps that of the one before, and its time.
+    place.evacuate(&[]).expect(0);
+    let third = evacuation(&node(&place, &place.node)).unwrap();
+    assert_eq!((&third["reason"], &third["since"]), (&said["reason"], &said["since"]));
     assert_eq!(
         bring_back(&place, &[]).expect(0).stdout,
         "node/told-twice-a uncordoned\n"
@@ -212,6 +216,35 @@ fn missing_rights_to_tell_are_named_once() {
     assert_eq!(back.stdout, "node/told-rights-a uncordoned\n");
 }
 
+/// A claim that looks stale may be one of a machine whose clock is wrong.
+#[test]
+fn claim_that_is_renewed_meanwhile_is_not_taken_back() {
+    let place = Place::new("told-stale");
+    let claim = |heartbeat: &str| {
+        let claim = json!({
+            "run": "0", "user": "eve", "host": "h", "pid": 1, "process": "1", "machine": "elsewhere",
+            "started": "2020-01-01T00:00:00Z", "heartbeat": heartbeat,
+        });
+        let annotations = json!({"kubectl-upkeep/lock": claim.to_string()});
+        let patch = json!({"metadata": {"annotations": annotations}});
+        place.cluster().patch("v1/Node", "", &place.node, patch);
+    };
+    claim("2020-01-01T00:00:00Z");
+    let mut live = place.start(&["--uncordon"]);
+    live.wait_for("to see whether that run is alive");
+    claim("2020-01-01T00:00:05Z");
+    let refused = live.finish().expect(3);
+    assert!(refused.stderr.contains("nothing was changed"), "{}", refused.text());
+    assert!(is_locked(place.cluster(), &place.node));
+    // Nobody renews it: it is gone with the rest.
+    let mut late = place.start(&["--uncordon", "--timeout=2s"]);
+    late.wait_for("to see whether that run is alive");
+    let late = late.finish().expect(5);
+    late.says("error: the time of --timeout was up before every node had been brought back; run it again to go on");
+    place.evacuate(&["--uncordon"]).expect(0);
+    assert!(!is_locked(place.cluster(), &place.node));
+}
+
 #[test]
 fn bad_ways_back() {
     let place = Place::new("told-bad");
@@ -225,8 +258,12 @@ fn bad_ways_back() {
         let ran = place.evacuate(&["--reason", reason]).expect(2);
         assert!(ran.stderr.contains("--reason"), "{}", ran.text());
     }
-    let both = place.evacuate(&["--uncordon", "--reason=x"]).expect(2);
-    assert!(both.stderr.contains("cannot be used with"), "{}", both.text());
+    for other in ["--reason=x", "--surge", "--force", "--grace-period=3"] {
+        let both = place.evacuate(&["--uncordon", other]).expect(2);
+        assert!(both.stderr.contains("cannot be used with"), "{}", both.text());
+    }
+    let both = place.evacuate(&["--surge", "force"]).expect(2);
+    assert!(both.stderr.contains("--surge=force"), "{}", both.text());
     let nobody = place.cluster().user_kubeconfig("told-bad", &rights(&["patch nodes"]));
     place.evacuate(&[]).expect(0);
     let ran = kit::run(place.command(&nobody, &["--uncordon"])).expect(1);

@@ -54,6 +54,19 @@ fn s02_a_dead_api_holds_every_namespace() {
     let ran = finalize(&cluster, &["ns", "s02", "--force-up-to=finalize"]).expect(4);
     ran.says("remove the APIService v1beta1.custom.example.io, if what it serves is not needed any more");
     assert_eq!(cluster.get(KIND, "", name).unwrap()["spec"], before);
+    // Without it, where somebody says so: everything else is gone.
+    wait_for("everything else to be gone", DEFAULT_TIMEOUT, || {
+        let ran = finalize(&cluster, &["ns", "s02b", "--dry-run"]).expect(0);
+        ran.text().contains("--leave-behind=custom.example.io").then_some(())
+    });
+    let args = [
+        "ns",
+        "s02b",
+        "--force-up-to=finalize",
+        "--leave-behind=custom.example.io",
+    ];
+    finalize(&cluster, &args).expect(0);
+    assert!(is_gone(&cluster, "s02b"));
     kubectl(&cluster, &["delete", "apiservice", name]);
     finalize(&cluster, &["ns", "s02"]).expect(0);
     assert!(is_gone(&cluster, "s02"));

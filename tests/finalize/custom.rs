@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
-use crate::{kit::kubectl, scene::Scene};
+use crate::{
+    kit::{finalize, kubectl},
+    scene::Scene,
+};
 
 const KIND: &str = "apiextensions.k8s.io/v1/CustomResourceDefinition";
 
@@ -116,4 +119,125 @@ fn s19_a_policy_that_somebody_has_made_is_kept() {
     wait_for("the namespace to go by itself", DEFAULT_TIMEOUT * 3, || {
         scene.is_gone().then_some(())
     });
+}
+
+fn is_deleting(scene: &Scene, kind: &str, name: &str) {
+    wait_for("the object to be deleted", DEFAULT_TIMEOUT, || {
+        let object = scene.cluster.get(kind, &scene.name, name)?;
+        object["metadata"]["deletionTimestamp"].is_string().then_some(())
+    });
+}
+
+/// The definition waits for its objects; to strip it would leave them in etcd (S8b).
+#[test]
+fn s08_a_definition_that_waits_for_its_objects() {
+    let scene = Scene::new("s08");
+    let name = define(&scene, "widgets", &[version("v1", true)]);
+    scene.create(
+        json!({"apiVersion": "s08.example.com/v1", "kind": "Kindwidgets", "metadata": {"name": "w",
+        "finalizers": ["example.com/cleanup"]}}),
+    );
+    kubectl(scene.cluster, &["delete", "crd", &name, "--wait=false"]);
+    is_deleting(&scene, "s08.example.com/v1/Kindwidgets", "w");
+    let crd = format!("crd/{name}");
+    let ran = finalize(scene.cluster, &[&crd, "--dry-run"]).expect(0);
+    ran.says("s08/w waits for")
+        .says("is kept while there are objects of it")
+        .says_nothing_of("customresourcecleanup");
+    finalize(scene.cluster, &[&crd, "--timeout=15s"]).expect(4);
+    finalize(scene.cluster, &[&crd, "--force-up-to=strip"]).expect(0);
+    assert!(scene.cluster.get(KIND, "", &name).is_none());
+}
+
+/// Its objects cannot even be listed.
+#[test]
+fn s08c_a_definition_whose_objects_cannot_be_converted() {
+    let scene = Scene::new("s08c");
+    let name = define(&scene, "gears", &[version("v1", true), version("v2", false)]);
+    scene.create(
+        json!({"apiVersion": "s08c.example.com/v1", "kind": "Kindgears", "metadata": {"name": "g",
+        "finalizers": ["example.com/cleanup"]}}),
+    );
+    let broken = json!({"spec": {"versions": [version("v1", false), version("v2", true)], "conversion": {"strategy": "Webhook",
+        "webhook": {"conversionReviewVersions": ["v1"],
+            "clientConfig": {"service": {"namespace": "default", "name": "nope"}}}}}});
+    scene.cluster.patch(KIND, "", &name, broken);
+    kubectl(scene.cluster, &["delete", "crd", &name, "--wait=false"]);
+    let crd = format!("crd/{name}");
+    let ran = wait_for("the cause to be seen", DEFAULT_TIMEOUT, || {
+        let ran = finalize(scene.cluster, &[&crd, "--dry-run"]).expect(0);
+        ran.text()
+            .contains("the conversion webhook of gears.s08c.example.com")
+            .then_some(ran)
+    });
+    ran.says("set the conversion of");
+    finalize(scene.cluster, &[&crd, "--force-up-to=strip"]).expect(0);
+    assert!(scene.cluster.get(KIND, "", &name).is_none());
+}
+
+/// The schema has become stricter, so that every change is refused, that of the finalizers too.
+#[test]
+fn s27_an_object_that_its_schema_does_not_allow() {
+    let scene = Scene::new("s27");
+    let name = define(&scene, "stricts", &[version("v1", true)]);
+    scene.create(
+        json!({"apiVersion": "s27.example.com/v1", "kind": "Kindstricts", "metadata": {"name": "nospec",
+        "finalizers": ["example.com/cleanup"]}}),
+    );
+    let mut stricter = version("v1", true);
+    stricter["schema"]["openAPIV3Schema"] = json!({"type": "object", "required": ["spec"], "properties": {
+        "spec": {"type": "object", "required": ["size", "mode"], "properties": {
+            "size": {"type": "integer", "minimum": 1}, "mode": {"type": "string", "enum": ["fast", "slow"]}}}}});
+    scene
+        .cluster
+        .patch(KIND, "", &name, json!({"spec": {"versions": [stricter]}}));
+    wait_for("the schema", DEFAULT_TIMEOUT, || {
+        let mut touch = assert_cmd::Command::new(scene.cluster.kubectl());
+        touch.env("KUBECONFIG", scene.cluster.kubeconfig());
+        let touch = touch.args(["-n", "s27", "annotate", "--overwrite", &name, "nospec", "touched=yes"]);
+        let said = touch.output().unwrap();
+        String::from_utf8_lossy(&said.stderr)
+            .contains("Required value")
+            .then_some(())
+    });
+    scene.delete();
+    scene.finalize(&["--dry-run"]).expect(0).says("s27/nospec waits for");
+    scene.mended(&["--force-up-to=strip"]);
+    scene.cluster.delete(KIND, "", &name);
+}
+
+/// Nobody has written down whose finalizer it is, but somebody has the right to take it off.
+#[test]
+fn unknown_finalizer_of_an_operator_that_is_scaled_to_0() {
+    let scene = Scene::new("operated");
+    let name = define(&scene, "orders", &[version("v1", true)]);
+    let rbac = "rbac.authorization.k8s.io/v1";
+    let api_group = "rbac.authorization.k8s.io";
+    scene.cluster.create(
+        json!({"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": "operated"}, "rules": [
+        {"apiGroups": ["operated.example.com"], "resources": ["orders", "orders/finalizers"], "verbs": ["update"]}]}),
+    );
+    let operators = scene.cluster.namespace("operators");
+    scene.cluster.create(
+        json!({"apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": "operated"},
+        "roleRef": {"apiGroup": api_group, "kind": "ClusterRole", "name": "operated"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": operators.name(), "name": "order-keeper"}]}),
+    );
+    let labels = json!({"app": "keeper"});
+    operators.create(
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "keeper"}, "spec": {"replicas": 0,
+        "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels},
+            "spec": {"serviceAccountName": "order-keeper", "containers": [{"name": "c", "image": "i"}]}}}}),
+    );
+    scene.create(
+        json!({"apiVersion": "operated.example.com/v1", "kind": "Kindorders", "metadata": {"name": "o",
+        "finalizers": ["example.com/cleanup"]}}),
+    );
+    scene.delete();
+    let ran = scene.finalize(&["--dry-run"]).expect(0);
+    ran.says("its ServiceAccount may change orders/finalizers")
+        .says(&format!("deployment {}/keeper is scaled to 0", operators.name()))
+        .says("scale deployment");
+    scene.mended(&["--force-up-to=strip"]).says("repair:");
+    scene.cluster.delete(KIND, "", &name);
 }

@@ -53,13 +53,23 @@ pub fn command(cluster: &Cluster, args: &[&str]) -> Command {
         .env("KUBECONFIG", cluster.kubeconfig())
         .args(args)
         .stdin(Stdio::null());
+    // Whoever waits for what does not come has a test that fails, not one that takes five minutes.
+    let follows = !matches!(args.first(), Some(&("scan" | "preflight" | "explain" | "restore")));
+    if follows && !args.iter().any(|a| a.starts_with("--timeout") || *a == "--watch") {
+        command.arg("--timeout=120s");
+    }
     command
 }
 
 /// `kubectl finalize ARGS`, to its end.
 #[track_caller]
 pub fn finalize(cluster: &Cluster, args: &[&str]) -> Ran {
-    Ran::of(command(cluster, args).output().expect("the plugin starts"))
+    run(command(cluster, args))
+}
+
+/// To its end.
+pub fn run(mut command: Command) -> Ran {
+    Ran::of(command.output().expect("the plugin starts"))
 }
 
 /// The real kubectl, which has to succeed.
@@ -82,4 +92,14 @@ pub fn kubectl_in(cluster: &Cluster, args: &[&str], input: &str) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "kubectl {args:?}: {stderr}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Empties `spec.finalizers` of a namespace, as the advice in most places goes.
+pub fn disarm(cluster: &Cluster, name: &str) {
+    let mut namespace = cluster.get("v1/Namespace", "", name).expect("the namespace is there");
+    namespace["spec"]["finalizers"] = serde_json::json!([]);
+    // Its controller may write to it at any time.
+    namespace["metadata"]["resourceVersion"] = serde_json::Value::Null;
+    let path = format!("/api/v1/namespaces/{name}/finalize");
+    kubectl_in(cluster, &["replace", "--raw", &path, "-f", "-"], &namespace.to_string());
 }

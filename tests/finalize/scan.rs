@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testsupport::{Cluster, DEFAULT_TIMEOUT, Options, wait_for};
 
-use crate::kit::{finalize, kubectl, kubectl_in};
+use crate::kit::{disarm, finalize, kubectl};
 
 #[test]
 fn scan_names_everything_that_is_stuck_or_will_be() {
@@ -14,20 +14,10 @@ fn scan_names_everything_that_is_stuck_or_will_be() {
         ..Options::default()
     });
     finalize(&cluster, &["scan"]).expect(0).says("nothing is stuck");
-    let disarm = |name: &str| {
-        let mut namespace = cluster.get("v1/Namespace", "", name).unwrap();
-        namespace["spec"]["finalizers"] = json!([]);
-        let path = format!("/api/v1/namespaces/{name}/finalize");
-        kubectl_in(
-            &cluster,
-            &["replace", "--raw", &path, "-f", "-"],
-            &namespace.to_string(),
-        );
-    };
     for name in ["disarmed", "forced"] {
         cluster.namespace(name);
     }
-    disarm("disarmed");
+    disarm(&cluster, "disarmed");
     // Whoever empties the list while it is being deleted leaves its content behind.
     let held = json!({"name": "held", "namespace": "forced", "finalizers": ["example.com/cleanup"]});
     cluster.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held}));
@@ -36,7 +26,7 @@ fn scan_names_everything_that_is_stuck_or_will_be() {
         let held = cluster.get("v1/ConfigMap", "forced", "held")?;
         held["metadata"]["deletionTimestamp"].is_string().then_some(())
     });
-    disarm("forced");
+    disarm(&cluster, "forced");
     cluster.create(
         json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": "guard"}, "webhooks": [{"name": "dead.example.com", "sideEffects": "None",

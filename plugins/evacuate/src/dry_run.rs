@@ -62,7 +62,10 @@ pub async fn show(
         }
     });
     if refused.is_none() && !form.is_document() {
-        for text in crate::confirm::would_ask(cli, preview) {
+        for text in would_tell(cli)
+            .into_iter()
+            .chain(crate::confirm::would_ask(cli, preview))
+        {
             ui.status(&format!("{} {text}", ui.styles().dim("Note:")));
         }
     }
@@ -92,6 +95,21 @@ pub async fn show(
         Some(error) => Err(error),
         None => Ok(exit),
     }
+}
+
+/// What others would be told of the nodes.
+fn would_tell(cli: &Cli) -> Vec<String> {
+    let balancers = cli.switches.exclude_lb.then(|| {
+        "the label node.kubernetes.io/exclude-from-external-load-balancers takes the node out of external load balancers".into()
+    });
+    let reason = cli.reason.as_ref();
+    let reason = reason.map(|text| {
+        format!(
+            "annotation, conditions and an Event of the node say why: {}",
+            escape(text)
+        )
+    });
+    balancers.into_iter().chain(reason).collect()
 }
 
 /// kubectl's lines of a dry run.

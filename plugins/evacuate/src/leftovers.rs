@@ -10,6 +10,7 @@ use k8s_openapi::api::{
 use kube::{
     Api, ResourceExt as _,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
+    core::PartialObjectMeta,
 };
 use upkeep::{
     client::Connection,
@@ -34,6 +35,8 @@ struct Left {
     csi_node: bool,
     /// VolumeAttachments.
     attachments: Vec<String>,
+    /// Pods that are recorded on it, of DaemonSets and static ones.
+    pods: Vec<ObjRef>,
     /// Objects of the network that are about it.
     network: Vec<ObjRef>,
 }
@@ -70,11 +73,14 @@ async fn look(connection: &Connection, name: &str) -> Left {
     let leases: Api<Lease> = Api::namespaced(client(), "kube-node-lease");
     let csi_nodes: Api<CSINode> = Api::all(client());
     let attachments: Api<VolumeAttachment> = Api::all(client());
-    let (node, lease, csi_node, attached, cilium, calico) = futures::join!(
+    let pods: Api<core::Pod> = Api::all(client());
+    let here = ListParams::default().fields(&format!("spec.nodeName={name}"));
+    let (node, lease, csi_node, attached, pods, cilium, calico) = futures::join!(
         nodes.get_opt(name),
         leases.get_opt(name),
         csi_nodes.get_opt(name),
         async { attachments.list(&ListParams::default()).await },
+        async { pods.list_metadata(&here).await },
         network(connection, ("cilium.io", "v2", "CiliumNode", "ciliumnodes"), name),
         network(
             connection,
@@ -92,8 +98,14 @@ async fn look(connection: &Connection, name: &str) -> Left {
         lease: lease.ok().flatten().map(|l| !l.owner_references().is_empty()),
         csi_node: matches!(csi_node, Ok(Some(_))),
         attachments: attached.filter(|a| a.node == name).map(|a| a.name).collect(),
+        pods: pods.map(|l| l.items).unwrap_or_default().iter().map(pod).collect(),
         network: cilium.into_iter().chain(calico).collect(),
     }
+}
+
+fn pod(pod: &PartialObjectMeta<core::Pod>) -> ObjRef {
+    let namespace = pod.namespace().unwrap_or_default();
+    ObjRef::namespaced("pod", &namespace, &pod.name_any(), &pod.uid().unwrap_or_default())
 }
 
 /// Objects of a network's kind that are named after a node or name it. Most clusters do not have the kind.
@@ -170,6 +182,21 @@ fn findings(node: &str, left: &Left) -> Vec<Finding> {
             "their driver may need help to detach them",
         ));
     }
+    if !left.pods.is_empty() {
+        found.push(finding(
+            "pods-left",
+            left.pods.clone(),
+            format!(
+                "{} still recorded on node/{node}, and run on the machine as long as its kubelet does",
+                if left.pods.len() == 1 {
+                    "1 pod is".to_owned()
+                } else {
+                    format!("{} pods are", left.pods.len())
+                }
+            ),
+            "stop the kubelet on the machine; the pod garbage collector removes the objects within a minute",
+        ));
+    }
     if !left.network.is_empty() {
         found.push(Finding {
             hint: Some("its controllers usually remove them within minutes".into()),
@@ -213,13 +240,20 @@ mod tests {
             lease: Some(true),
             csi_node: true,
             attachments: vec!["csi-1".into()],
+            pods: vec![ObjRef::namespaced("pod", "kube-system", "proxy-1", "u1")],
             network: vec![ObjRef::cluster("ciliumnode.cilium.io", "n", "u")],
             ..Left::default()
         };
         assert!(slow.is_being_collected());
         assert_eq!(
             ids(&slow),
-            ["not-collected", "not-collected", "attachments-left", "network-left"]
+            [
+                "not-collected",
+                "not-collected",
+                "attachments-left",
+                "pods-left",
+                "network-left"
+            ]
         );
         let back = Left { back: true, ..slow };
         assert!(!back.is_being_collected());

@@ -1,23 +1,29 @@
 //! What was asked for: one target, a look at the whole cluster, or what is known about a finalizer.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{path::Path, time::Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use upkeep::{
     Error, Exit, Result,
     client::{Agent, Connection, connect, log_to_stderr},
     discovery::Discovery,
+    output,
     ui::Ui,
 };
 
 use crate::{
     cli::{Cli, Wanted},
-    diagnose::Desk,
+    diagnose::{Desk, State},
     facts::{Facts, Key},
-    follow::Case,
+    follow::{Case, investigate},
     gather::Cluster,
     knowledge::Knowledge,
+    ladder::{
+        History, SYSTEM,
+        plan::{self, Plan},
+    },
     render,
+    restore::restore,
     scan::scan,
 };
 
@@ -43,46 +49,124 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     let began = Instant::now();
     let connection = connect(&cli.kube, &AGENT, ui).await?;
     let discovery = Discovery::ask(&connection).await?;
-    let Wanted::Object { kind, name } = wanted else {
-        return look_around(cli, ui, &connection, discovery, &knowledge).await;
-    };
-    let target = target(&connection, &discovery, kind, name)?;
-    let case = Case {
+    let look = Look {
         cli,
+        ui,
         connection: &connection,
         discovery: &discovery,
         knowledge: &knowledge,
-        target: &target,
     };
-    case.follow(ui, began).await
+    match wanted {
+        Wanted::Object { kind, name } => {
+            let target = target(&connection, &discovery, kind, name)?;
+            let case = look.case(&target);
+            case.follow(ui, began).await
+        }
+        Wanted::Apply(file) => {
+            let plan = read_plan(file)?;
+            let target = plan.target.clone();
+            let case = Case {
+                plan: Some(&plan),
+                ..look.case(&target)
+            };
+            case.follow(ui, began).await
+        }
+        Wanted::Preflight(name) => look.preflight(name).await,
+        Wanted::Orphans(namespaces) => look.orphans(&namespaces, began).await,
+        Wanted::Restore(folder) => restore(&look, Path::new(folder)).await,
+        Wanted::Explain(_) | Wanted::Scan => look.around().await,
+    }
 }
 
-/// `scan`.
-async fn look_around(
-    cli: &Cli,
-    ui: &Ui,
-    connection: &Connection,
-    discovery: Discovery,
-    knowledge: &Knowledge,
-) -> Result<Exit> {
-    let cluster = Cluster::new(connection, &discovery, cli.chunk_size);
-    let mut facts = Facts {
-        now: Timestamp::now(),
-        discovery: discovery.clone(),
-        target: Key::cluster("", "", ""),
-        answers: BTreeMap::new(),
-        refused: BTreeMap::new(),
-    };
-    loop {
-        let desk = Desk::new(&facts, knowledge);
-        let found = scan(&desk);
-        let asks = desk.into_asks();
-        if asks.is_empty() {
-            return render::scan::show(ui, cli.output.unwrap_or_default(), &found, facts.now);
+/// What every look at the cluster needs.
+pub struct Look<'a> {
+    /// The command line.
+    pub cli: &'a Cli,
+    /// Where to say it.
+    pub ui: &'a Ui,
+    /// The cluster.
+    pub connection: &'a Connection,
+    /// What it serves.
+    pub discovery: &'a Discovery,
+    /// What is known about finalizers.
+    pub knowledge: &'a Knowledge,
+}
+
+impl<'a> Look<'a> {
+    /// One target.
+    pub fn case(&self, target: &'a Key) -> Case<'a> {
+        Case {
+            cli: self.cli,
+            connection: self.connection,
+            discovery: self.discovery,
+            knowledge: self.knowledge,
+            target,
+            plan: None,
         }
-        facts.answers.extend(cluster.answer(asks).await);
-        facts.now = Timestamp::now();
     }
+
+    /// Answers questions.
+    pub fn cluster(&self) -> Cluster<'a> {
+        Cluster::new(self.connection, self.discovery, self.cli.chunk_size)
+    }
+
+    /// `scan`.
+    async fn around(&self) -> Result<Exit> {
+        let cluster = self.cluster();
+        let mut facts = Facts::of(self.discovery, Key::cluster("", "", ""));
+        loop {
+            let desk = Desk::new(&facts, self.knowledge);
+            let found = scan(&desk);
+            let asks = desk.into_asks();
+            if asks.is_empty() {
+                return render::scan::show(self.ui, self.cli.output.unwrap_or_default(), &found, facts.now);
+            }
+            facts.answers.extend(cluster.answer(asks).await);
+            facts.now = Timestamp::now();
+        }
+    }
+
+    /// `preflight`.
+    async fn preflight(&self, name: &str) -> Result<Exit> {
+        let target = Key::cluster("", "namespaces", name);
+        let facts = Facts {
+            preflight: true,
+            ..Facts::of(self.discovery, target.clone())
+        };
+        let (_, diagnosis) = investigate(&self.cluster(), facts, self.knowledge).await;
+        match &diagnosis.state {
+            State::Unseen(said) => {
+                return Err(Error::failed(format!("cannot read namespace {name}")).caused_by(&said.message));
+            }
+            State::Gone => return Err(Error::failed(format!("there is no namespace {name}"))),
+            _ => {}
+        }
+        let exit = match (diagnosis.causes.is_empty(), diagnosis.notes.is_empty()) {
+            (true, true) => Exit::Done,
+            _ => Exit::Failed,
+        };
+        let form = self.cli.output.unwrap_or_default();
+        if form.is_document() {
+            let document = render::document::of(&diagnosis, &target, &History::new(), exit);
+            self.ui.document(&output::document(form, &document)?);
+        } else {
+            let text = render::diagnosis::beforehand(&diagnosis, &target, self.ui.styles());
+            self.ui.data(&text);
+        }
+        Ok(exit)
+    }
+}
+
+fn read_plan(file: &Path) -> Result<Plan> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|e| Error::failed(format!("cannot read {name}")).caused_by(e))?;
+    let plan: Plan = serde_json::from_str(&text)
+        .map_err(|e| Error::failed(format!("{name} is no plan of kubectl finalize")).caused_by(e))?;
+    if plan.kind == plan::KIND && plan.version == 1 {
+        return Ok(plan);
+    }
+    Err(Error::failed(format!("{name} is no plan that this version can read"))
+        .caused_by(format!("it is of kind {} and version {}", plan.kind, plan.version)))
 }
 
 /// The object that was named.
@@ -93,5 +177,11 @@ fn target(connection: &Connection, discovery: &Discovery, kind: &str, name: &str
             error.hint(format!("{} does not answer: {}", dark.api_service(), dark.reason))
         })
     })?;
+    if found.is("", "Namespace") && SYSTEM.contains(&name) {
+        let error = Error::refused(format!(
+            "namespace/{name} belongs to the cluster itself and is never taken out; nothing was changed"
+        ));
+        return Err(error.hint("name the object in it that does not go away"));
+    }
     Ok(Key::new(found, Some(&connection.namespace), name))
 }

@@ -8,6 +8,7 @@ mod apply;
 mod files;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,10 +20,10 @@ use crate::error::{Error, Result};
 use files::{append, make_folder, write_new};
 
 /// The folder of one run. It is made when the first thing is saved.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Backup {
     folder: PathBuf,
-    saved: usize,
+    saved: AtomicUsize,
 }
 
 impl Backup {
@@ -34,7 +35,8 @@ impl Backup {
         let time = began.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
         let run = format!("{time}-{}", std::process::id());
         let folder = root()?.join(plugin).join(file_name(cluster)).join(run);
-        Ok(Self { folder, saved: 0 })
+        let saved = AtomicUsize::new(0);
+        Ok(Self { folder, saved })
     }
 
     /// Where it is.
@@ -44,26 +46,26 @@ impl Backup {
 
     /// Whether anything was saved.
     pub fn is_used(&self) -> bool {
-        self.saved > 0
+        self.saved.load(Ordering::Relaxed) > 0
     }
 
     /// Saves an object and waits until it is on the disk.
     ///
     /// # Errors
     /// A disk that does not take it. Then the change must not be made.
-    pub fn save(&mut self, object: &Value) -> Result<PathBuf> {
+    pub fn save(&self, object: &Value) -> Result<PathBuf> {
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
         let kind = object["kind"].as_str().unwrap_or("object").to_ascii_lowercase();
         let parts = [&kind, text("namespace"), text("name")].map(file_name);
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        let stem = format!("{:03}-{}", self.saved + 1, parts.join("-"));
+        let number = self.saved.fetch_add(1, Ordering::Relaxed) + 1;
+        let stem = format!("{number:03}-{}", parts.join("-"));
         let raw = serde_json::to_string_pretty(object).map_err(|e| self.failed().caused_by(e))?;
         let apply = serde_yaml::to_string(&restorable(object)).map_err(|e| self.failed().caused_by(e))?;
         make_folder(&self.folder).map_err(|e| self.failed().caused_by(e))?;
         let path = self.folder.join(format!("{stem}.json"));
         write_new(&path, &raw).map_err(|e| self.failed().caused_by(e))?;
         write_new(&self.folder.join(format!("{stem}.yaml")), &apply).map_err(|e| self.failed().caused_by(e))?;
-        self.saved += 1;
         Ok(path)
     }
 

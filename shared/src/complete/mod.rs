@@ -7,7 +7,7 @@
 mod names;
 mod script;
 
-pub use names::{clusters, contexts, namespaces, nodes, users};
+pub use names::{clusters, contexts, from_cluster, matching, namespaces, nodes, users, words_before};
 pub use script::SHELLS;
 
 use std::ffi::OsString;
@@ -31,7 +31,7 @@ pub fn intercept(command: clap::Command) -> Option<ExitCode> {
     let words: Vec<OsString> = words.collect();
     // The scripts of clap_complete call back through this variable.
     if std::env::var_os(script::VARIABLE).is_some_and(|shell| !shell.is_empty()) {
-        names::remember(&words);
+        names::remember(&command, &words);
         return Some(script::answer(command, &program));
     }
     let called_by_kubectl = std::path::Path::new(&program)
@@ -46,7 +46,7 @@ pub fn intercept(command: clap::Command) -> Option<ExitCode> {
             _ => return None,
         }
     };
-    names::remember(&words);
+    names::remember(&command, &words);
     let ui = Ui::from_env();
     ui.document(&answer(command, words));
     ui.flush();

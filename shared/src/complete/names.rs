@@ -12,7 +12,7 @@ use kube::Api;
 use kube::api::ListParams;
 
 use crate::args::KubeArgs;
-use crate::client::{self, Agent, Limits, Options};
+use crate::client::{self, Agent, Connection, Limits, Options};
 use crate::ui::Ui;
 
 /// A person waits behind a key press: rather no names than late ones.
@@ -22,11 +22,30 @@ const MOST: u32 = 1000;
 
 /// The connection flags of the line that is being typed.
 static TYPED: OnceLock<KubeArgs> = OnceLock::new();
+/// Its words that belong to no flag.
+static WORDS: OnceLock<Vec<String>> = OnceLock::new();
 
-/// Keeps the connection flags for the completers, which are only given the word itself.
-pub(super) fn remember(words: &[OsString]) {
+/// Keeps the connection flags and the words before for the completers, which are only given the word itself.
+pub(super) fn remember(command: &clap::Command, words: &[OsString]) {
     // Only the first call counts, and there is only one.
     drop(TYPED.set(read_flags(words)));
+    drop(WORDS.set(read_words(command, words)));
+}
+
+/// The words before the one that is being typed, without flags and their values.
+pub fn words_before() -> &'static [String] {
+    WORDS.get().map_or(&[], Vec::as_slice)
+}
+
+fn read_words(command: &clap::Command, words: &[OsString]) -> Vec<String> {
+    let ids: Vec<clap::Id> = command.get_positionals().map(|arg| arg.get_id().clone()).collect();
+    let before = words.iter().take(words.len().saturating_sub(1)).cloned();
+    let command = command.clone().no_binary_name(true).ignore_errors(true);
+    let Ok(matches) = command.try_get_matches_from(before) else {
+        return Vec::new();
+    };
+    let raw = ids.iter().filter_map(|id| matches.get_raw(id.as_str()));
+    raw.flatten().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// The connection flags in an unfinished line. Everything else in it is passed over.
@@ -103,13 +122,13 @@ pub fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
         .into_iter()
         .find(|prefix| text.starts_with(prefix))
         .unwrap_or("");
-    let names = from_cluster(async |client| names_of(Api::<Node>::all(client)).await);
+    let names = from_cluster(async |connection| names_of(Api::<Node>::all(connection.client)).await.ok());
     matching(names.into_iter().map(|name| format!("{prefix}{name}")), &text)
 }
 
 /// Namespaces of the cluster.
 pub fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
-    let names = from_cluster(async |client| names_of(Api::<Namespace>::all(client)).await);
+    let names = from_cluster(async |connection| names_of(Api::<Namespace>::all(connection.client)).await.ok());
     matching(names, &current.to_string_lossy())
 }
 
@@ -121,7 +140,8 @@ fn from_files(current: &OsStr, pick: impl Fn(client::Names) -> Vec<String>) -> V
     )
 }
 
-fn matching(names: impl IntoIterator<Item = String>, current: &str) -> Vec<CompletionCandidate> {
+/// Those that begin with what was typed.
+pub fn matching(names: impl IntoIterator<Item = String>, current: &str) -> Vec<CompletionCandidate> {
     names
         .into_iter()
         .filter(|name| name.starts_with(current))
@@ -141,7 +161,7 @@ where
 }
 
 /// Asks the cluster. Whatever goes wrong, a shell must not see it: then there are no names.
-fn from_cluster(ask: impl AsyncFnOnce(kube::Client) -> kube::Result<Vec<String>>) -> Vec<String> {
+pub fn from_cluster(ask: impl AsyncFnOnce(Connection) -> Option<Vec<String>>) -> Vec<String> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
     };
@@ -168,7 +188,7 @@ fn from_cluster(ask: impl AsyncFnOnce(kube::Client) -> kube::Result<Vec<String>>
             )
             .await
             .ok()?;
-            ask(connection.client).await.ok()
+            ask(connection).await
         };
         tokio::time::timeout(PATIENCE, work).await.ok().flatten()
     });

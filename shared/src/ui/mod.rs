@@ -12,7 +12,7 @@ mod words;
 
 pub use live::Live;
 pub use style::Styles;
-pub use text::{Escaped, escape};
+pub use text::{Escaped, broken, escape};
 pub use words::{human_duration, plural};
 
 use std::io::{BufRead, IsTerminal};

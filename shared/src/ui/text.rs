@@ -69,7 +69,7 @@ fn color_len(text: &str) -> usize {
 }
 
 /// Breaks lines of prose between words; a word that is longer than a line, or has a hyphen, stays whole.
-pub(super) fn broken(text: &str, width: usize) -> String {
+pub fn broken(text: &str, width: usize) -> String {
     let options = textwrap::Options::new(width.saturating_sub(1).max(1))
         .break_words(false)
         .word_splitter(textwrap::WordSplitter::NoHyphenation);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testsupport::{DEFAULT_TIMEOUT, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, Rule, wait_for};
 
 use super::kit::*;
 use crate::{live::Live, scene};
@@ -58,6 +58,25 @@ fn fence_is_lifted_when_the_node_comes_back() {
     fence-back-a   fence-back/stuck   Terminating   TIME of grace left
     --- exit Some(4)
     "#);
+}
+
+/// Without them nobody can tell whether the machine is heard of again.
+#[test]
+fn fence_is_lifted_when_leases_may_not_be_read_any_more() {
+    let dead = Dead::new("fence-blind");
+    let cluster = dead.ns.cluster();
+    let mut rules = scene::rights(&[]);
+    rules.push(Rule::allow("get", "leases.coordination.k8s.io"));
+    let user = cluster.user_kubeconfig("fence-blind", &rules);
+    let command = crate::kit::command_with(cluster, &user, &[&dead.node, "--powered-off"]);
+    let mut live = Live::start(command);
+    live.wait_for("tainted");
+    let binding = format!("fence-blind-{}", rules.len() - 1);
+    cluster.delete("rbac.authorization.k8s.io/v1/ClusterRoleBinding", "", &binding);
+    let ran = live.finish().expect(4);
+    let said = "whether its kubelet is heard of again cannot be followed any more";
+    assert!(ran.stderr.contains(said), "{}", ran.text());
+    dead.assert_lifted(&ran.text());
 }
 
 /// The first sign of life is the Lease; the condition follows later.
@@ -224,6 +243,10 @@ fn fence_goes_on_after_a_kill_at_any_step() {
         let command = || crate::kit::command(dead.ns.cluster(), &[&dead.node, "--powered-off"]);
         let live = Live::start(command());
         if step == "untaint" {
+            // A pod that goes before that needs no taint.
+            wait_for("the taint", DEFAULT_TIMEOUT, || {
+                (taints(dead.ns.cluster(), &dead.node) == [TAINT]).then_some(())
+            });
             dead.collect();
         }
         wait_for(format!("the step {step}"), DEFAULT_TIMEOUT, || {

@@ -62,8 +62,13 @@ fn surge_that_was_cut_off_is_undone_on_the_way_back() {
     let shown = stage.place.evacuate(&["--uncordon", "--dry-run=client"]).expect(0);
     shown.says("deployment.apps surge-back/web: its surge would be undone (dry run)");
     assert_eq!(replicas_of(&stage.place.ns), 4);
-    let ran = stage.place.evacuate(&["--uncordon"]).expect(0);
+    let ran = stage.place.evacuate(&["--uncordon", "-o", "json"]).expect(0);
     ran.says("deployment.apps surge-back/web: its surge is undone");
+    let undone = &ran.json()["surges"][0];
+    assert_eq!(
+        (&undone["deployment"]["name"], &undone["undone"]),
+        (&"web".into(), &true.into())
+    );
     assert!(!stage.place.is_cordoned());
     stage.undone(&ran);
 }
@@ -105,7 +110,13 @@ fn surge_that_was_cut_off_and_may_not_be_undone() {
     ];
     rules.extend(more.map(|(verbs, resource)| testsupport::Rule::allow(verbs, resource)));
     let user = stage.place.cluster().user_kubeconfig("surge-may-not", &rules);
-    let ran = crate::kit::run(stage.place.command(&user, &["--uncordon"])).expect(1);
+    let ran = crate::kit::run(stage.place.command(&user, &["--uncordon", "-o", "json"])).expect(1);
+    let said = ran.json();
+    assert_eq!(
+        (&said["exitCode"], &said["nodes"]),
+        (&serde_json::json!(1), &serde_json::json!([]))
+    );
+    assert_eq!(said["surges"][0]["undone"], false, "{said}");
     assert!(
         ran.stderr
             .contains("it is not allowed to remove annotations of its pods: pods "),

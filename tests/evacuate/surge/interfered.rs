@@ -29,7 +29,7 @@ fn surge_whose_rights_are_taken_away_is_not_called_done() {
         begun.then_some(live)
     });
     let binding = "rbac.authorization.k8s.io/v1/ClusterRoleBinding";
-    cluster.delete(binding, "", "surge-taken-surge");
+    cluster.delete(binding, "", "surge-taken-evacuate-surge");
     let ran = live.finish().expect(4);
     assert!(
         ran.stderr
@@ -59,6 +59,25 @@ fn surge_whose_record_is_spoilt_is_undone() {
     );
     assert_eq!(asked_to_go(&stage.place), [""; 0], "{}", ran.text());
     stage.undone(&ran);
+}
+
+/// Its ReplicaSet stays and still runs more pods than it should: whoever is evicted is replaced, one too many.
+#[test]
+fn surge_whose_deployment_is_deleted_without_its_pods_evicts_none() {
+    let stage = Stage::new("surge-orphaned", 1, |s| s.ready_after("30s"));
+    let ns = &stage.place.ns;
+    let live = stage.place.start(&["--surge"]);
+    wait_for("the new pod", DEFAULT_TIMEOUT, || (ns.pods().len() == 2).then_some(()));
+    let orphan = kube::api::DeleteParams::orphan();
+    stage
+        .place
+        .cluster()
+        .delete_with("apps/v1/Deployment", ns.name(), "web", &orphan);
+    let ran = live.finish().expect(4);
+    let said = "deployment.apps surge-orphaned/web was deleted in the middle of its surge, and its pods were not";
+    assert!(ran.stderr.contains(said), "{}", ran.text());
+    assert_eq!(asked_to_go(&stage.place), [""; 0], "{}", ran.text());
+    assert_eq!(scene::living(ns).len(), 2);
 }
 
 /// One after another each node has its own surge of the same Deployment.

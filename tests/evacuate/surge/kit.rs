@@ -32,7 +32,10 @@ impl Stage {
     }
 
     pub fn with(id: &str, replicas: u32, shape: impl FnOnce(Shape) -> Shape, spec: Value) -> Self {
-        let place = Place::new(id);
+        Self::at(Place::new(id), replicas, shape, spec)
+    }
+
+    pub fn at(place: Place, replicas: u32, shape: impl FnOnce(Shape) -> Shape, spec: Value) -> Self {
         let shape = shape(Shape::new().prefers(&place.node));
         let mut patch = json!({"spec": {"replicas": replicas}});
         testsupport::merge(&mut patch["spec"], spec);

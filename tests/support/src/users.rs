@@ -77,6 +77,23 @@ impl Cluster {
         path
     }
 
+    /// The kubeconfig of a new user who has these roles of `docs/rbac`, as they are published: `evacuate-look`. The authorizer
+    /// learns of them a moment later.
+    pub fn user_with_roles(&self, user: &str, roles: &[&str]) -> PathBuf {
+        for role in roles {
+            let path = format!("{}/../../docs/rbac/{role}.yaml", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+            self.apply(&text);
+            self.apply_value(json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+                "metadata": {"name": format!("{user}-{role}")},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": format!("kubectl-{role}")},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+            }));
+        }
+        self.user_kubeconfig(user, &[])
+    }
+
     /// The kubeconfig of a service account, which is made if it does not exist, with a token that lives for `lifetime` (at least 10 minutes).
     pub fn token_kubeconfig(&self, namespace: &str, account: &str, lifetime: Duration, rules: &[Rule]) -> PathBuf {
         let token = self.token_for(namespace, account, lifetime);

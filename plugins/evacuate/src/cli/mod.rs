@@ -246,6 +246,10 @@ impl Cli {
         if !self.nodes.is_empty() && selects {
             return Err(Error::usage("cannot specify both a node name and a --selector option").hint(hint));
         }
+        if self.surge == Mode::On && self.nodes.iter().any(|typed| typed == "force") {
+            let error = Error::usage("--surge takes its value after an equals sign: --surge=force");
+            return Err(error.hint("a node of that name can be written node/force"));
+        }
         let mut names = Vec::<String>::new();
         for typed in &self.nodes {
             let name = match typed.split_once('/') {
@@ -319,6 +323,8 @@ mod tests {
         assert!(parse(&["-l", " "]).node_names().is_err());
         assert!(parse(&["a", "-l", ""]).node_names().is_ok());
         assert!(parse(&["a", "-l", "x=y"]).node_names().is_err());
+        assert!(parse(&["a", "--surge", "force"]).node_names().is_err());
+        assert!(parse(&["a", "--surge", "node/force"]).node_names().is_ok());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::{
     engine::{
         event::What,
         surge::{
-            record::{COST, LOWEST, MARK, SURGE, Written},
+            record::{COST, MARK, SURGE, Written},
             sight::{Act, Member, Sight, Subject},
         },
     },
@@ -116,6 +116,7 @@ impl Surgery {
                 .collect(),
             replicas: deployment.replicas,
             unsettled: deployment.unsettled,
+            observed: deployment.observed,
             failure: deployment.failure,
             min_ready: i64::from(deployment.min_ready).saturating_mul(1_000),
             patience: i64::from(deployment.patience).saturating_mul(1_000),
@@ -152,10 +153,9 @@ impl Surgery {
                 self.patch::<ApiDeployment>(&subject, json!({ SURGE: record }), None)
                     .await
             }
-            Act::Mark { pod, mark } => {
+            Act::Mark { pod, cost, mark } => {
                 let mark = serde_json::to_string(mark).map_err(Error::SerdeError)?;
-                self.patch::<ApiPod>(pod, json!({ COST: LOWEST, MARK: mark }), None)
-                    .await
+                self.patch::<ApiPod>(pod, json!({ COST: cost, MARK: mark }), None).await
             }
             Act::Unmark { pod, cost } => self.patch::<ApiPod>(pod, json!({ COST: cost, MARK: null }), None).await,
             Act::Raise { autoscaler, raised } => {

@@ -56,11 +56,7 @@ impl State {
         let name = self.ledgers.get(uid).map(|l| l.budget.name.clone()).unwrap_or_default();
         match (&class, self.settings.on_blocked) {
             (Some(Class::Never { why }), OnBlocked::Patient | OnBlocked::Fail) => {
-                let surge = if self.surge_failed(key) {
-                    "; its surge was given up"
-                } else {
-                    ""
-                };
+                let surge = self.surge_words(key, uid);
                 self.hold(key, format!("budget {name} can never allow its eviction: {why}{surge}"));
             }
             (Some(Class::Shut { .. } | Class::Stale), OnBlocked::Fail) if !recovering => {
@@ -74,6 +70,24 @@ impl State {
                 self.say_blocked(key, Some(uid), &text);
             }
             (None, _) => {}
+        }
+    }
+
+    /// What is to be said about a surge of a pod whose budget never lets it go.
+    fn surge_words(&self, key: &Key, uid: &str) -> &'static str {
+        let entry = self.pods.entries.get(key);
+        let owner = entry.and_then(|e| e.pod.owner.as_ref());
+        if self.surge_failed(key) {
+            return "; its surge was given up";
+        }
+        if owner.is_none_or(|o| o.kind != "ReplicaSet") {
+            return "";
+        }
+        // Beforehand it looked as if the budget could recover, so none was planned.
+        if self.ledgers.get(uid).is_some_and(|l| pdb::is_hopeless(&l.budget)) {
+            "; run again with --surge=force to let its Deployment run more pods for a while"
+        } else {
+            "; run again with --surge to let its Deployment run more pods for a while"
         }
     }
 

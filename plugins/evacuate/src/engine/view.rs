@@ -133,7 +133,7 @@ impl State {
             node.target.planned.iter().map(|pod| PodRow {
                 pod: pod.clone(),
                 node: node.target.name.clone(),
-                state: "Pending",
+                state: "NotAsked",
                 reason: "its node was not begun".into(),
                 since: None,
                 blocked: false,
@@ -167,7 +167,8 @@ impl State {
                 blocked.map(|b| b.text.clone()).unwrap_or_default(),
                 blocked.map(|b| b.since),
             ),
-            Standing::Planned => ("Pending", String::new(), None),
+            // "Pending" would be a phase of the pod.
+            Standing::Planned => ("NotAsked", String::new(), None),
             Standing::Waiting { .. } => match blocked {
                 Some(b) => ("Blocked", b.text.clone(), Some(b.since)),
                 None => ("Retrying", told(), None),

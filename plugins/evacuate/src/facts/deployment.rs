@@ -37,6 +37,8 @@ pub struct Deployment {
     pub paused: bool,
     /// It is paused, or a rollout is under way.
     pub unsettled: Option<String>,
+    /// Its controller has looked at its latest change (`status.observedGeneration`).
+    pub observed: bool,
     /// Message of the condition `ReplicaFailure`.
     pub failure: Option<String>,
     /// `spec.minReadySeconds`.
@@ -68,9 +70,10 @@ impl From<apps::Deployment> for Deployment {
             .map(|c| c.message.clone().unwrap_or_default())
             .next();
         let paused = spec.paused == Some(true);
+        let observed = status.observed_generation.unwrap_or(0) >= meta.generation.unwrap_or(0);
         let unsettled = if paused {
             Some("it is paused".to_owned())
-        } else if status.observed_generation.unwrap_or(0) < meta.generation.unwrap_or(0) {
+        } else if !observed {
             Some("its controller has not looked at its latest change yet".to_owned())
         } else {
             let (updated, available) = (
@@ -94,6 +97,7 @@ impl From<apps::Deployment> for Deployment {
             selector: selector(spec.selector),
             paused,
             unsettled,
+            observed,
             failure,
             min_ready: spec.min_ready_seconds.unwrap_or(0),
             patience: spec.progress_deadline_seconds.unwrap_or(PROGRESS_DEADLINE),

@@ -97,17 +97,21 @@ fn desired_healthy(threshold: &Threshold, total: usize) -> usize {
     }
 }
 
-/// Some statements never allow anything; the others are only judged when everything that belongs there is there and
-/// healthy.
-fn never(budget: &Budget, total: usize, desired: usize, settled: bool) -> Option<String> {
-    let stated = budget.stated();
-    let hopeless = match &budget.threshold {
+/// Whether it allows no eviction however many pods there are.
+pub fn is_hopeless(budget: &Budget) -> bool {
+    match &budget.threshold {
         Threshold::MaxUnavailable(text) => matches!(text.as_str(), "0" | "0%"),
         Threshold::MinAvailable(text) => text
             .strip_suffix('%')
             .is_some_and(|p| p.parse().is_ok_and(|p: usize| p >= 100)),
-    };
-    if hopeless {
+    }
+}
+
+/// Some statements never allow anything; the others are only judged when everything that belongs there is there and
+/// healthy.
+fn never(budget: &Budget, total: usize, desired: usize, settled: bool) -> Option<String> {
+    let stated = budget.stated();
+    if is_hopeless(budget) {
         return Some(format!("{stated} allows no eviction at all"));
     }
     (settled && total > 0 && total <= desired).then(|| match (total, desired) {

@@ -60,6 +60,13 @@ pub struct PodPlan {
     pub grace: i64,
 }
 
+impl PodPlan {
+    /// Whether it is gone afterwards: it is to go, or the machine is off that it is recorded on.
+    pub fn is_removed(&self) -> bool {
+        self.judgement.goes || self.when == When::Forced
+    }
+}
+
 /// What will happen.
 #[derive(Debug, Default)]
 pub struct Preview {

@@ -126,8 +126,8 @@ fn plan_doc(preview: &Preview) -> PlanDoc<'_> {
     let pods = preview.pods.iter().map(|plan| PodDoc {
         pod: &plan.pod,
         node: &plan.node,
-        goes: plan.judgement.goes,
-        when: plan.judgement.goes.then_some(plan.when),
+        goes: plan.is_removed(),
+        when: plan.is_removed().then_some(plan.when),
         budget: plan.budget.as_ref().map(|b| b.name.as_str()),
         room: plan.fit.as_ref().filter(|_| plan.judgement.goes).map(|f| f.text()),
         reasons: plan.judgement.reasons.iter().map(|r| r.id).collect(),
@@ -155,7 +155,11 @@ pub fn of_preview<'a>(preview: &'a Preview, dry_run: &'static str, outcome: &str
         cordoned: false,
         cordoned_by_this_run: false,
         gone: 0,
-        left: preview.going().filter(|p| &p.node == name).count(),
+        left: preview
+            .pods
+            .iter()
+            .filter(|p| p.is_removed() && &p.node == name)
+            .count(),
         seconds: None,
     });
     Document {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use upkeep::{
     output::table,
-    ui::{Live, Styles, Ui, escape, human_duration, plural},
+    ui::{Live, Styles, Ui, broken, escape, human_duration, plural},
 };
 
 use super::{lines::talk, short};
@@ -19,6 +19,8 @@ use crate::{
 
 /// How many pods are shown at most; a terminal has so many lines.
 const ROWS: usize = 12;
+/// With fewer columns than this a reason has no room beside its pod, and stands below it.
+const WIDE: usize = 110;
 /// The shortest time between two drawings.
 const PACE: Duration = Duration::from_millis(100);
 
@@ -69,6 +71,9 @@ impl Watcher for View<'_> {
                 pod,
                 verb: Verb::Delete,
             } => self.data(&format!("deleting pod {}", short(pod))),
+            Note::Scaling { deployment, replicas } => {
+                self.data(&format!("{}/{} scaled to {replicas}", deployment.kind, deployment.name));
+            }
             // The table says so.
             Note::Going { .. } | Note::Gone { .. } | Note::Surge { .. } => {}
             other => talk(self.ui, other),
@@ -198,6 +203,8 @@ fn pod_lines(state: &State, styles: &Styles, several: bool, columns: usize, room
         return Vec::new();
     }
     let widest = (columns * 2 / 5).max(20);
+    let beside = columns >= WIDE;
+    let reasons: Vec<String> = rows.iter().take(room).map(|row| escape(&row.reason)).collect();
     let shown = rows.into_iter().take(room).map(|row| {
         let word = match row.state {
             "Failed" => styles.bad(row.state),
@@ -208,19 +215,50 @@ fn pod_lines(state: &State, styles: &Styles, several: bool, columns: usize, room
             shorten(&escape(&short(&row.pod)), widest),
             word,
             row.since.map(|since| age(state, since)).unwrap_or_default(),
-            escape(&row.reason),
         ];
+        if beside {
+            cells.push(escape(&row.reason));
+        }
         if several {
             cells.insert(0, shorten(&escape(&row.node), widest / 2));
         }
         cells
     });
     let headers = ["NODE", "POD", "STATE", "SINCE", "REASON"];
-    let headers = if several { &headers[..] } else { &headers[1..] };
+    let headers = &headers[usize::from(!several)..headers.len() - usize::from(!beside)];
     let text = table(headers, shown.collect());
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if !beside {
+        lines = with_reasons(lines, &reasons, columns, room + 1);
+    }
     if more > 0 {
         lines.push(styles.dim(&format!("... and {more} more")));
+    }
+    lines
+}
+
+/// The same rows, each with its reason below it, as far as there is room for it: the first rows need it most. One that
+/// stands there already is not said again.
+fn with_reasons(table: Vec<String>, reasons: &[String], columns: usize, room: usize) -> Vec<String> {
+    let mut spare = room.saturating_sub(table.len());
+    let mut said = "";
+    let mut lines = Vec::new();
+    for (index, line) in table.into_iter().enumerate() {
+        lines.push(line);
+        let reason = index
+            .checked_sub(1)
+            .and_then(|row| reasons.get(row))
+            .map_or("", String::as_str);
+        if reason.is_empty() || reason == said {
+            continue;
+        }
+        let broken = broken(reason, columns.saturating_sub(4).max(20));
+        let taken = broken.lines().count();
+        if taken <= spare {
+            spare -= taken;
+            said = reason;
+            lines.extend(broken.lines().map(|part| format!("  {part}")));
+        }
     }
     lines
 }
@@ -239,4 +277,29 @@ fn shorten(name: &str, width: usize) -> String {
         part(&letters[..begin]),
         part(&letters[letters.len() - end..])
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_stand_below_where_there_is_no_room_beside() {
+        let table = ["POD   STATE", "a     Blocked", "b     Blocked", "c     Failed"].map(str::to_owned);
+        let reasons = ["one reason of many words", "one reason of many words", "another"].map(str::to_owned);
+        let shown = with_reasons(table.to_vec(), &reasons, 25, 9);
+        let wanted = [
+            "POD   STATE",
+            "a     Blocked",
+            "  one reason of many",
+            "  words",
+            "b     Blocked",
+            "c     Failed",
+            "  another",
+        ];
+        assert_eq!(shown, wanted);
+        let tight = with_reasons(table.to_vec(), &reasons, 25, 5);
+        assert_eq!(tight.last().map(String::as_str), Some("  another"));
+        assert_eq!(tight.len(), 5);
+    }
 }

@@ -20,7 +20,7 @@ pub fn show(ui: &Ui, preview: &Preview) {
     let styles = ui.styles();
     for node in &preview.nodes {
         let here: Vec<&PodPlan> = preview.pods.iter().filter(|p| &p.node == node).collect();
-        let going = here.iter().filter(|p| p.judgement.goes).count();
+        let going = here.iter().filter(|p| p.is_removed()).count();
         let staying = here.len() - going;
         let stuck = |p: &&&PodPlan| p.judgement.goes && (p.judgement.refused().is_some() || p.when == When::Blocked);
         let stuck = match here.iter().filter(stuck).count() {

@@ -18,7 +18,10 @@ use upkeep::{
     ui::{Ui, escape},
 };
 
-use self::back::{Back, Cordon, back};
+use self::{
+    back::{Back, Cordon, back},
+    surges::Undone,
+};
 use crate::{
     cli::{Cli, DryRun},
     drive::{
@@ -50,7 +53,16 @@ pub async fn run(cli: &Cli, ui: &Ui, connection: &Connection, wanted: &Wanted) -
     }
     let form = cli.output.unwrap_or_default();
     // While a Deployment runs more pods than it says, its pods on these nodes are the ones that would go.
-    surges::undo(connection, ui, &nodes, &me, cli.dry_run).await?;
+    let surges = surges::undo(connection, ui, &nodes, &me, cli.dry_run).await?;
+    if surges.iter().any(|s| !s.undone) {
+        let error = Error::failed("could not undo every surge; the nodes stay as they are");
+        let left = surges
+            .iter()
+            .filter_map(|s| Some(format!("{}: {}", s.deployment, s.reason.as_ref()?)));
+        let error = left.fold(error, Error::caused_by);
+        document(ui, cli, Exit::Failed, surges, Vec::new())?;
+        return Err(error);
+    }
     let names: Vec<String> = nodes.iter().map(ResourceExt::name_any).collect();
     let done: Vec<_> = futures::stream::iter(nodes)
         .map(|node| undo(&api, node, cli.dry_run, &me))
@@ -84,22 +96,30 @@ pub async fn run(cli: &Cli, ui: &Ui, connection: &Connection, wanted: &Wanted) -
         None if stays => Exit::Incomplete,
         None => Exit::Done,
     };
-    if form.is_document() {
-        let word = match cli.dry_run {
-            DryRun::None => "none",
-            DryRun::Server => "server",
-            _ => "client",
-        };
-        let document = Document {
-            kind: "Uncordon",
-            version: 1,
-            dry_run: word,
-            exit_code: exit.code(),
-            nodes: rows,
-        };
-        ui.document(&output::document(form, &document)?);
-    }
+    document(ui, cli, exit, surges, rows)?;
     failed.map_or(Ok(exit), Err)
+}
+
+fn document(ui: &Ui, cli: &Cli, exit: Exit, surges: Vec<Undone>, nodes: Vec<Row>) -> Result<()> {
+    let form = cli.output.unwrap_or_default();
+    if !form.is_document() {
+        return Ok(());
+    }
+    let word = match cli.dry_run {
+        DryRun::None => "none",
+        DryRun::Server => "server",
+        _ => "client",
+    };
+    let document = Document {
+        kind: "Uncordon",
+        version: 1,
+        dry_run: word,
+        exit_code: exit.code(),
+        nodes,
+        surges,
+    };
+    ui.document(&output::document(form, &document)?);
+    Ok(())
 }
 
 async fn read(connection: &Connection, api: &Api<core::Node>, wanted: &Wanted) -> Result<Vec<core::Node>> {
@@ -250,6 +270,8 @@ struct Document {
     dry_run: &'static str,
     exit_code: u8,
     nodes: Vec<Row>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    surges: Vec<Undone>,
 }
 
 #[derive(Serialize)]

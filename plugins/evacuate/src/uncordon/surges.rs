@@ -10,7 +10,8 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{Api, ResourceExt as _, api::ListParams};
-use upkeep::{Error, Result, client::Connection, lock::Identity, report::ObjRef, ui::Ui};
+use serde::Serialize;
+use upkeep::{Result, client::Connection, lock::Identity, report::ObjRef, ui::Ui};
 
 use super::at_work_on;
 use crate::{
@@ -35,30 +36,42 @@ const LOOKS: (At, At) = (50, 500);
 /// Why it is given up; a surge that ends with these words was undone.
 const WHY: &str = "its node is brought back";
 
+/// What became of a surge that was cut off.
+#[derive(Debug, Serialize)]
+pub struct Undone {
+    /// Its Deployment.
+    pub deployment: ObjRef,
+    /// It is as before, or would be after a dry run.
+    pub undone: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// Undoes what surges for these nodes have left on Deployments, pods and autoscalers. Only nodes that were emptied with
 /// `--surge` are looked at: one list for all of them.
 ///
 /// # Errors
-/// No right to list Deployments; a surge that cannot be undone.
+/// No right to list Deployments.
 pub async fn undo(
     connection: &Connection,
     ui: &Ui,
     nodes: &[core::Node],
     me: &Identity,
     dry_run: DryRun,
-) -> Result<()> {
+) -> Result<Vec<Undone>> {
     let surged = nodes
         .iter()
         .filter(|node| Evacuation::of(node).is_some_and(|e| e.surge));
     let names: BTreeSet<String> = surged.map(|node| node.name_any()).collect();
     if names.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let lists = Lists::new(connection, 500);
     let all = lists.all_metadata::<Deployment, Meta>(Default::default()).await;
     let all = all.map_err(|e| connection.explain(&e))?;
     let api: Api<core::Node> = Api::all(connection.client.clone());
-    let mut failed: Option<Error> = None;
+    let mut found = Vec::new();
     for deployment in all {
         let record = match Written::<Record>::read(Some(&deployment.annotations), SURGE) {
             Written::This(record) => record,
@@ -82,21 +95,21 @@ pub async fn undo(
         );
         if dry_run != DryRun::None {
             ui.status(&format!("{name}: its surge would be undone (dry run)"));
+            found.push(Undone::of(name, None));
             continue;
         }
         match end(connection, name.clone(), &record, me).await {
-            End::Stopped(why) if why != WHY => {
-                let error = failed
-                    .take()
-                    .unwrap_or_else(|| Error::failed("could not undo every surge"));
-                failed = Some(error.caused_by(format!("{name}: {why}")));
+            (End::Stopped(why), _) if why != WHY => found.push(Undone::of(name, Some(why))),
+            // It was deleted, or its own run has come to the end of it meanwhile.
+            (End::Gone, _) | (_, false) => {}
+            _ => {
+                ui.status(&format!("{name}: its surge is undone"));
+                found.push(Undone::of(name, None));
             }
-            End::Gone => {}
-            _ => ui.status(&format!("{name}: its surge is undone")),
         }
     }
     if dry_run != DryRun::None {
-        return Ok(());
+        return Ok(found);
     }
     for pod in marked_pods(&lists, &names).await {
         ui.warning(&format!(
@@ -104,7 +117,17 @@ pub async fn undo(
              and remove the annotation {MARK}"
         ));
     }
-    failed.map_or(Ok(()), Err)
+    Ok(found)
+}
+
+impl Undone {
+    fn of(deployment: ObjRef, reason: Option<String>) -> Self {
+        Self {
+            deployment,
+            undone: reason.is_none(),
+            reason,
+        }
+    }
 }
 
 /// Pods on the nodes that are still marked: without the record nobody knows how many replicas there were.
@@ -131,7 +154,8 @@ async fn is_at_work(api: &Api<core::Node>, record: &Record, ours: &BTreeSet<Stri
     false
 }
 
-async fn end(connection: &Connection, deployment: ObjRef, record: &Record, me: &Identity) -> End {
+/// How it ends, and whether anything of it was left to undo.
+async fn end(connection: &Connection, deployment: ObjRef, record: &Record, me: &Identity) -> (End, bool) {
     let moves = Moves {
         grace: None,
         support: Eviction::Absent,
@@ -151,7 +175,7 @@ async fn end(connection: &Connection, deployment: ObjRef, record: &Record, me: &
         let next = match surgery.look().await {
             Ok(sight) => machine.next(sight.as_ref(), now),
             Err(error) => match reply::read::<()>(Err(error)) {
-                reply @ (Reply::Forbidden(_) | Reply::Rejected(_)) => return End::Stopped(reply.text()),
+                reply @ (Reply::Forbidden(_) | Reply::Rejected(_)) => return (End::Stopped(reply.text()), true),
                 reply => {
                     machine.answered(&Act::Look, &reply, now);
                     Next::Wait(now)
@@ -159,7 +183,7 @@ async fn end(connection: &Connection, deployment: ObjRef, record: &Record, me: &
             },
         };
         match next {
-            Next::Over(end) => return end,
+            Next::Over(end) => return (end, machine.has_worked()),
             Next::Do(act) => {
                 let reply = reply::read(surgery.act(&act).await);
                 machine.answered(&act, &reply, now);
@@ -170,9 +194,6 @@ async fn end(connection: &Connection, deployment: ObjRef, record: &Record, me: &
             }
         }
     }
-    End::Stopped(format!(
-        "not within {} seconds: {}",
-        PATIENCE.as_secs(),
-        machine.waits_for()
-    ))
+    let text = format!("not within {} seconds: {}", PATIENCE.as_secs(), machine.waits_for());
+    (End::Stopped(text), true)
 }

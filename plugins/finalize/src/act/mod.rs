@@ -4,7 +4,9 @@ mod delete;
 mod namespace;
 mod neutralise;
 mod nudge;
+mod put_back;
 mod repair;
+mod schema;
 mod strip;
 
 pub use self::neutralise::read as read_record;
@@ -58,7 +60,7 @@ impl Hands<'_> {
     ///
     /// # Errors
     /// The server's, of the dry run or of the change; a disk that takes no backup.
-    pub async fn apply(&mut self, mend: &Mend, why: &str) -> Result<()> {
+    pub async fn apply(&self, mend: &Mend, why: &str) -> Result<()> {
         let key = mend.key();
         let object = self.read(&key).await?;
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
@@ -98,9 +100,13 @@ impl Hands<'_> {
             Mend::DeleteStored { key, uid, version } => self.delete(key, uid, Some(version), dry_run).await,
             Mend::Evict { pod, uid } => self.evict(pod, uid, dry_run).await,
             Mend::Finalize { finalizer, .. } => self.finalize(object, finalizer, dry_run).await,
+            Mend::Abandon { .. } => self.finalize(object, "kubernetes", dry_run).await,
+            Mend::Unconvert { .. } => self.unconvert(object, dry_run).await,
             Mend::ScaleUp { key, replicas } => self.scale_up(key, object, *replicas, dry_run).await,
             Mend::OutOfService { node } => self.out_of_service(node, object, dry_run).await,
-            Mend::Exclude { entry, namespace, .. } => self.exclude(object, entry, namespace, dry_run).await,
+            Mend::Exclude { entry, namespace, .. } => {
+                self.exclude(object, entry, namespace.as_deref(), dry_run).await
+            }
             Mend::Serve { version, .. } => self.serve(&mend.key(), object, version, dry_run).await,
         }
     }

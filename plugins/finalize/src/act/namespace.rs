@@ -1,10 +1,15 @@
 //! `spec.finalizers` of a namespace can only be changed through its subresource `finalize`.
 
 use http::{Request, header::CONTENT_TYPE};
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-use upkeep::Result;
+use upkeep::{Error, Result};
 
-use super::Hands;
+use super::{Hands, MANAGER};
+use crate::facts::Key;
+
+/// On a namespace that is only made so that its deletion cleans up.
+const CLEANED: &str = "kubectl-upkeep/orphans";
 
 impl Hands<'_> {
     /// The whole object as it was read, without the one entry: a body with the name alone would wipe labels and annotations.
@@ -23,5 +28,41 @@ impl Hands<'_> {
             .body(namespace.to_string().into_bytes());
         let sent = self.send(request.map_err(kube::Error::HttpError)).await;
         sent.map(drop).map_err(|error| self.connection.explain(&error))
+    }
+
+    /// Makes a namespace that does not exist and deletes just that one. Where the name is back already, it is somebody's.
+    ///
+    /// # Errors
+    /// The name is back; what the server says.
+    pub async fn bring_to_an_end(&self, namespace: &str) -> Result<()> {
+        // Whoever finds it for that moment shall not take it for one that has been there before.
+        let label = Timestamp::now().as_nanosecond().to_string();
+        let wanted = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {CLEANED: label}}});
+        let request = Request::post(format!("/api/v1/namespaces?fieldManager={MANAGER}"))
+            .header(CONTENT_TYPE, "application/json")
+            .body(wanted.to_string().into_bytes());
+        let made = match self.send(request.map_err(kube::Error::HttpError)).await {
+            Ok(made) => made,
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                let text = format!("namespace/{namespace} is back: what is in it belongs to whoever has made it");
+                return Err(Error::refused(text));
+            }
+            Err(error) => return Err(self.connection.explain(&error)),
+        };
+        let uid = made["metadata"]["uid"].as_str().unwrap_or_default();
+        self.delete(&Key::cluster("", "namespaces", namespace), uid, None, false)
+            .await
+    }
+
+    /// Saves an object as it is, before it goes with its namespace. One that is gone needs no backup.
+    ///
+    /// # Errors
+    /// A disk that takes no backup; what the server says.
+    pub async fn keep(&self, key: &Key) -> Result<()> {
+        match self.read(key).await {
+            Ok(object) => self.backup.save(&object).map(drop),
+            Err(error) if error.to_string().contains("not found") => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use upkeep::{Error, Result};
 
 use super::Hands;
-use crate::{facts::Key, gather::of_kind};
+use crate::facts::Key;
 
 /// What was changed, and how it was before.
 pub const NEUTRALISED: &str = "kubectl-upkeep/neutralised";
@@ -15,9 +15,10 @@ pub const NEUTRALISED: &str = "kubectl-upkeep/neutralised";
 const LASTS: SignedDuration = SignedDuration::from_mins(15);
 
 /// Kinds that can carry such an annotation.
-pub const KINDS: [(&str, &str); 2] = [
+pub const KINDS: [(&str, &str); 3] = [
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("apiextensions.k8s.io", "customresourcedefinitions"),
 ];
 
 /// The annotation.
@@ -37,7 +38,7 @@ pub struct Change {
     /// The name of the webhook; nothing for a field of the object itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
-    /// `namespaceSelector`, `spec`.
+    /// `namespaceSelector`, `spec/conversion`.
     pub field: String,
     /// As it was.
     pub was: Value,
@@ -123,12 +124,29 @@ fn text(record: &Record) -> String {
 }
 
 impl Hands<'_> {
-    /// Leaves a namespace out of one webhook: everything else is still guarded.
-    pub(super) async fn exclude(&self, object: &Value, entry: &str, namespace: &str, dry_run: bool) -> Result<()> {
+    /// Leaves a namespace out of one webhook: everything else is still guarded. A selector of namespaces says nothing about
+    /// what is in none; for that the webhook is called all the same, and what it cannot answer is let through.
+    pub(super) async fn exclude(
+        &self,
+        object: &Value,
+        entry: &str,
+        namespace: Option<&str>,
+        dry_run: bool,
+    ) -> Result<()> {
         let webhooks = object["webhooks"].as_array();
         let found = webhooks.and_then(|all| all.iter().find(|w| w["name"] == entry));
         let Some(found) = found else {
             return Err(Error::failed(format!("there is no webhook {entry} any more")));
+        };
+        let field = |field: &str, was: Value, is: Value| Change {
+            entry: Some(entry.to_owned()),
+            field: field.into(),
+            was,
+            is,
+        };
+        let Some(namespace) = namespace else {
+            let change = field("failurePolicy", found["failurePolicy"].clone(), json!("Ignore"));
+            return self.changed(object, change, dry_run).await;
         };
         let was = found["namespaceSelector"].clone();
         let mut is = was.clone();
@@ -137,11 +155,17 @@ impl Hands<'_> {
             Some(all) => all.push(expression),
             None => is["matchExpressions"] = json!([expression]),
         }
+        self.changed(object, field("namespaceSelector", was, is), dry_run).await
+    }
+
+    /// Lets the conversion of a definition change nothing but the version: what needs more than that is mis-converted as
+    /// long as this lasts, for every client.
+    pub(super) async fn unconvert(&self, object: &Value, dry_run: bool) -> Result<()> {
         let change = Change {
-            entry: Some(entry.to_owned()),
-            field: "namespaceSelector".into(),
-            was,
-            is,
+            entry: None,
+            field: "spec/conversion".into(),
+            was: object["spec"]["conversion"].clone(),
+            is: json!({"strategy": "None"}),
         };
         self.changed(object, change, dry_run).await
     }
@@ -153,49 +177,6 @@ impl Hands<'_> {
         let sent = self.patch(&path, object, None, operations, dry_run).await;
         sent.map_err(|error| self.connection.explain(&error))
     }
-
-    /// Puts back what was neutralised for this target, by this run or by one that was cut off, and what is overdue. Says what
-    /// was put back, and what others have changed since.
-    pub async fn put_back(&self) -> Vec<Result<String>> {
-        let mut done = Vec::new();
-        for (group, plural) in KINDS {
-            let Some(kind) = self.discovery.versions(group, plural).next() else {
-                continue;
-            };
-            let path = of_kind(kind, None);
-            let all = self
-                .send(
-                    http::Request::get(&path)
-                        .body(Vec::new())
-                        .map_err(kube::Error::HttpError),
-                )
-                .await;
-            let Ok(all) = all else { continue };
-            for object in all["items"].as_array().into_iter().flatten() {
-                let due = |r: &Record| r.target == self.target || r.until < Timestamp::now();
-                if !read(object).is_some_and(|record| due(&record)) {
-                    continue;
-                }
-                let Some((operations, theirs)) = back(object) else {
-                    continue;
-                };
-                let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                let sent = self.patch(&path, object, None, operations, false).await;
-                done.push(match (sent, theirs.as_slice()) {
-                    (Ok(()), []) => Ok(format!("{} {name} is as it was", kind.one())),
-                    (Ok(()), theirs) => Ok(format!(
-                        "{} {name}: somebody else has changed {} since, which stays",
-                        kind.one(),
-                        theirs.join(", ")
-                    )),
-                    (Err(error), _) => Err(Error::failed(format!("{} {name} could not be put back", kind.one()))
-                        .caused_by(self.connection.explain(&error).headline())
-                        .hint(format!("what it was stands in its annotation {NEUTRALISED}"))),
-                });
-            }
-        }
-        done
-    }
 }
 
 /// From its own words: lists leave them out, single objects have them.
@@ -204,6 +185,7 @@ fn key_of(object: &Value) -> Result<Key> {
     let found = match object["kind"].as_str() {
         Some("ValidatingWebhookConfiguration") => KINDS[0],
         Some("MutatingWebhookConfiguration") => KINDS[1],
+        Some("CustomResourceDefinition") => KINDS[2],
         _ => return Err(Error::failed(format!("{name} is of an unexpected kind"))),
     };
     Ok(Key::cluster(found.0, found.1, name))

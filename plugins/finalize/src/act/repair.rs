@@ -7,7 +7,9 @@ use super::Hands;
 use crate::facts::Key;
 
 /// What says to the cluster that a machine is off (KEP-2268).
-const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+pub const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+/// That the taint is ours: the same annotation as that of `kubectl evacuate`, whose `--uncordon` takes both off.
+pub const OFF: &str = "kubectl-upkeep/out-of-service";
 
 impl Hands<'_> {
     pub(super) async fn scale_up(&self, key: &Key, object: &Value, replicas: i32, dry_run: bool) -> Result<()> {
@@ -24,12 +26,28 @@ impl Hands<'_> {
         if taints.is_some_and(|all| all.iter().any(|t| t["key"] == OUT_OF_SERVICE)) {
             return Ok(());
         }
-        let operation = match taints {
+        let mut operations = vec![match taints {
             Some(_) => json!({"op": "add", "path": "/spec/taints/-", "value": taint}),
             None => json!({"op": "add", "path": "/spec/taints", "value": [taint]}),
-        };
+        }];
+        if !object["metadata"]["annotations"].is_object() {
+            operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
+        }
+        let annotation = format!("/metadata/annotations/{}", OFF.replace('/', "~1"));
+        operations.push(json!({"op": "add", "path": annotation, "value": self.mark()}));
+        // Bound to what was looked at: somebody may have given it back meanwhile.
+        let version = &object["metadata"]["resourceVersion"];
+        operations.insert(
+            0,
+            json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}),
+        );
         let key = Key::cluster("", "nodes", node);
-        self.patched(&key, object, vec![operation], dry_run).await
+        self.patched(&key, object, operations, dry_run).await
+    }
+
+    /// What stands on a node that was tainted for this target.
+    pub(super) fn mark(&self) -> String {
+        format!("finalize {}", self.target)
     }
 
     /// The version is served as the stored one is: what is stored in it was valid there.

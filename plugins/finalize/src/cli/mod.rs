@@ -1,8 +1,14 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+mod complete;
 
-use clap::{ArgAction, Parser};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{ArgAction, Parser, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
 use upkeep::{
     Error, Result,
     args::{KubeArgs, parse_duration},
@@ -16,14 +22,26 @@ Examples:
   # Say why a namespace does not go away, mend it step by step, and wait until it is gone
   kubectl finalize ns stuck
 
-  # Only say why, and what could be done
+  # Only say why, and what could be done; write it down, and do just that later
   kubectl finalize ns stuck --dry-run
+  kubectl finalize ns stuck --force-up-to=strip --plan-out=plan.json
+  kubectl finalize --apply=plan.json
 
   # Any other object
   kubectl finalize pvc/data -n shop
 
   # Everything that is stuck in the cluster, or will get stuck
   kubectl finalize scan
+
+  # What would get stuck if a namespace were deleted now
+  kubectl finalize preflight ns shop
+
+  # Objects whose namespace does not exist any more, and how to get rid of them
+  kubectl finalize orphans
+  kubectl finalize orphans shop --clean
+
+  # Bring back what a run has changed or deleted
+  kubectl finalize restore ~/.local/state/kubectl-upkeep/finalize/CLUSTER/RUN
 
   # What a finalizer protects, who takes it off, and what is lost when it is stripped
   kubectl finalize explain kubernetes.io/pvc-protection
@@ -45,11 +63,13 @@ Exit codes:
     after_help = EXAMPLES,
     args_override_self = true,
     override_usage = "kubectl finalize KIND NAME [flags]\n       kubectl finalize KIND/NAME [flags]\n       \
-                      kubectl finalize scan [flags]\n       kubectl finalize explain FINALIZER"
+                      kubectl finalize scan [flags]\n       kubectl finalize preflight ns NAME [flags]\n       \
+                      kubectl finalize orphans [NAMESPACE...] [--clean] [flags]\n       \
+                      kubectl finalize restore DIR [flags]\n       kubectl finalize explain FINALIZER"
 )]
 pub struct Cli {
     /// What will not go away: KIND NAME, or KIND/NAME
-    #[arg(value_name = "KIND NAME", num_args = 1..)]
+    #[arg(value_name = "KIND NAME", num_args = 1.., conflicts_with = "apply", add = ArgValueCompleter::new(complete::target))]
     pub target: Vec<String>,
 
     /// How much force may be used. Without it: "wait" where nobody can be asked; on a terminal each step above is asked for
@@ -64,17 +84,43 @@ pub struct Cli {
     #[arg(long, action = ArgAction::SetTrue)]
     pub powered_off: bool,
 
+    /// What a namespace may leave behind where it cannot be listed: "orders.shop.example.com", or a group. With
+    /// --force-up-to=finalize it is taken out without that, once everything that can be listed is gone
+    #[arg(long, value_name = "RESOURCE", value_delimiter = ',')]
+    pub leave_behind: Vec<String>,
+
+    /// orphans: get rid of them, by way of a namespace that is made anew and deleted
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub clean: bool,
+
+    /// Answer yes to the questions of orphans and restore
+    #[arg(long, short = 'y', action = ArgAction::SetTrue)]
+    pub yes: bool,
+
     /// Show causes and steps, and change nothing
     #[arg(long, value_name = "none|client", num_args = 0..=1, require_equals = true, default_missing_value = "client",
         default_value = "none", hide_default_value = true, value_parser = ["none", "client"])]
     pub dry_run: String,
 
-    /// How long to wait until it is gone
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
-    pub timeout: Duration,
+    /// Explain, write what may be done with this force into a file, and change nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["apply", "watch"], value_hint = ValueHint::FilePath)]
+    pub plan_out: Option<PathBuf>,
+
+    /// Do what a file of --plan-out says, as far as it is still needed, and nothing else. It names the target, too
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["force_up_to", "watch", "even_if_alive", "powered_off", "leave_behind"],
+        value_hint = ValueHint::FilePath)]
+    pub apply: Option<PathBuf>,
+
+    /// Change nothing, and say what is new until it is gone
+    #[arg(long, short = 'w', action = ArgAction::SetTrue, conflicts_with_all = ["force_up_to", "dry_run"])]
+    pub watch: bool,
+
+    /// How long to wait until it is gone: 5 minutes, and with --watch as long as it takes, where this is not given
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
 
     /// A file with more finalizers, which win over those that are built in
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub knowledge: Option<PathBuf>,
 
     /// Objects per page of a list; 0 is everything at once
@@ -104,19 +150,55 @@ pub enum Wanted<'a> {
     Explain(&'a str),
     /// Everything in the cluster.
     Scan,
+    /// What would hold a namespace if it were deleted now.
+    Preflight(&'a str),
+    /// Objects whose namespace does not exist; of these namespaces, or of all.
+    Orphans(Vec<&'a str>),
+    /// What a run has saved in this folder.
+    Restore(&'a str),
+    /// What a plan is about.
+    Apply(&'a Path),
 }
 
+/// How long it is waited where nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 impl Cli {
+    /// Whether nothing may be changed.
+    pub fn only_looks(&self) -> bool {
+        self.dry_run != "none" || self.plan_out.is_some() || self.watch
+    }
+
+    /// How long it is waited until the target is gone.
+    pub fn patience(&self) -> Duration {
+        match self.timeout {
+            Some(timeout) => timeout,
+            None if self.watch => Duration::MAX,
+            None => PATIENCE,
+        }
+    }
+
     /// Reads the words.
     ///
     /// # Errors
     /// Words that do not make sense.
     pub fn wanted(&self) -> Result<Wanted<'_>> {
+        if let Some(file) = &self.apply {
+            return Ok(Wanted::Apply(file));
+        }
         let words: Vec<&str> = self.target.iter().map(String::as_str).collect();
         let hint = "see 'kubectl finalize --help' for usage";
         match words.as_slice() {
             ["explain", finalizer] => Ok(Wanted::Explain(finalizer)),
             ["scan"] => Ok(Wanted::Scan),
+            ["orphans", namespaces @ ..] => Ok(Wanted::Orphans(namespaces.to_vec())),
+            ["restore", folder] => Ok(Wanted::Restore(folder)),
+            ["preflight", "ns" | "namespace" | "namespaces", name] => Ok(Wanted::Preflight(name)),
+            ["preflight", one] => match one.split_once('/') {
+                Some(("ns" | "namespace" | "namespaces", name)) if !name.is_empty() => Ok(Wanted::Preflight(name)),
+                _ => Err(Error::usage("preflight looks at a namespace: preflight ns NAME").hint(hint)),
+            },
+            ["preflight", ..] => Err(Error::usage("preflight looks at a namespace: preflight ns NAME").hint(hint)),
             [kind, name] if !kind.contains('/') && !name.contains('/') => Ok(Wanted::Object { kind, name }),
             [one] if one.split('/').count() == 2 => {
                 let (kind, name) = one.split_once('/').unwrap_or_default();

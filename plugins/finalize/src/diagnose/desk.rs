@@ -48,6 +48,11 @@ impl<'a> Desk<'a> {
         self.facts.refused.get(key).map(String::as_str)
     }
 
+    /// Whether it is asked what would hold the target if it were deleted now.
+    pub fn is_preflight(&self) -> bool {
+        self.facts.preflight
+    }
+
     /// What the server serves.
     pub fn discovery(&self) -> &'a Discovery {
         &self.facts.discovery

@@ -9,7 +9,7 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use upkeep::report::{Finding, ObjRef};
+use upkeep::report::{Finding, ObjRef, Severity};
 
 pub use self::{
     cause::{Actor, Cause, CauseKey, Life},
@@ -19,6 +19,7 @@ pub use self::{
 use crate::{
     facts::{Ask, Facts, Said},
     knowledge::Knowledge,
+    ladder::Mend,
 };
 
 /// What was found out.
@@ -62,6 +63,7 @@ pub fn diagnose(facts: &Facts, knowledge: &Knowledge) -> Diagnosis {
     } else {
         object::look(&desk, &mut found)
     };
+    found.rights(&desk);
     found.into_diagnosis(state, desk.into_asks())
 }
 
@@ -72,6 +74,8 @@ pub struct Found {
     in_time: Vec<(ObjRef, String)>,
     untouched: usize,
     notes: Vec<Finding>,
+    /// Resources that may hold more than could be seen.
+    unseen: BTreeSet<String>,
 }
 
 impl Found {
@@ -84,6 +88,34 @@ impl Found {
                 known.holds.extend(new);
             }
             None => drop(self.causes.insert(cause.key.clone(), cause)),
+        }
+    }
+
+    /// Which of the remedies this user may not use: asked for beforehand, not found out in the middle.
+    fn rights(&mut self, desk: &Desk<'_>) {
+        let remedies = self.causes.values_mut().flat_map(|cause| cause.remedies.iter_mut());
+        for remedy in remedies {
+            let Some(right) = remedy.mend.as_ref().map(Mend::right) else {
+                continue;
+            };
+            let text = right.to_string();
+            if let Some(Err(_)) = desk.answer(&Ask::May(right)) {
+                remedy.missing = Some(text);
+            }
+        }
+    }
+
+    /// Something that could not be tried, for want of a right: once per right.
+    fn untried(&mut self, said: &Said) {
+        let note = Finding {
+            id: "untried",
+            severity: Severity::Info,
+            subjects: Vec::new(),
+            evidence: "what webhooks and policies say to a deletion was not tried: you may not delete".into(),
+            hint: Some(said.message.clone()),
+        };
+        if !self.notes.iter().any(|n| n.id == note.id) {
+            self.notes.push(note);
         }
     }
 

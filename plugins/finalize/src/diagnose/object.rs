@@ -19,7 +19,9 @@ pub fn look(desk: &Desk<'_>, found: &mut Found) -> State {
         Some(Ok(object)) => object,
     };
     let Some(deletion) = object.deletion else {
-        if let Some(Err(said)) = desk.answer(&Ask::DryDelete(target.clone())) {
+        if let Some(Err(said)) = desk.answer(&Ask::DryDelete(target.clone()))
+            && !said.lacks_right()
+        {
             rules::refusal(desk, found, kind, &object, "DELETE", &said.message);
         }
         return State::Living;

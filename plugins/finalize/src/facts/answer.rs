@@ -40,4 +40,9 @@ impl Said {
     pub fn is_missing(&self) -> bool {
         self.code == 404
     }
+
+    /// Whether this user may not ask that at all, so that nothing is known of what admission would say.
+    pub fn lacks_right(&self) -> bool {
+        self.code == 403 && self.message.contains("User \"") && self.message.contains(" cannot ")
+    }
 }

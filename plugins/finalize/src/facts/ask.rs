@@ -1,10 +1,10 @@
 //! Questions to the cluster.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use upkeep::discovery::Kind;
 
 /// Which object, whatever version it is read in.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     /// Group of its kind; empty for the core group.
     pub group: String,
@@ -57,6 +57,41 @@ impl std::fmt::Display for Key {
     }
 }
 
+/// Something that a user may or may not do, whatever the name of the object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Right {
+    /// `patch`.
+    pub verb: &'static str,
+    /// Its group.
+    pub group: String,
+    /// `pods`.
+    pub plural: String,
+    /// `eviction`; empty for the object itself.
+    pub subresource: &'static str,
+    /// Nothing for cluster-scoped kinds.
+    pub namespace: Option<String>,
+}
+
+impl std::fmt::Display for Right {
+    /// As RBAC spells it: `patch configmaps in namespace shop`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let dot = if self.group.is_empty() { "" } else { "." };
+        let slash = if self.subresource.is_empty() { "" } else { "/" };
+        let Self {
+            verb,
+            group,
+            plural,
+            subresource,
+            ..
+        } = self;
+        write!(f, "{verb} {plural}{dot}{group}{slash}{subresource}")?;
+        match &self.namespace {
+            Some(namespace) => write!(f, " in namespace {namespace}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// One question. The diagnosis asks; what has been answered is in [`super::Facts`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ask {
@@ -86,6 +121,8 @@ pub enum Ask {
     Pods(Option<String>),
     /// Deployments, StatefulSets and DaemonSets everywhere.
     Workloads,
+    /// Whether this user may do something.
+    May(Right),
     /// What the server would say to a deletion.
     DryDelete(Key),
     /// What the server would say to a patch that changes nothing that matters.

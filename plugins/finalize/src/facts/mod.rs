@@ -7,7 +7,7 @@ mod pod;
 mod workload;
 
 pub use answer::{Answer, Reply, Said};
-pub use ask::{Ask, Key};
+pub use ask::{Ask, Key, Right};
 pub use object::Object;
 pub use pod::{Pod, Read as ReadPod};
 pub use workload::{Read as ReadWorkload, Workload};
@@ -28,6 +28,22 @@ pub struct Facts {
     pub target: Key,
     /// Answers to what the diagnosis has asked for so far.
     pub answers: BTreeMap<Ask, Answer>,
+    /// Nobody deletes it yet: what would hold it?
+    pub preflight: bool,
     /// Objects of which this run has tried to remove a finalizer, and what the server said instead.
     pub refused: BTreeMap<Key, String>,
+}
+
+impl Facts {
+    /// Nothing is known yet.
+    pub fn of(discovery: &Discovery, target: Key) -> Self {
+        Self {
+            now: Timestamp::now(),
+            discovery: discovery.clone(),
+            target,
+            answers: BTreeMap::new(),
+            preflight: false,
+            refused: BTreeMap::new(),
+        }
+    }
 }

@@ -1,7 +1,12 @@
 //! What is kept of an object: its metadata, without what makes it large.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde::Deserialize;
+
+/// Annotations of these plugins.
+const OURS: &str = "kubectl-upkeep/";
 
 /// The metadata of one object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -23,6 +28,8 @@ pub struct Object {
     pub finalizers: Vec<String>,
     /// What it belongs to.
     pub owners: Vec<Owner>,
+    /// What runs of these plugins have written on it: annotations that begin with `kubectl-upkeep/`.
+    pub marks: BTreeMap<String, String>,
 }
 
 /// An owner reference.
@@ -61,7 +68,7 @@ struct Metadata {
     metadata: Meta,
 }
 
-/// `managedFields`, labels and annotations are passed over: they are most of the text.
+/// `managedFields`, labels and the annotations of others are passed over: they are most of the text.
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Meta {
@@ -73,6 +80,7 @@ pub struct Meta {
     deletion_grace_period_seconds: Option<i64>,
     finalizers: Vec<String>,
     owner_references: Vec<Owner>,
+    annotations: BTreeMap<String, String>,
 }
 
 impl From<Metadata> for Object {
@@ -92,6 +100,11 @@ impl From<Meta> for Object {
             grace: meta.deletion_grace_period_seconds,
             finalizers: meta.finalizers,
             owners: meta.owner_references,
+            marks: meta
+                .annotations
+                .into_iter()
+                .filter(|(k, _)| k.starts_with(OURS))
+                .collect(),
         }
     }
 }

@@ -19,7 +19,7 @@ use upkeep::{
     discovery::{Discovery, Kind},
 };
 
-use crate::facts::{Answer, Ask, Key, Object, Pod, ReadPod, ReadWorkload, Reply, Said, Workload};
+use crate::facts::{Answer, Ask, Key, Object, Pod, ReadPod, ReadWorkload, Reply, Right, Said, Workload};
 
 /// How many questions are asked at the same time: few enough that a server's fairness lets other clients pass.
 const AT_ONCE: usize = 16;
@@ -96,6 +96,7 @@ impl<'a> Cluster<'a> {
                 let found = try_join_all(each).await?;
                 Ok(Reply::Workloads(found.into_iter().flatten().collect()))
             }
+            Ask::May(right) => self.may(right).await,
             Ask::DryDelete(key) => {
                 let params = DeleteParams {
                     dry_run: true,
@@ -113,6 +114,24 @@ impl<'a> Cluster<'a> {
                 let path = of_kind(&self.kind_of(key)?, key.namespace.as_deref());
                 self.would(Requests::new(path).patch(&key.name, &params, &touch)).await
             }
+        }
+    }
+
+    /// Where the server does not say, the attempt will.
+    async fn may(&self, right: &Right) -> Answer {
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {
+            "resourceAttributes": {"verb": right.verb, "group": right.group, "resource": right.plural,
+                "subresource": right.subresource, "namespace": right.namespace}}});
+        let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(review.to_string().into_bytes());
+        match self.send::<Value>(request.map_err(kube::Error::HttpError)).await {
+            Ok(answer) if answer["status"]["allowed"] == false => Err(Said {
+                code: 403,
+                reason: "Forbidden".into(),
+                message: format!("you may not {right}"),
+            }),
+            _ => Ok(Reply::Done),
         }
     }
 

@@ -1,13 +1,17 @@
 //! What can be done about a cause, in rising order of force, and which step comes next.
 
 mod next;
+pub mod plan;
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{facts::Key, knowledge::Risk};
+use crate::{
+    facts::{Key, Right},
+    knowledge::Risk,
+};
 
-pub use next::{Cap, History, Next, Tried, next};
+pub use next::{Cap, History, Next, SYSTEM, Tried, next};
 
 /// How much force. Each rung is only stepped on when the lower ones cannot help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ValueEnum)]
@@ -43,13 +47,17 @@ pub struct Remedy {
     /// What would be left outside of the cluster: `load balancer a1b2c3.elb.amazonaws.com`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leaves: Vec<String>,
+    /// The right that this user lacks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
     /// What this plugin does; nothing where only a person can.
     #[serde(skip)]
     pub mend: Option<Mend>,
 }
 
 /// One change, small enough to be tested, saved, made and verified by itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Mend {
     /// Scales a workload back up.
     ScaleUp {
@@ -70,7 +78,7 @@ pub enum Mend {
         /// The version.
         version: String,
     },
-    /// Leaves a namespace out of one webhook, for a while.
+    /// Leaves a namespace out of one webhook, for a while; where what is concerned has none, lets it fail open.
     Exclude {
         /// The configuration.
         key: Key,
@@ -79,7 +87,23 @@ pub enum Mend {
         /// The webhook.
         entry: String,
         /// The namespace.
+        namespace: Option<String>,
+    },
+    /// Lets a conversion change nothing but the version, for a while.
+    Unconvert {
+        /// The CustomResourceDefinition.
+        definition: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// Takes a namespace out although not all that may be in it could be seen.
+    Abandon {
+        /// The namespace.
         namespace: String,
+        /// Its UID.
+        uid: String,
+        /// What could not be listed.
+        unseen: Vec<String>,
     },
     /// Evicts the pod that uses what should go.
     Evict {
@@ -132,6 +156,7 @@ impl Remedy {
             text: text.into(),
             risk: None,
             leaves: Vec::new(),
+            missing: None,
             mend: None,
         }
     }
@@ -156,10 +181,35 @@ impl Mend {
             | Self::Strip { key, .. } => key.clone(),
             Self::Evict { pod, .. } => pod.clone(),
             Self::OutOfService { node } => Key::cluster("", "nodes", node),
-            Self::Serve { definition, .. } => {
+            Self::Serve { definition, .. } | Self::Unconvert { definition, .. } => {
                 Key::cluster("apiextensions.k8s.io", "customresourcedefinitions", definition)
             }
-            Self::Finalize { namespace, .. } => Key::cluster("", "namespaces", namespace),
+            Self::Finalize { namespace, .. } | Self::Abandon { namespace, .. } => {
+                Key::cluster("", "namespaces", namespace)
+            }
+        }
+    }
+
+    /// What this user must be allowed to do for it.
+    pub fn right(&self) -> Right {
+        let (verb, subresource) = match self {
+            Self::DeleteStored { .. } | Self::DeleteAgain { .. } => ("delete", ""),
+            Self::Evict { .. } => ("create", "eviction"),
+            Self::Finalize { .. } | Self::Abandon { .. } => ("update", "finalize"),
+            Self::ScaleUp { .. }
+            | Self::OutOfService { .. }
+            | Self::Serve { .. }
+            | Self::Exclude { .. }
+            | Self::Unconvert { .. }
+            | Self::Strip { .. } => ("patch", ""),
+        };
+        let key = self.key();
+        Right {
+            verb,
+            subresource,
+            group: key.group,
+            plural: key.plural,
+            namespace: key.namespace,
         }
     }
 
@@ -171,6 +221,8 @@ impl Mend {
             | Self::DeleteAgain { uid, .. }
             | Self::Exclude { uid, .. }
             | Self::Strip { uid, .. }
+            | Self::Unconvert { uid, .. }
+            | Self::Abandon { uid, .. }
             | Self::Finalize { uid, .. } => Some(uid),
             Self::ScaleUp { .. } | Self::OutOfService { .. } | Self::Serve { .. } => None,
         }

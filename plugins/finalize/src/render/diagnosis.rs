@@ -5,6 +5,7 @@ use upkeep::{
     ui::{Styles, escape, human_duration, plural},
 };
 
+use super::group::groups;
 use crate::{
     diagnose::{Cause, Diagnosis, Life, State},
     facts::Key,
@@ -15,9 +16,31 @@ use crate::{
 /// How many objects are named.
 const SHOWN: usize = 5;
 
+/// What would hold a target that nobody deletes yet.
+pub fn beforehand(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
+    let name = styles.bold(&escape(&format!(
+        "{}/{}",
+        target.plural.trim_end_matches('s'),
+        target.name
+    )));
+    let count = groups(diagnosis.roots()).len();
+    let first = match (&diagnosis.state, count, diagnosis.notes.is_empty()) {
+        (State::Living, 0, true) => format!("nothing would hold {name} if it were deleted now"),
+        (State::Living, 0, false) => format!("nothing holds {name} now, but"),
+        (State::Living, 1, _) => format!("if {name} were deleted now, 1 cause would hold it"),
+        (State::Living, count, _) => format!("if {name} were deleted now, {count} causes would hold it"),
+        _ => verdict(diagnosis, target, styles),
+    };
+    below(first, diagnosis, styles)
+}
+
 /// The whole diagnosis.
 pub fn text(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
-    let mut lines = vec![verdict(diagnosis, target, styles)];
+    below(verdict(diagnosis, target, styles), diagnosis, styles)
+}
+
+fn below(first: String, diagnosis: &Diagnosis, styles: &Styles) -> String {
+    let mut lines = vec![first];
     for note in &diagnosis.notes {
         let word = if note.severity == Severity::Warning {
             styles.warn("Warning:")
@@ -27,11 +50,15 @@ pub fn text(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
         lines.push(format!("{word} {}", escape(&note.evidence)));
     }
     let (roots, behind): (Vec<&Cause>, Vec<&Cause>) = diagnosis.causes.iter().partition(|c| c.behind.is_empty());
-    for cause in roots {
-        lines.extend(of_cause(cause, diagnosis, styles));
+    for group in groups(roots.into_iter()) {
+        lines.extend(of_group(&group, diagnosis, styles));
     }
-    for cause in behind {
+    let more = behind.len().saturating_sub(SHOWN);
+    for cause in behind.into_iter().take(SHOWN) {
         lines.push(format!("  {} {}", styles.dim("behind it:"), escape(&cause.says)));
+    }
+    if more > 0 {
+        lines.push(format!("  {} {more} more", styles.dim("behind it:")));
     }
     for (object, why) in diagnosis.in_time.iter().take(SHOWN) {
         lines.push(format!(
@@ -64,7 +91,7 @@ fn verdict(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
         State::Living => format!("{name} is not being deleted"),
         State::Unknown | State::Unseen(_) => format!("{name} cannot be seen"),
         State::Going(seconds) => {
-            let count = diagnosis.roots().count();
+            let count = groups(diagnosis.roots()).len();
             let why = match count {
                 0 => "nothing holds it that could be found".to_owned(),
                 count => format!(
@@ -81,8 +108,25 @@ fn verdict(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
     }
 }
 
-fn of_cause(cause: &Cause, diagnosis: &Diagnosis, styles: &Styles) -> Vec<String> {
-    let mut lines = vec![format!("{} {}", styles.bad("*"), escape(&cause.says))];
+/// One cause, or many that are alike.
+fn of_group(group: &[&Cause], diagnosis: &Diagnosis, styles: &Styles) -> Vec<String> {
+    let Some(cause) = group.first() else {
+        return Vec::new();
+    };
+    let says = match (group.len(), &cause.actor) {
+        (many @ 2.., Some(actor)) => {
+            let subjects: Vec<&ObjRef> = group.iter().map(|c| &c.key.subject).collect();
+            format!(
+                "{} wait for {} to take off their finalizer {}: {}",
+                plural(many, "object"),
+                escape(&actor.who),
+                escape(&cause.key.detail),
+                names(&subjects)
+            )
+        }
+        _ => escape(&cause.says),
+    };
+    let mut lines = vec![format!("{} {says}", styles.bad("*"))];
     if let Some(actor) = &cause.actor {
         let life = match actor.life {
             Life::Alive => styles.good("alive"),
@@ -114,11 +158,18 @@ fn of_cause(cause: &Cause, diagnosis: &Diagnosis, styles: &Styles) -> Vec<String
             plural(behind, "more cause")
         ));
     }
-    lines.extend(cause.remedies.iter().map(|remedy| of_remedy(remedy, styles)));
+    let each = if group.len() > 1 {
+        styles.dim(" (each)")
+    } else {
+        String::new()
+    };
+    let remedies = cause.remedies.iter();
+    lines.extend(remedies.map(|remedy| format!("{}{each}", of_remedy(remedy, styles))));
     lines
 }
 
-fn names(objects: &[&ObjRef]) -> String {
+/// The first few of them.
+pub fn names(objects: &[&ObjRef]) -> String {
     let shown: Vec<String> = objects.iter().take(SHOWN).map(|o| escape(&o.to_string())).collect();
     match objects.len().saturating_sub(SHOWN) {
         0 => shown.join(", "),
@@ -138,8 +189,12 @@ fn of_remedy(remedy: &Remedy, styles: &Styles) -> String {
         [] => String::new(),
         leaves => format!("; leaves {}", escape(&leaves.join(", "))),
     };
+    let missing = match &remedy.missing {
+        None => String::new(),
+        Some(right) => styles.warn(&format!(" (you may not {})", escape(right))),
+    };
     format!(
-        "    {}{risk} {}{leaves}",
+        "    {}{risk} {}{leaves}{missing}",
         styles.accent(&format!("{rung:<11}")),
         escape(&remedy.text)
     )

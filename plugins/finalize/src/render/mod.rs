@@ -3,4 +3,5 @@
 pub mod diagnosis;
 pub mod document;
 pub mod explain;
+pub mod group;
 pub mod scan;

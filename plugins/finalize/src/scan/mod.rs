@@ -1,7 +1,7 @@
 //! `scan`: everything in the cluster that is stuck, will get stuck, or was left behind. Pure, like the diagnosis.
 
 mod hazards;
-mod orphans;
+pub mod orphans;
 
 use k8s_openapi::jiff::Timestamp;
 use upkeep::{
@@ -40,23 +40,7 @@ pub struct Stuck {
 /// Looks at everything that can be listed.
 pub fn scan(desk: &Desk<'_>) -> Scan {
     let mut found = Scan::default();
-    let listable = |kind: &&Kind| kind.can("list") && kind.can("delete") && kind.group != "events.k8s.io";
-    let mut objects: Vec<(&Kind, &Object)> = Vec::new();
-    let mut complete = true;
-    for kind in desk.discovery().preferred().filter(listable) {
-        match desk.metadata(&Ask::metadata(kind, None)) {
-            None => complete = false,
-            Some(Ok(here)) => objects.extend(here.iter().map(|object| (kind, object))),
-            Some(Err(said)) if said.is_missing() || said.code == 405 => {}
-            Some(Err(said)) => found.findings.push(Finding {
-                id: "unseen",
-                severity: Severity::Warning,
-                subjects: Vec::new(),
-                evidence: format!("{} cannot be listed: {}", kind.resource(), said.message),
-                hint: None,
-            }),
-        }
-    }
+    let (objects, complete) = everything(desk, &mut found.findings, |_| true);
     found.stuck = objects
         .iter()
         .filter_map(|(kind, object)| stuck(desk, kind, object))
@@ -70,9 +54,43 @@ pub fn scan(desk: &Desk<'_>) -> Scan {
     // Namespaces are listed after everything in them: what is new by then has its own.
     if complete {
         found.findings.extend(orphans::disarmed(desk));
-        found.findings.extend(orphans::orphans(desk, &objects));
+        found
+            .findings
+            .extend(orphans::findings(orphans::groups(desk, &objects)));
     }
     found
+}
+
+/// Objects of every kind that can be listed and deleted, and whether that is all of them yet.
+fn everything<'a>(
+    desk: &Desk<'a>,
+    findings: &mut Vec<Finding>,
+    wanted: impl Fn(&Kind) -> bool,
+) -> (Vec<(&'a Kind, &'a Object)>, bool) {
+    let listable = |kind: &&Kind| kind.can("list") && kind.can("delete") && kind.group != "events.k8s.io";
+    let mut objects = Vec::new();
+    let mut complete = true;
+    for kind in desk.discovery().preferred().filter(listable).filter(|k| wanted(k)) {
+        match desk.metadata(&Ask::metadata(kind, None)) {
+            None => complete = false,
+            Some(Ok(here)) => objects.extend(here.iter().map(|object| (kind, object))),
+            Some(Err(said)) if said.is_missing() || said.code == 405 => {}
+            Some(Err(said)) => findings.push(Finding {
+                id: "unseen",
+                severity: Severity::Warning,
+                subjects: Vec::new(),
+                evidence: format!("{} cannot be listed: {}", kind.resource(), said.message),
+                hint: None,
+            }),
+        }
+    }
+    (objects, complete)
+}
+
+/// Objects in namespaces that do not exist, by namespace; nothing as long as it is not known. What cannot be listed is said.
+pub fn orphans(desk: &Desk<'_>, findings: &mut Vec<Finding>) -> Option<orphans::Groups> {
+    let (objects, complete) = everything(desk, findings, |kind| kind.namespaced);
+    complete.then(|| orphans::groups(desk, &objects))
 }
 
 /// The deletionTimestamp of a pod lies ahead by its grace period, so that it is not early either.

@@ -37,19 +37,22 @@ pub fn disarmed(desk: &Desk<'_>) -> Vec<Finding> {
         .collect()
 }
 
+/// Objects by the namespace that does not exist.
+pub type Groups = BTreeMap<String, Vec<(Key, ObjRef)>>;
+
 /// Objects in namespaces that do not exist.
-pub fn orphans(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Vec<Finding> {
+pub fn groups(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Groups {
+    let mut groups = Groups::new();
     let Some(namespaces) = namespaces(desk) else {
-        return Vec::new();
+        return groups;
     };
     let names: BTreeSet<String> = namespaces.into_iter().filter_map(|n| n.metadata.name).collect();
-    let mut groups = BTreeMap::<&str, Vec<(Key, ObjRef)>>::new();
     for (kind, object) in objects {
         let namespace = object.namespace.as_deref().filter(|n| !names.contains(*n));
         if let Some(namespace) = namespace {
             let key = Key::new(kind, Some(namespace), &object.name);
             groups
-                .entry(namespace)
+                .entry(namespace.to_owned())
                 .or_default()
                 .push((key, desk.reference(kind, object)));
         }
@@ -60,17 +63,34 @@ pub fn orphans(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Vec<Finding> {
             .first()
             .is_some_and(|(key, _)| matches!(desk.raw(key), Some(Ok(_))))
     });
-    let findings = groups.into_iter().map(|(namespace, objects)| Finding {
+    groups
+}
+
+/// The same as findings.
+pub fn findings(groups: Groups) -> Vec<Finding> {
+    let findings = groups.into_iter().map(|(namespace, objects)| {
+        let hint = format!("'kubectl finalize orphans {namespace} --clean' gets rid of them");
+        finding(
+            &namespace,
+            objects.into_iter().map(|(_, reference)| reference).collect(),
+            hint,
+        )
+    });
+    findings.collect()
+}
+
+/// What is in a namespace that does not exist.
+pub fn finding(namespace: &str, subjects: Vec<ObjRef>, hint: String) -> Finding {
+    Finding {
         id: "orphans",
         severity: Severity::Warning,
         evidence: format!(
             "{} in the namespace {namespace}, which does not exist",
-            plural(objects.len(), "object")
+            plural(subjects.len(), "object")
         ),
-        subjects: objects.into_iter().map(|(_, reference)| reference).collect(),
-        hint: None,
-    });
-    findings.collect()
+        subjects,
+        hint: Some(hint),
+    }
 }
 
 /// Asked for after everything else was listed: what is new by then has its namespace.

@@ -1,5 +1,5 @@
 //! The main job on a throw-away control plane: preview, evacuation under a budget, a budget that blocks, a surge, the way
-//! back, a machine without power.
+//! back, a machine without power; a namespace that is stuck for two reasons.
 // It talks to a person.
 #![allow(clippy::print_stdout)]
 
@@ -25,6 +25,8 @@ fn main() -> Result<()> {
     };
     let ns = cluster.namespace("shop");
     furnish(&ns);
+    // It takes a moment until it is stuck; until then there is enough to see.
+    stick(&cluster);
 
     stage
         .say("Three nodes. On node-1: six web pods (budget: 4 must stay), an importer that is slow to stop, an agent.");
@@ -61,6 +63,11 @@ fn main() -> Result<()> {
     ns.wait_pods_ready(11);
     stage.kubectl("get nodes")?;
     stage.kubectl("get pods -n shop -o wide -l app=store")?;
+    stage.say("Meanwhile a namespace that somebody has deleted does not go away. Why?");
+    stage.kubectl("get namespace legacy")?;
+    stage.kubectl("finalize ns legacy --dry-run")?;
+    stage.say("As much force as is allowed, and no more than is needed: the webhook is put back afterwards.");
+    stage.kubectl("finalize ns legacy --force-up-to=strip")?;
     stage.say("Go on by hand, in another shell:");
     println!("  export KUBECONFIG={}", cluster.kubeconfig().display());
     println!("  export PATH={}:$PATH", folders(&plugins, &cluster)?.join(":"));
@@ -89,6 +96,22 @@ fn furnish(ns: &Ns<'_>) {
     ns.node(Node::new("node-3"));
     ns.wait_pods_ready(10);
     ns.wait_pdb_allows("web", 2);
+}
+
+/// A namespace that is being deleted, held by a webhook that nobody answers for any more and by a finalizer whose controller is
+/// gone.
+fn stick(cluster: &Cluster) {
+    let ns = cluster.namespace("legacy");
+    let held = json!({"name": "orders", "finalizers": ["shop.example.com/cleanup"]});
+    ns.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held}));
+    ns.create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}}));
+    cluster.create(json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "guard"}, "webhooks": [{"name": "guard.example.com", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+            "clientConfig": {"service": {"namespace": "legacy", "name": "guard"}},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "legacy"}},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["secrets"]}]}]}));
+    cluster.delete("v1/Namespace", "", "legacy");
 }
 
 /// What a person sees.
@@ -126,8 +149,10 @@ impl Stage<'_> {
 fn plugins() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let folder = program.parent().context("a program lies in a folder")?.to_owned();
-    if !folder.join("kubectl-evacuate").exists() {
-        bail!("kubectl-evacuate is not built: run `make demo`, or `cargo build --workspace` before");
+    for plugin in ["kubectl-evacuate", "kubectl-finalize"] {
+        if !folder.join(plugin).exists() {
+            bail!("{plugin} is not built: run `make demo`, or `cargo build --workspace` before");
+        }
     }
     Ok(folder)
 }

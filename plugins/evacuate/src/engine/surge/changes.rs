@@ -2,7 +2,7 @@
 
 use super::{
     machine::{Crowd, End, Machine, Next},
-    record::{LOWEST, Mark, Raised, Record, Stage},
+    record::{HIGHEST, LOWEST, Mark, Raised, Record, Stage},
     sight::{Act, Autoscaler, Member, Sight},
 };
 
@@ -44,6 +44,15 @@ impl Machine {
 
     /// A cost that was there before is kept for later, also that from before an earlier mark.
     pub(super) fn mark(&self, pod: &Member) -> Act {
+        self.set_cost(pod, LOWEST)
+    }
+
+    /// A pod that is to stay, whoever scales back.
+    pub(super) fn guard(&self, pod: &Member) -> Act {
+        self.set_cost(pod, HIGHEST)
+    }
+
+    fn set_cost(&self, pod: &Member, cost: &'static str) -> Act {
         let previous = match pod.mark.this() {
             Some(mark) => mark.previous.clone(),
             None => pod.cost.clone(),
@@ -51,6 +60,7 @@ impl Machine {
         let run = self.intent.run.clone();
         Act::Mark {
             pod: pod.subject(),
+            cost,
             mark: Mark { run, previous },
         }
     }
@@ -58,7 +68,7 @@ impl Machine {
     pub(super) fn unmark(&self, pod: &Member) -> Option<Act> {
         let mark = pod.mark.this().filter(|_| !self.denied.contains_key(UNMARK))?;
         // A cost that somebody else has set meanwhile is theirs.
-        let ours = pod.cost.as_deref() == Some(LOWEST);
+        let ours = matches!(pod.cost.as_deref(), Some(LOWEST | HIGHEST));
         let cost = if ours { mark.previous.clone() } else { pod.cost.clone() };
         Some(Act::Unmark {
             pod: pod.subject(),
@@ -106,6 +116,11 @@ impl Member {
     /// It is among those that a surge wants to go first.
     pub fn marked(&self) -> bool {
         self.mark.this().is_some() && self.cost.as_deref() == Some(LOWEST)
+    }
+
+    /// It is among those that are to stay while a surge is undone.
+    pub fn guarded(&self) -> bool {
+        self.mark.this().is_some() && self.cost.as_deref() == Some(HIGHEST)
     }
 }
 

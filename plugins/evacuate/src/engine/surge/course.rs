@@ -131,6 +131,7 @@ impl State {
         let left = !gone && (machine.is_denied() || machine.is_begun()) && stopped.is_some();
         let surge = &mut self.surges[index];
         surge.left = left;
+        surge.orphaned = gone && machine.has_worked();
         // A Deployment can have pods on more nodes than a surge may fail.
         if stopped.is_none() && machine.old().iter().all(|uid| !machine.lives(uid)) {
             surge.tries = 0;
@@ -157,7 +158,9 @@ impl State {
                     entry.verb = None;
                 } else {
                     entry.standing = Standing::Terminating { since: now };
-                    entry.accepted = true;
+                    // Those that went another way are nobody's success.
+                    entry.accepted = machine.has_moved();
+                    entry.verb = entry.verb.filter(|_| machine.has_moved());
                 }
             }
             if let (true, true, Some(why)) = (lives, stays, &stopped) {

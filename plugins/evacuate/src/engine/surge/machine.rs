@@ -54,10 +54,12 @@ pub struct Machine {
     pub(super) consent: BTreeMap<Uid, At>,
     /// The last no to a dry run.
     pub(super) refusal: Option<String>,
-    /// While it is undone: since when none of the pods that were to go is marked.
-    pub(super) unmarked: Option<At>,
-    /// Since when it has its own number again, and its pods have not.
+    /// While it is undone: since when none of the pods that were to go would be among the first to go.
+    pub(super) safe_since: Option<At>,
+    /// Since when it has its own number again and its controller knows, and its pods have not.
     pub(super) back_since: Option<At>,
+    /// Since when it has its own number again, and its controller has not looked at that.
+    pub(super) unheard_since: Option<At>,
     /// Since when it waits for new pods.
     pub(super) waiting_since: Option<At>,
     /// Its living pods, as last seen.
@@ -116,8 +118,9 @@ impl Machine {
             marked: BTreeMap::new(),
             consent: BTreeMap::new(),
             refusal: None,
-            unmarked: None,
+            safe_since: None,
             back_since: None,
+            unheard_since: None,
             waiting_since: None,
             living: BTreeSet::new(),
             terminating: false,
@@ -156,6 +159,16 @@ impl Machine {
     /// Whether its record was seen on the Deployment, and it has not come to its end since.
     pub fn is_begun(&self) -> bool {
         self.last.is_some() && self.end.is_none()
+    }
+
+    /// Whether it has changed anything, or would have to undo it: a record of it, or one that it has taken over.
+    pub fn has_worked(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Whether it came as far as the scale-back: pods that are gone went that way, and otherwise by themselves.
+    pub fn has_moved(&self) -> bool {
+        self.last.as_ref().is_some_and(|record| record.stage == Stage::Back)
     }
 
     /// What it waits for, for people.
@@ -311,7 +324,7 @@ impl Machine {
         }
         let crowd = Crowd::new(sight, &record.pods);
         let raised = sight.autoscaler.as_ref().and_then(|a| a.raised.this()).is_some();
-        if !crowd.all().any(Member::marked) && !raised && sight.replicas != record.target {
+        if !crowd.all().any(|p| p.mark.this().is_some()) && !raised && sight.replicas != record.target {
             // A copy that a rollback has brought back, or a surge that had ended but for this.
             return Next::Do(Act::Write {
                 version: sight.version.clone(),

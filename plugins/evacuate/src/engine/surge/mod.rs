@@ -69,6 +69,8 @@ pub struct Surge {
     late: bool,
     /// It was given up, and could not be undone.
     left: bool,
+    /// Its Deployment was deleted in the middle of it.
+    orphaned: bool,
     told: String,
 }
 
@@ -85,6 +87,7 @@ impl Surge {
             failed: None,
             late: false,
             left: false,
+            orphaned: false,
             told: String::new(),
         }
     }
@@ -101,6 +104,16 @@ impl State {
             return false;
         };
         let surge = &self.surges[index];
+        if surge.orphaned {
+            let text = format!(
+                "{} was deleted in the middle of its surge, and its pods were not: their ReplicaSet may still run too many; \
+                 scale it, remove the annotation {} from its pods, and run again",
+                surge.plan.deployment,
+                record::MARK
+            );
+            self.hold(key, text);
+            return true;
+        }
         if surge.failed.is_some() && !surge.late {
             return false;
         }

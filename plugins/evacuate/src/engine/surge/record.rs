@@ -18,6 +18,8 @@ pub const MARK: &str = "kubectl-upkeep/surge-mark";
 pub const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The lowest cost that the API server accepts: deleted before all others.
 pub const LOWEST: &str = "-2147483648";
+/// The highest: deleted after all others.
+pub const HIGHEST: &str = "2147483647";
 
 /// How far a surge has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,6 +14,8 @@ pub struct Sight {
     pub record: Written<Record>,
     /// Why no surge can begin now: it is paused, or a rollout is under way.
     pub unsettled: Option<String>,
+    /// Its controller has looked at its latest change.
+    pub observed: bool,
     /// Message of the condition `ReplicaFailure`: pods cannot be created.
     pub failure: Option<String>,
     /// `spec.minReadySeconds`, in milliseconds.
@@ -84,10 +86,12 @@ pub enum Act {
         /// The record.
         record: Option<Record>,
     },
-    /// Mark a pod as the one to go first.
+    /// Mark a pod as one to go first, or last.
     Mark {
         /// The pod.
         pod: Subject,
+        /// Its cost meanwhile.
+        cost: &'static str,
         /// The mark.
         mark: Mark,
     },

@@ -92,12 +92,11 @@ impl Machine {
         if crowd.old.is_empty() {
             return self.forget(sight, crowd, End::Moved);
         }
-        if sight.replicas == record.replicas && crowd.count() > usize::try_from(record.replicas).unwrap_or(0) {
-            let since = *self.back_since.get_or_insert(now);
-            if now.saturating_sub(since) < SCALE_BACK {
-                self.waits_for = "the marked pods to be deleted".into();
-                return Next::Wait(since.saturating_add(SCALE_BACK));
-            }
+        if sight.replicas == record.replicas
+            && crowd.count() > usize::try_from(record.replicas).unwrap_or(0)
+            && let Some(next) = self.still_deleting(sight, now, "the marked pods to be deleted")
+        {
+            return next;
         }
         let why = if sight.replicas == record.replicas {
             let pod = crowd.old.first().map(|p| p.name.clone()).unwrap_or_default();
@@ -117,13 +116,20 @@ impl Machine {
         if let Some(why) = self.cannot_undo(sight, crowd, more) {
             return Next::Over(End::Stopped(why));
         }
-        // The old pods must not be the ones to go, whoever scales back: with its own limits the autoscaler may do so at
-        // once.
-        if let Some(unmark) = together(crowd.old.iter().filter_map(|p| self.unmark(p))) {
-            self.unmarked = None;
-            return Next::Do(unmark);
+        // The old pods must be the last to go, whoever scales back: between two looks the autoscaler may scale up with the
+        // raised limits, and down again as soon as it has its own.
+        let raised = sight.autoscaler.as_ref().is_some_and(|a| a.raised.this().is_some());
+        let guards = (more || raised) && !self.denied.contains_key(MARK);
+        let unsafe_yet = if guards {
+            together(crowd.old.iter().filter(|p| !p.guarded()).map(|p| self.guard(p)))
+        } else {
+            together(crowd.old.iter().filter(|p| p.marked()).filter_map(|p| self.unmark(p)))
+        };
+        if let Some(act) = unsafe_yet {
+            self.safe_since = None;
+            return Next::Do(act);
         }
-        let unmarked = *self.unmarked.get_or_insert(now);
+        let safe = self.safe_since.get_or_insert(now).saturating_add(MARK_AGE);
         if more {
             let mut newest = crowd.others.clone();
             newest.sort_by_key(|p| std::cmp::Reverse((p.created, p.name.clone())));
@@ -138,26 +144,50 @@ impl Machine {
                 return Next::Wait(until);
             }
         }
+        if (more || raised) && safe > now {
+            return Next::Wait(safe);
+        }
         if let Some(restore) = self.restore(sight) {
-            // With its own number nobody scales it back; the sooner the autoscaler has its own limits, the less it scales up.
-            let until = unmarked.saturating_add(MARK_AGE);
-            if more && until > now {
-                return Next::Wait(until);
-            }
             return Next::Do(restore);
         }
         if more {
             return scale(sight, record.replicas);
         }
-        if sight.replicas == record.replicas && extra > 0 {
-            let since = *self.back_since.get_or_insert(now);
-            if now.saturating_sub(since) < SCALE_BACK {
-                self.waits_for = "its own number of pods again".into();
-                return Next::Wait(since.saturating_add(SCALE_BACK));
-            }
+        if sight.replicas == record.replicas
+            && extra > 0
+            && let Some(next) = self.still_deleting(sight, now, "its own number of pods again")
+        {
+            return next;
         }
         let end = self.stop.clone().map_or(End::Moved, End::Stopped);
         self.forget(sight, crowd, end)
+    }
+
+    /// It has its own number again, and too many pods: its controllers have to act. As long as they have not even looked,
+    /// marks and record stay, also when this run waits no longer: a silent controller acts on them when it is back.
+    fn still_deleting(&mut self, sight: &Sight, now: At, text: &str) -> Option<Next> {
+        if sight.observed {
+            self.unheard_since = None;
+            let until = self.back_since.get_or_insert(now).saturating_add(SCALE_BACK);
+            self.waits_for = text.to_owned();
+            return (now < until).then_some(Next::Wait(until));
+        }
+        self.back_since = None;
+        let patience = match self.stop {
+            Some(_) => SCALE_BACK,
+            None => SCALE_BACK.max(sight.patience),
+        };
+        let until = self.unheard_since.get_or_insert(now).saturating_add(patience);
+        self.waits_for = "the Deployment controller, which has not looked at the scale-back yet".into();
+        Some(if now < until {
+            Next::Wait(until)
+        } else {
+            let text = format!(
+                "the Deployment controller has not looked at the scale-back for {} seconds; is kube-controller-manager alive?",
+                patience / 1_000
+            );
+            Next::Over(End::Stopped(text))
+        })
     }
 
     /// What is left and may not be changed by this user: marks on the pods that stay, limits of the autoscaler, the number.

@@ -7,7 +7,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use upkeep::{
-    report::{Finding, ObjRef, Severity},
+    report::{Finding, ObjRef, Seen, Severity},
     ui::plural,
 };
 
@@ -61,13 +61,16 @@ pub fn surges(facts: &Facts, planned: &[&Pod], mode: Mode, on_blocked: OnBlocked
     };
     let mut surges = Surges::default();
     let candidates = candidates(facts, planned);
-    let Some(deployments) = scaling.deployments.known() else {
-        let reason = "Deployments cannot be listed";
-        let pods: Vec<&Pod> = candidates.iter().map(|(p, _)| *p).collect();
-        surges
-            .findings
-            .extend(no_surge(None, &pods, &[reason.into()], None, on_blocked));
-        return surges;
+    let deployments = match &scaling.deployments {
+        Seen::Known(deployments) => deployments,
+        Seen::Unknown { verb, resource, reason } => {
+            let reason = format!("Deployments cannot be listed: {reason}");
+            let hint = format!("it takes the right to {verb} {resource}");
+            let pods: Vec<&Pod> = candidates.iter().map(|(p, _)| *p).collect();
+            let found = no_surge(None, &pods, &[reason], Some(hint), on_blocked);
+            surges.findings.extend(found);
+            return surges;
+        }
     };
     let mut groups = BTreeMap::<&str, (&Deployment, Vec<&Pod>, Vec<&Budget>)>::new();
     let mut others = Vec::new();
@@ -251,8 +254,10 @@ impl Surges {
             });
         }
         for pod in &case.pods {
-            let budget = case.budgets.iter().find(|b| b.matches(pod)).map(|b| b.reference());
-            self.pods.insert(pod.uid.clone(), budget);
+            // That of a surge that was cut off may be open by now.
+            let all = case.facts.budgets.known().into_iter().flatten();
+            let budget = case.budgets.iter().copied().chain(all).find(|b| b.matches(pod));
+            self.pods.insert(pod.uid.clone(), budget.map(Budget::reference));
         }
         self.planned.push(Planned {
             deployment: name,

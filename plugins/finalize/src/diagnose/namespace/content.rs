@@ -25,7 +25,7 @@ impl<'a> Content<'a> {
             match desk.metadata(&Ask::metadata(kind, Some(namespace))) {
                 None => complete = false,
                 Some(Ok(here)) => objects.extend(here.iter().map(|object| (kind, object))),
-                Some(Err(said)) => match rules::unlisted(desk, found, kind, namespace, said) {
+                Some(Err(said)) => match rules::unlisted(desk, found, kind, Some(namespace), said) {
                     None => complete = false,
                     Some(stored) => objects.extend(stored.iter().map(|object| (kind, object))),
                 },
@@ -62,6 +62,10 @@ impl<'a> Content<'a> {
         }
         let key = Key::new(kind, object.namespace.as_deref(), &object.name);
         match desk.answer(&Ask::DryDelete(key)) {
+            Some(Err(said)) if said.lacks_right() => {
+                found.untried(said);
+                found.untouched += 1;
+            }
             Some(Err(said)) if !said.is_missing() => {
                 rules::refusal(desk, found, kind, object, "DELETE", &said.message);
             }

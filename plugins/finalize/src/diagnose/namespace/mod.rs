@@ -2,12 +2,15 @@
 //! while pods hold it (kubernetes#138208), so the content is listed.
 
 mod content;
+mod preflight;
 mod shell;
+mod unseen;
 
 use k8s_openapi::api::core::v1 as core;
 
 use self::content::Content;
 use super::{Found, State, desk::Desk, rules};
+use crate::facts::{Ask, Object};
 
 /// How long the namespace controller lets a namespace lie before it begins, with something to spare: it waits 5 s.
 const BEGINS: i64 = 10;
@@ -22,6 +25,17 @@ pub fn look(desk: &Desk<'_>, found: &mut Found) -> State {
     };
     let Some(deletion) = &namespace.metadata.deletion_timestamp else {
         shell::living(&namespace, found);
+        if let (Some(Err(said)), Some(kind)) = (
+            desk.answer(&Ask::DryDelete(desk.target().clone())),
+            desk.discovery().find("namespaces"),
+        ) && let Some(Ok(object)) = desk.typed::<Object>(desk.target())
+            && !said.lacks_right()
+        {
+            rules::refusal(desk, found, kind, &object, "DELETE", &said.message);
+        }
+        if desk.is_preflight() {
+            preflight::look(desk, found);
+        }
         return State::Living;
     };
     let age = desk.seconds_since(deletion.0);
@@ -32,6 +46,7 @@ pub fn look(desk: &Desk<'_>, found: &mut Found) -> State {
     if let Some(content) = content {
         content.judge(desk, found, age > BEGINS);
         shell::going(desk, found, &namespace, &content);
+        unseen::abandon(desk, found, &namespace, &content);
     }
     State::Going(age)
 }

@@ -7,6 +7,7 @@ use wildmatch::WildMatch;
 use super::{
     super::{Actor, Life, desk::Desk},
     finalizers::nobody_known,
+    owners::by_rights,
 };
 use crate::{
     facts::{Key, Object, Workload},
@@ -121,7 +122,7 @@ fn by_workload(desk: &Desk<'_>, entry: &Entry) -> Option<(Actor, Vec<Remedy>)> {
 }
 
 /// What the counts of a workload tell.
-fn alive(who: String, workload: &Workload) -> (Actor, Vec<Remedy>) {
+pub fn alive(who: String, workload: &Workload) -> (Actor, Vec<Remedy>) {
     let one = workload.plural.trim_end_matches('s');
     let namespace = workload.object.namespace.clone().unwrap_or_default();
     let name = &workload.object.name;
@@ -166,13 +167,23 @@ fn by_trace(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> O
         })
     });
     let Some(manager) = put_on.and_then(|entry| entry.manager.clone()) else {
-        return Some((nobody_known(), Vec::new()));
+        return by_rights(desk, kind).map(|found| found.unwrap_or_else(|| (nobody_known(), Vec::new())));
     };
     let at = put_on.and_then(|entry| entry.time.as_ref()).map(|t| t.0);
     let when = at.map(|at| format!(" {} ago", ago(desk, at))).unwrap_or_default();
     if manager.starts_with("kubectl") {
         let evidence = format!("a person put it on with {manager}{when}");
-        return Some((actor("somebody unknown".into(), Life::Unknown, evidence), Vec::new()));
+        let unknown = || {
+            (
+                actor("somebody unknown".into(), Life::Unknown, evidence.clone()),
+                Vec::new(),
+            )
+        };
+        let found = by_rights(desk, kind)?.map(|(mut actor, remedies)| {
+            actor.evidence = format!("{evidence}; {}", actor.evidence);
+            (actor, remedies)
+        });
+        return Some(found.unwrap_or_else(unknown));
     }
     let put_on = format!("{manager} put it on{when}");
     let workloads = match desk.workloads()? {
@@ -185,10 +196,16 @@ fn by_trace(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> O
             found.evidence = format!("{put_on}; {}", found.evidence);
             Some((found, remedies))
         }
-        None => Some((
-            actor(manager, Life::Unknown, format!("{put_on}; no workload has that name")),
-            Vec::new(),
-        )),
+        None => Some(match by_rights(desk, kind)? {
+            Some((mut found, remedies)) => {
+                found.evidence = format!("{put_on}; {}", found.evidence);
+                (found, remedies)
+            }
+            None => {
+                let evidence = format!("{put_on}; no workload has that name");
+                (actor(manager, Life::Unknown, evidence), Vec::new())
+            }
+        }),
     }
 }
 

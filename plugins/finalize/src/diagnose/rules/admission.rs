@@ -9,6 +9,7 @@ use upkeep::{
 use super::{
     super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
     backend::Backend,
+    matching::{self, Asked},
 };
 use crate::{
     facts::{Ask, Key, Object},
@@ -82,7 +83,10 @@ pub fn refusal(
 ) -> Option<CauseKey> {
     let subject = desk.reference(kind, object);
     match read(said) {
-        Refused::Unreachable { webhook, why } => dead_webhook(desk, found, &subject, verb, webhook, why),
+        Refused::Unreachable { webhook, why } => {
+            let request = Request { kind, object, verb };
+            dead_webhook(desk, found, &subject, &request, webhook, why)
+        }
         Refused::Denied { webhook, why } => Some(denied(found, subject, verb, format!("the webhook {webhook}"), why)),
         Refused::Policy { policy, binding } => {
             let who = format!("the ValidatingAdmissionPolicy {policy} with the binding {binding}");
@@ -132,11 +136,12 @@ fn dead_webhook(
     desk: &Desk<'_>,
     found: &mut Found,
     subject: &ObjRef,
-    verb: &str,
+    request: &Request<'_>,
     webhook: &str,
     why: &str,
 ) -> Option<CauseKey> {
-    let (configuration, entry) = find(desk, webhook)?;
+    let verb = request.verb;
+    let (configuration, entry) = find(desk, request, webhook)?;
     let backend = Backend::of(&entry["clientConfig"])?;
     let state = backend.state(desk)?;
     let right = match &backend {
@@ -169,7 +174,8 @@ fn dead_webhook(
 
 /// The narrowest way: the webhook still guards everything but this namespace.
 fn exclude(configuration: &ObjRef, webhook: &str, subject: &ObjRef) -> Remedy {
-    let namespace = subject.namespace.as_ref().unwrap_or(&subject.name).clone();
+    let itself = (subject.kind == "namespace").then_some(&subject.name);
+    let namespace = subject.namespace.as_ref().or(itself).cloned();
     let plural = format!("{}s", configuration.kind);
     let mend = Mend::Exclude {
         key: Key::cluster("admissionregistration.k8s.io", &plural, &configuration.name),
@@ -177,13 +183,28 @@ fn exclude(configuration: &ObjRef, webhook: &str, subject: &ObjRef) -> Remedy {
         entry: webhook.to_owned(),
         namespace: namespace.clone(),
     };
-    let text =
-        format!("leave the namespace {namespace} out of the webhook {webhook} until this is done; then it is put back");
+    let text = match namespace {
+        Some(name) => {
+            format!("leave the namespace {name} out of the webhook {webhook} until this is done; then it is put back")
+        }
+        None => format!(
+            "let through what the webhook {webhook} cannot answer, in the whole cluster, until this is done; then it is put back"
+        ),
+    };
     Remedy::mend(Rung::Neutralise, text, mend)
 }
 
-/// The configuration that has this entry.
-fn find(desk: &Desk<'_>, webhook: &str) -> Option<(ObjRef, Value)> {
+/// What was refused.
+struct Request<'a> {
+    kind: &'a Kind,
+    object: &'a Object,
+    verb: &'a str,
+}
+
+/// The configuration that has this entry. The same name may stand in several: the one that is asked about the request, and of
+/// those one that nobody answers for.
+fn find(desk: &Desk<'_>, request: &Request<'_>, webhook: &str) -> Option<(ObjRef, Value)> {
+    let mut best: Option<((Asked, bool), ObjRef, Value)> = None;
     for plural in ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"] {
         let group = "admissionregistration.k8s.io";
         let all = match desk.all::<Value>(&Ask::list(group, plural, None))? {
@@ -192,14 +213,23 @@ fn find(desk: &Desk<'_>, webhook: &str) -> Option<(ObjRef, Value)> {
         };
         for configuration in all {
             let entries = configuration["webhooks"].as_array().cloned().unwrap_or_default();
-            if let Some(entry) = entries.into_iter().find(|e| e["name"] == webhook) {
-                let text = |field: &str| configuration["metadata"][field].as_str().unwrap_or_default();
-                let one = plural.trim_end_matches('s');
-                return Some((ObjRef::cluster(one, text("name"), text("uid")), entry));
+            let Some(entry) = entries.into_iter().find(|e| e["name"] == webhook) else {
+                continue;
+            };
+            let asked = matching::asked(desk, &entry, request.kind, request.object, request.verb)?;
+            let dead = match Backend::of(&entry["clientConfig"]) {
+                Some(backend) => backend.state(desk)?.0 == Life::Dead,
+                None => false,
+            };
+            let text = |field: &str| configuration["metadata"][field].as_str().unwrap_or_default();
+            let one = plural.trim_end_matches('s');
+            let reference = ObjRef::cluster(one, text("name"), text("uid"));
+            if best.as_ref().is_none_or(|(rank, ..)| *rank < (asked, dead)) {
+                best = Some(((asked, dead), reference, entry));
             }
         }
     }
-    None
+    best.map(|(_, reference, entry)| (reference, entry))
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use upkeep::discovery::Kind;
 
 use super::{
     super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
-    actors, admission, chain, usage,
+    actors, admission, chain,
+    definitions::{self, CLEANUP},
+    usage,
 };
 use crate::{
     facts::{Key, Object},
@@ -17,6 +19,7 @@ pub fn finalizer(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Objec
     let led_on = match (kind.kind.as_str(), name) {
         ("PersistentVolumeClaim", "kubernetes.io/pvc-protection") => usage::claim(desk, found, kind, object, name),
         ("PersistentVolume", "kubernetes.io/pv-protection") => usage::volume(desk, found, kind, object, name),
+        ("CustomResourceDefinition", CLEANUP) => definitions::instances(desk, found, kind, object, name),
         (_, "foregroundDeletion") => chain::dependents(desk, found, kind, object, name),
         _ => false,
     };
@@ -67,7 +70,7 @@ fn held(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: 
 /// Never the one of a definition, which would leave its objects in etcd, and never of a pod that has time left to stop.
 fn may_be_stripped(desk: &Desk<'_>, kind: &Kind, object: &Object, name: &str) -> bool {
     let stopping = kind.is("", "Pod") && object.deletion.is_some_and(|at| desk.seconds_since(at) < 0);
-    !stopping && name != "customresourcecleanup.apiextensions.k8s.io"
+    !stopping && name != CLEANUP
 }
 
 /// The last resort for one finalizer.

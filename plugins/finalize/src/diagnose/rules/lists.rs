@@ -1,5 +1,6 @@
 //! A kind that cannot be listed. What is in it holds the namespace, seen or not.
 
+use serde_json::Value;
 use upkeep::{
     discovery::Kind,
     report::{Finding, ObjRef, Severity},
@@ -8,6 +9,7 @@ use upkeep::{
 use super::super::{Cause, CauseKey, Found, desk::Desk};
 use crate::{
     facts::{Ask, Key, Object, Said},
+    knowledge::Risk,
     ladder::{Mend, Remedy, Rung},
 };
 
@@ -17,7 +19,7 @@ pub fn unlisted<'a>(
     desk: &Desk<'a>,
     found: &mut Found,
     kind: &Kind,
-    namespace: &str,
+    namespace: Option<&str>,
     said: &Said,
 ) -> Option<&'a [Object]> {
     if said.is_missing() || said.code == 405 {
@@ -29,6 +31,7 @@ pub fn unlisted<'a>(
         .message
         .contains("request to convert CR from an invalid group/version");
     if !conversion && !version_gone {
+        found.unseen.insert(kind.resource());
         found.notes.push(Finding {
             id: "unseen",
             severity: Severity::Warning,
@@ -41,8 +44,14 @@ pub fn unlisted<'a>(
     let key = Key::cluster("apiextensions.k8s.io", "customresourcedefinitions", &definition);
     let raw = match desk.raw(&key)? {
         Ok(raw) => raw,
-        Err(_) => return Some(&[]),
+        Err(_) => {
+            found.unseen.insert(kind.resource());
+            return Some(&[]);
+        }
     };
+    if version_gone {
+        found.unseen.insert(kind.resource());
+    }
     let uid = raw["metadata"]["uid"].as_str().unwrap_or_default();
     let subject = ObjRef::cluster("customresourcedefinition.apiextensions.k8s.io", &definition, uid);
     let (id, says) = if conversion {
@@ -59,24 +68,19 @@ pub fn unlisted<'a>(
             ),
         )
     };
-    let versions = raw["spec"]["versions"].as_array();
-    let stored = versions.into_iter().flatten().find(|v| v["storage"] == true);
-    let stored = stored.and_then(|v| v["name"].as_str()).filter(|_| conversion);
-    let objects = match stored {
-        None => &[][..],
-        Some(version) => {
-            let ask = Ask::Metadata {
-                group: kind.group.clone(),
-                plural: kind.plural.clone(),
-                version: Some(version.to_owned()),
-                namespace: Some(namespace.to_owned()),
-            };
-            desk.metadata(&ask)?.unwrap_or(&[])
+    let (objects, remedies) = if conversion {
+        let stored = stored_version(desk, kind, raw, namespace)?;
+        if stored.is_none() {
+            found.unseen.insert(kind.resource());
         }
-    };
-    let remedies = match stored {
-        Some(version) => by_stored_version(kind, objects, version),
-        None => missing_version(&said.message, &definition).into_iter().collect(),
+        let (version, objects) = stored.unwrap_or(("", &[]));
+        let mut remedies = vec![Remedy::by_hand(Rung::Repair, "bring the conversion webhook back")];
+        remedies.extend(by_stored_version(kind, objects, version));
+        remedies.push(unconvert(&definition, uid));
+        (objects, remedies)
+    } else {
+        let again = missing_version(&said.message, &definition);
+        (&[][..], again.into_iter().collect())
     };
     found.cause(Cause {
         key: CauseKey {
@@ -87,11 +91,55 @@ pub fn unlisted<'a>(
         says,
         evidence: vec![said.message.clone()],
         actor: None,
-        holds: vec![ObjRef::cluster("namespace", namespace, "")],
+        holds: match namespace {
+            Some(namespace) => vec![ObjRef::cluster("namespace", namespace, "")],
+            None => Vec::new(),
+        },
         behind: Vec::new(),
         remedies,
     });
     Some(objects)
+}
+
+/// The version in which the objects can be listed, because they are stored in it. Nothing while that is not known.
+fn stored_version<'a, 'r>(
+    desk: &Desk<'a>,
+    kind: &Kind,
+    definition: &'r Value,
+    namespace: Option<&str>,
+) -> Option<Option<(&'r str, &'a [Object])>> {
+    let served = definition["spec"]["versions"].as_array().into_iter().flatten();
+    let served = served
+        .filter(|v| v["served"] == true)
+        .filter_map(|v| v["name"].as_str());
+    for version in served.filter(|v| *v != kind.version) {
+        let ask = Ask::Metadata {
+            group: kind.group.clone(),
+            plural: kind.plural.clone(),
+            version: Some(version.to_owned()),
+            namespace: namespace.map(str::to_owned),
+        };
+        if let Ok(objects) = desk.metadata(&ask)? {
+            return Some(Some((version, objects)));
+        }
+    }
+    Some(None)
+}
+
+/// The last way to what is stored in several versions, or in one that is not served any more.
+fn unconvert(definition: &str, uid: &str) -> Remedy {
+    let mend = Mend::Unconvert {
+        definition: definition.to_owned(),
+        uid: uid.to_owned(),
+    };
+    let text = format!(
+        "set the conversion of {definition} to None until this is done; meanwhile every client reads and writes its objects \
+         without conversion"
+    );
+    Remedy {
+        risk: Some(Risk::Data),
+        ..Remedy::mend(Rung::Neutralise, text, mend)
+    }
 }
 
 /// What is stored in a version can be deleted through it: nothing has to be converted.
@@ -110,8 +158,7 @@ fn by_stored_version(kind: &Kind, objects: &[Object], version: &str) -> Vec<Reme
         );
         Remedy::mend(Rung::Narrow, text, mend)
     });
-    let right = Remedy::by_hand(Rung::Repair, "bring the conversion webhook back");
-    std::iter::once(right).chain(each).collect()
+    each.collect()
 }
 
 /// The version that the server names.

@@ -6,8 +6,11 @@ mod apis;
 mod backend;
 mod chain;
 mod controllers;
+mod definitions;
 mod finalizers;
 mod lists;
+mod matching;
+mod owners;
 mod pods;
 mod usage;
 
@@ -15,7 +18,7 @@ use upkeep::discovery::Kind;
 
 pub use self::{
     admission::refusal, apis::dark_apis, backend::Backend, controllers::controllers, finalizers::finalizer,
-    lists::unlisted,
+    lists::unlisted, pods::silent,
 };
 use super::{Found, desk::Desk};
 use crate::facts::Object;

@@ -26,43 +26,51 @@ pub fn stopping(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object
         found.in_time.push((subject, format!("it has {left} left to stop")));
         return;
     }
-    let namespace = object.namespace.as_deref().unwrap_or_default();
-    let pods = match desk.pods(namespace) {
-        Some(Ok(pods)) => pods,
-        _ => return,
-    };
-    let Some(pod) = pods.iter().find(|pod| pod.object.uid == object.uid) else {
-        return;
-    };
-    if pod.node.is_empty() {
-        found.in_time.push((
-            subject,
-            "it has no node, so the pod garbage collector removes it".into(),
-        ));
+    let Some(node) = node_of(desk, object) else { return };
+    if node.is_empty() {
+        let text = "it has no node, so the pod garbage collector removes it".to_owned();
+        found.in_time.push((subject, text));
         return;
     }
-    let node = match desk.typed::<core::Node>(&Key::cluster("", "nodes", &pod.node)) {
-        None => return,
-        Some(Ok(node)) => Some(node),
-        Some(Err(said)) if said.is_missing() => None,
-        Some(Err(_)) => return,
-    };
-    let Some(node) = node else {
-        if over < COLLECTED {
+    match kubelet(desk, node) {
+        None => {}
+        Some(None) if over < COLLECTED => {
             let text = "its node is gone, so the pod garbage collector removes it".to_owned();
             found.in_time.push((subject, text));
-        } else {
-            unfinished(
-                found,
-                desk,
-                kind,
-                object,
-                &pod.node,
-                Life::Dead,
-                "there is no such node".into(),
-            );
         }
+        Some(None) => {
+            let gone = "there is no such node".to_owned();
+            unfinished(found, desk, kind, object, node, Life::Dead, gone);
+        }
+        Some(Some((life, evidence))) => unfinished(found, desk, kind, object, node, life, evidence),
+    }
+}
+
+/// A pod that nobody has asked to go: whether its kubelet could end it.
+pub fn silent(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object) {
+    let Some(node) = node_of(desk, object).filter(|node| !node.is_empty()) else {
         return;
+    };
+    if let Some(Some((Life::Dead, evidence))) = kubelet(desk, node) {
+        unfinished(found, desk, kind, object, node, Life::Dead, evidence);
+    }
+}
+
+/// The node of a pod; empty where it has none. Nothing while that is not known.
+fn node_of<'a>(desk: &Desk<'a>, object: &Object) -> Option<&'a str> {
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let pods = desk.pods(namespace)?.ok()?;
+    let pod = pods.iter().find(|pod| pod.object.uid == object.uid)?;
+    Some(&pod.node)
+}
+
+/// Whether the kubelet of a node reports. Nothing inside where there is no such node, and nothing at all while it is not
+/// known.
+fn kubelet(desk: &Desk<'_>, node: &str) -> Option<Option<(Life, String)>> {
+    let node = match desk.typed::<core::Node>(&Key::cluster("", "nodes", node))? {
+        Ok(node) => node,
+        Err(said) if said.is_missing() => return Some(None),
+        Err(_) => return None,
     };
     let ready = node
         .status
@@ -76,7 +84,7 @@ pub fn stopping(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object
             format!(" for {}", human_duration(std::time::Duration::from_secs(age)))
         })
     };
-    let (life, evidence) = match &ready {
+    Some(Some(match &ready {
         None => (Life::Dead, "its kubelet has never reported".to_owned()),
         Some(c) if c.status == "True" => (Life::Alive, "its kubelet reports Ready".to_owned()),
         Some(c) => (
@@ -87,8 +95,7 @@ pub fn stopping(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object
                 since(c.last_transition_time.as_ref().map(|t| t.0))
             ),
         ),
-    };
-    unfinished(found, desk, kind, object, &pod.node, life, evidence);
+    }))
 }
 
 fn unfinished(

@@ -1,4 +1,5 @@
-//! Measures `kubectl evacuate` beside `kubectl drain` and a raw parallel eviction loop, on one control plane, in one run.
+//! Measures `kubectl evacuate` beside `kubectl drain` and a raw parallel eviction loop, and `kubectl finalize` beside
+//! `kubectl get` of everything and a raw parallel loop over the same lists, on one control plane each, in one run.
 //!
 //! The loop is the floor of the bed: it checks nothing and asks for all evictions at once. What it takes, the servers
 //! take. Ours and the loop take turns, three times each, and the median is shown: a shared machine is not equally fast at
@@ -8,6 +9,7 @@
 
 mod floor;
 mod round;
+mod stuck;
 
 use std::{
     path::PathBuf,
@@ -28,13 +30,23 @@ fn main() {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|c| c == name);
     let evacuate = PathBuf::from("target/release/kubectl-evacuate");
-    assert!(
-        evacuate.exists(),
-        "{} is missing: run it through 'make bench'",
-        evacuate.display()
-    );
+    let finalize = PathBuf::from("target/release/kubectl-finalize");
+    for plugin in [&evacuate, &finalize] {
+        assert!(
+            plugin.exists(),
+            "{} is missing: run it through 'make bench'",
+            plugin.display()
+        );
+    }
     println!("machine: {}", machine());
     println!("a fixed loop before: {} ms", fixed_loop().as_millis());
+    if wanted("stuck") {
+        stuck::stuck(&finalize);
+        println!();
+        if chosen.iter().all(|c| c == "stuck") && !chosen.is_empty() {
+            return;
+        }
+    }
     let cluster = Cluster::start(Options {
         kwok_parallelism: KWOK_PARALLELISM,
         ..Options::default()

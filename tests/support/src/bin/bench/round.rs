@@ -136,27 +136,7 @@ impl<'a> Round<'a> {
             }
         };
         command.env_clear().envs(self.cluster.env()).args(&self.nodes);
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it starts");
-        let path = format!("/proc/{}/status", child.id());
-        let mut peak = 0_u64;
-        let status = loop {
-            // The kernel keeps the peak; it is only readable as long as the process is there.
-            let status = std::fs::read_to_string(&path).unwrap_or_default();
-            let now = status
-                .lines()
-                .find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-            peak = peak.max(now.unwrap_or(0));
-            if let Some(status) = child.try_wait().expect("it can be waited for") {
-                break status;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        assert!(status.success(), "{} failed: {status}", tool.title());
-        peak as f64 / 1_024.0
+        measured(command).1
     }
 
     fn clean(&self) {
@@ -175,4 +155,30 @@ impl<'a> Round<'a> {
                 .delete("v1/Node", "", node["metadata"]["name"].as_str().unwrap_or_default());
         }
     }
+}
+
+/// Runs a program to its end: how long it took, and its peak of resident memory, in MiB.
+pub fn measured(mut command: Command) -> (Duration, f64) {
+    let began = Instant::now();
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let path = format!("/proc/{}/status", child.id());
+    let mut peak = 0_u64;
+    let status = loop {
+        // The kernel keeps the peak; it is only readable as long as the process is there.
+        let status = std::fs::read_to_string(&path).unwrap_or_default();
+        let now = status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        peak = peak.max(now.unwrap_or(0));
+        if let Some(status) = child.try_wait().expect("it can be waited for") {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(status.success(), "{command:?} failed: {status}");
+    (began.elapsed(), peak as f64 / 1_024.0)
 }

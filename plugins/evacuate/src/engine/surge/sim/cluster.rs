@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::engine::{
     event::{At, Reply},
     surge::{
-        record::{LOWEST, Written},
+        record::Written,
         sight::{Act, Autoscaler, Member, Sight},
     },
 };
@@ -33,6 +33,8 @@ pub struct SimPod {
 pub struct Cluster {
     pub version: u64,
     pub touched: u64,
+    /// The last change that the Deployment controller has looked at.
+    pub observed: u64,
     pub now: At,
     pub replicas: i32,
     pub sight: Sight,
@@ -55,6 +57,7 @@ impl Cluster {
         let mut cluster = Self {
             version: 1,
             touched: 1,
+            observed: 1,
             now,
             replicas,
             sight: Sight {
@@ -121,7 +124,7 @@ impl Cluster {
 
     /// The ReplicaSet controller.
     pub fn reconcile(&mut self) {
-        self.reconciled = self.now;
+        (self.reconciled, self.observed) = (self.now, self.touched);
         self.catch_up(false);
         self.copied |= self.sight.record.this().is_some();
         let living = i32::try_from(self.living().count()).unwrap();
@@ -201,6 +204,7 @@ impl Cluster {
         Sight {
             version: self.touched.to_string(),
             replicas: self.replicas,
+            observed: self.observed == self.touched,
             ..self.sight.clone()
         }
     }
@@ -247,9 +251,9 @@ impl Cluster {
                 self.sight.record = record.clone().map_or(Written::Nothing, Written::This);
                 self.touch();
             }
-            Act::Mark { pod, mark } => {
+            Act::Mark { pod, cost, mark } => {
                 let pod = self.pod(&pod.uid, &pod.version)?;
-                (pod.member.cost, pod.member.mark) = (Some(LOWEST.into()), Written::This(mark.clone()));
+                (pod.member.cost, pod.member.mark) = (Some((*cost).into()), Written::This(mark.clone()));
                 (pod.member.version, pod.marked_at) = (next.to_string(), now);
                 self.version = next;
             }

@@ -9,7 +9,7 @@ use proptest::{prelude::*, test_runner::TestCaseError};
 use self::cluster::Cluster;
 use super::{
     machine::{End, Intent, Machine, Next},
-    record::{LOWEST, Written},
+    record::{HIGHEST, LOWEST, Written},
     sight::{Act, Autoscaler, Sight},
 };
 use crate::engine::{
@@ -34,12 +34,22 @@ struct Shape {
     meddled: bool,
     /// The budget stays shut.
     shut: bool,
+    /// The controllers are silent for a while.
+    silent: bool,
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
     let often = || prop_oneof![3 => Just(false), 1 => Just(true)];
     let counts = (1..4_usize, 0..3_usize, 0..3_u8, 0..3_u8);
-    let flags = (any::<bool>(), any::<bool>(), often(), often(), often(), often());
+    let flags = (
+        any::<bool>(),
+        any::<bool>(),
+        often(),
+        often(),
+        often(),
+        often(),
+        often(),
+    );
     (any::<u64>(), counts, flags).prop_map(|(seed, counts, flags)| Shape {
         seed,
         old: counts.0,
@@ -52,6 +62,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
         sick: flags.3,
         meddled: flags.4,
         shut: flags.5,
+        silent: flags.6,
     })
 }
 
@@ -71,6 +82,8 @@ struct World {
     crashes: u8,
     stopped: bool,
     meddled: bool,
+    /// Until when its controllers are silent.
+    silent_until: Option<At>,
     ended: Option<End>,
     /// When the last answer came.
     asked: At,
@@ -106,6 +119,7 @@ impl World {
             crashes: 0,
             stopped: false,
             meddled: false,
+            silent_until: None,
             ended: None,
             asked: 1_000_000,
             cluster,
@@ -153,6 +167,11 @@ impl World {
 
     fn chaos(&mut self) {
         self.cluster.now += i64::try_from(self.roll(300)).unwrap();
+        if self.is_silent() {
+            // What waits for them waits long.
+            self.cluster.now += i64::try_from(self.roll(3_000)).unwrap();
+            return self.answer(self.shape.faults);
+        }
         if self.cluster.now - self.cluster.reconciled >= 700 {
             return self.cluster.reconcile();
         }
@@ -183,8 +202,16 @@ impl World {
                 self.cluster.touch();
             }
             9 => self.cluster.catch_up(true),
+            10 if self.shape.silent && self.silent_until.is_none() && self.roll(12) == 0 => {
+                let long = i64::try_from(self.roll(90_000)).unwrap();
+                self.silent_until = Some(self.cluster.now + long);
+            }
             _ => self.answer(self.shape.faults),
         }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.silent_until.is_some_and(|until| self.cluster.now < until)
     }
 
     /// At first in small steps; what still waits then waits for its time to be up.
@@ -214,6 +241,10 @@ impl World {
                     Next::Wait(_) => {}
                     // A surge of an earlier run was undone; now comes the own.
                     Next::Over(End::Moved) if self.cluster.living().any(|p| self.old.contains(&p.member.uid)) => {
+                        self.begin();
+                    }
+                    // The next run ends it, once the controllers are back.
+                    Next::Over(_) if self.silent_until.is_some() && self.cluster.sight.record != Written::Nothing => {
                         self.begin();
                     }
                     Next::Over(end) => self.ended = Some(end),
@@ -251,7 +282,7 @@ impl World {
         if ready < self.wanted() {
             return fail(format!("only {ready} pods are Ready: {:?}", self.cluster));
         }
-        let undone = self.stopped || self.shape.sick || self.shape.shut;
+        let undone = self.stopped || self.shape.sick || self.shape.shut || self.silent_until.is_some();
         if !undone && self.cluster.started > self.shape.old {
             return fail(format!("{} pods were started", self.cluster.started));
         }
@@ -270,8 +301,9 @@ impl World {
         if cluster.sight.record != Written::Nothing || cluster.copied {
             return wrong("a record is left");
         }
-        let marked =
-            |p: &&cluster::SimPod| p.member.mark != Written::Nothing || p.member.cost.as_deref() == Some(LOWEST);
+        let marked = |p: &&cluster::SimPod| {
+            p.member.mark != Written::Nothing || matches!(p.member.cost.as_deref(), Some(LOWEST | HIGHEST))
+        };
         if cluster.living().any(|p| marked(&p)) {
             return wrong("a mark is left");
         }
@@ -290,7 +322,9 @@ impl World {
         let left = || cluster.living().filter(|p| self.old.contains(&p.member.uid));
         match end {
             End::Moved if left().count() > 0 => wrong("old pods are left"),
-            End::Stopped(_) if !self.stopped && !self.shape.sick && !self.shape.shut => wrong("stopped by nothing"),
+            End::Stopped(_) if !self.stopped && !self.shape.sick && !self.shape.shut && self.silent_until.is_none() => {
+                wrong("stopped by nothing")
+            }
             End::Stopped(_) => {
                 let old: Vec<_> = left().collect();
                 let costs = |i: usize| (self.shape.costs && i.is_multiple_of(2)).then(|| "7".to_owned());

@@ -1,0 +1,145 @@
+//! Whether a webhook is asked about a request, as the API server decides it (apiserver/pkg/admission/plugin/webhook): rules,
+//! selectors, operations. Match conditions are CEL, which is not evaluated here: then it is not known.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1 as core,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
+};
+use kube::core::{Selector, SelectorExt as _};
+use serde_json::Value;
+use upkeep::discovery::Kind;
+
+use super::super::desk::Desk;
+use crate::facts::{Key, Object};
+
+/// How sure that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asked {
+    /// It is not asked.
+    No,
+    /// Something could not be evaluated.
+    Maybe,
+    /// It is.
+    Yes,
+}
+
+type Labels = BTreeMap<String, String>;
+
+/// Nothing while it is not known.
+pub fn asked(desk: &Desk<'_>, entry: &Value, kind: &Kind, object: &Object, operation: &str) -> Option<Asked> {
+    let mut rules = entry["rules"].as_array().into_iter().flatten();
+    if !rules.any(|rule| covers(rule, kind, operation)) {
+        return Some(Asked::No);
+    }
+    let mut sure = if entry["matchConditions"].as_array().is_some_and(|all| !all.is_empty()) {
+        Asked::Maybe
+    } else {
+        Asked::Yes
+    };
+    let key = Key::new(kind, object.namespace.as_deref(), &object.name);
+    let of_namespace = match &object.namespace {
+        Some(namespace) => Some(Key::cluster("", "namespaces", namespace)),
+        None => kind.is("", "Namespace").then(|| key.clone()),
+    };
+    if let Some(namespace) = of_namespace.filter(|_| restricts(&entry["namespaceSelector"])) {
+        let labels = match desk.typed::<core::Namespace>(&namespace)? {
+            Ok(namespace) => namespace.metadata.labels.unwrap_or_default(),
+            Err(_) => return Some(Asked::Maybe),
+        };
+        sure = sure.min(selects(&entry["namespaceSelector"], &labels));
+    }
+    if restricts(&entry["objectSelector"]) {
+        let labels = match desk.raw(&key)? {
+            Ok(object) => labels(object),
+            Err(_) => return Some(Asked::Maybe),
+        };
+        sure = sure.min(selects(&entry["objectSelector"], &labels));
+    }
+    Some(sure)
+}
+
+fn labels(object: &Value) -> Labels {
+    let meta: ObjectMeta = serde_json::from_value(object["metadata"].clone()).unwrap_or_default();
+    meta.labels.unwrap_or_default()
+}
+
+/// A request for the object itself, in any version: the default `matchPolicy` converts.
+fn covers(rule: &Value, kind: &Kind, operation: &str) -> bool {
+    let has = |field: &str, wanted: &[&str]| {
+        let mut all = rule[field].as_array().into_iter().flatten().filter_map(Value::as_str);
+        all.any(|one| one == "*" || wanted.contains(&one))
+    };
+    let scope = match rule["scope"].as_str() {
+        Some("Namespaced") => kind.namespaced,
+        Some("Cluster") => !kind.namespaced,
+        _ => true,
+    };
+    scope
+        && has("operations", &[operation])
+        && has("apiGroups", &[&kind.group])
+        && has("resources", &[&kind.plural, "*/*"])
+}
+
+fn restricts(selector: &Value) -> bool {
+    let filled = |field: &str| match &selector[field] {
+        Value::Array(all) => !all.is_empty(),
+        Value::Object(all) => !all.is_empty(),
+        _ => false,
+    };
+    filled("matchLabels") || filled("matchExpressions")
+}
+
+fn selects(selector: &Value, labels: &Labels) -> Asked {
+    let selector = serde_json::from_value::<LabelSelector>(selector.clone()).ok();
+    match selector.and_then(|s| Selector::try_from(s).ok()) {
+        None => Asked::Maybe,
+        Some(selector) if selector.matches(labels) => Asked::Yes,
+        Some(_) => Asked::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rules_are_read_as_the_api_server_reads_them() {
+        let maps = Kind {
+            plural: "configmaps".into(),
+            namespaced: true,
+            ..Kind::default()
+        };
+        let rule = |operations: &[&str], resources: &[&str], scope: &str| {
+            json!({"operations": operations, "apiGroups": [""], "apiVersions": ["v1"], "resources": resources, "scope": scope})
+        };
+        let yes = [
+            rule(&["DELETE"], &["configmaps"], "*"),
+            rule(&["*"], &["*"], "Namespaced"),
+            rule(&["UPDATE", "DELETE"], &["*/*"], "*"),
+        ];
+        assert!(yes.iter().all(|rule| covers(rule, &maps, "DELETE")));
+        let no = [
+            rule(&["UPDATE"], &["configmaps"], "*"),
+            rule(&["*"], &["configmaps/status"], "*"),
+            rule(&["*"], &["pods/*"], "*"),
+            rule(&["*"], &["*"], "Cluster"),
+        ];
+        assert!(!no.iter().any(|rule| covers(rule, &maps, "DELETE")));
+    }
+
+    #[test]
+    fn selectors_restrict_when_they_say_something() {
+        let labels = Labels::from([("a".to_owned(), "1".to_owned())]);
+        assert!(!restricts(&json!({})) && !restricts(&json!({"matchLabels": {}})));
+        assert_eq!(selects(&json!({"matchLabels": {"a": "1"}}), &labels), Asked::Yes);
+        assert_eq!(selects(&json!({"matchLabels": {"a": "2"}}), &labels), Asked::No);
+        let not_in = json!({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]});
+        assert_eq!(selects(&not_in, &labels), Asked::No);
+        let odd = json!({"matchExpressions": [{"key": "a", "operator": "Odd"}]});
+        assert_eq!(selects(&odd, &labels), Asked::Maybe);
+    }
+}

@@ -1,0 +1,54 @@
+//! Plans in files: written from a diagnosis, bound to the object when they are applied.
+
+use std::path::Path;
+
+use upkeep::{
+    Error, Result,
+    ui::{Ui, plural},
+};
+
+use super::Case;
+use crate::{
+    diagnose::Diagnosis,
+    facts::{Ask, Facts, Reply},
+    ladder::plan::plan,
+};
+
+impl Case<'_> {
+    /// A plan is for the object that it was made for.
+    pub(super) fn bound(&self, facts: &Facts) -> Result<()> {
+        let (Some(plan), Some(uid)) = (self.plan, self.uid(facts)) else {
+            return Ok(());
+        };
+        if plan.uid == uid {
+            return Ok(());
+        }
+        let text = format!(
+            "{} is another object by now (the plan is for the UID {}); nothing was changed",
+            self.target, plan.uid
+        );
+        Err(Error::refused(text))
+    }
+
+    fn uid<'f>(&self, facts: &'f Facts) -> Option<&'f str> {
+        match facts.answers.get(&Ask::Get(self.target.clone())) {
+            Some(Ok(Reply::One(object))) => object["metadata"]["uid"].as_str(),
+            _ => None,
+        }
+    }
+
+    /// Writes down what may be done.
+    pub(super) fn write_plan(&self, ui: &Ui, file: &Path, facts: &Facts, diagnosis: &Diagnosis) -> Result<()> {
+        let uid = self.uid(facts).unwrap_or_default();
+        let plan = plan(diagnosis, self.target, uid, &self.cap(self.rung()));
+        let failed = |e: &dyn std::fmt::Display| Error::failed(format!("cannot write {}", file.display())).caused_by(e);
+        let text = serde_json::to_string_pretty(&plan).map_err(|e| failed(&e))?;
+        std::fs::write(file, text + "\n").map_err(|e| failed(&e))?;
+        let steps = plural(plan.steps.len(), "step");
+        let file = file.display();
+        ui.status(&format!(
+            "{steps} written to {file}; 'kubectl finalize --apply={file}' makes them"
+        ));
+        Ok(())
+    }
+}

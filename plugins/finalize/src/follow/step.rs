@@ -1,0 +1,122 @@
+//! What the run does next, within what was allowed and what a person says.
+
+use k8s_openapi::jiff::Timestamp;
+use upkeep::{
+    Exit,
+    ui::{Ui, escape},
+};
+
+use super::Case;
+use crate::{
+    diagnose::{Cause, Diagnosis},
+    ladder::{Cap, History, Mend, Next, Remedy, Rung, next},
+    render,
+};
+
+/// What the run does next.
+pub(super) enum Step {
+    /// It is over.
+    End(Exit),
+    /// Nothing, for a while.
+    Wait,
+    /// These.
+    Apply(Vec<Chosen>),
+    /// Asked for, and not wanted.
+    Declined(Vec<Chosen>),
+}
+
+/// One change, and what it is for.
+pub(super) struct Chosen {
+    pub says: String,
+    pub rung: Rung,
+    pub text: String,
+    pub mend: Mend,
+}
+
+impl Chosen {
+    fn of(steps: &[(&Cause, &Remedy)]) -> Vec<Self> {
+        let chosen = steps.iter().filter_map(|(cause, remedy)| {
+            Some(Self {
+                says: cause.says.clone(),
+                rung: remedy.rung,
+                text: remedy.text.clone(),
+                mend: remedy.mend.clone()?,
+            })
+        });
+        chosen.collect()
+    }
+
+    /// What is changed, and how.
+    pub(super) fn title(&self) -> String {
+        match &self.mend {
+            Mend::Strip { key, finalizer, .. } => format!("{key}: remove {finalizer}"),
+            _ => self.text.clone(),
+        }
+    }
+}
+
+impl Case<'_> {
+    pub(super) fn rung(&self) -> Rung {
+        match self.plan {
+            Some(_) => Rung::Finalize,
+            None => self.cli.force_up_to.unwrap_or(Rung::Wait),
+        }
+    }
+
+    pub(super) fn cap(&self, rung: Rung) -> Cap {
+        let planned = self
+            .plan
+            .map(|plan| plan.steps.iter().map(|step| step.change.clone()).collect());
+        Cap {
+            rung,
+            // The plan was made with these.
+            even_if_alive: self.cli.even_if_alive || planned.is_some(),
+            powered_off: self.cli.powered_off,
+            leave_behind: self.cli.leave_behind.clone(),
+            planned,
+        }
+    }
+
+    pub(super) fn step(&self, ui: &Ui, diagnosis: &Diagnosis, history: &History) -> Step {
+        let dry = self.cli.only_looks();
+        let now = Timestamp::now();
+        match next(diagnosis, history, &self.cap(self.rung()), now) {
+            Next::Gone => Step::End(Exit::Done),
+            _ if self.cli.watch => Step::Wait,
+            Next::Living => Step::End(if dry { Exit::Done } else { Exit::Refused }),
+            _ if dry => Step::End(Exit::Done),
+            Next::Wait => Step::Wait,
+            Next::Apply(steps) => Step::Apply(Chosen::of(&steps)),
+            Next::Stuck => {
+                // Somebody can be asked: the gentlest step that was not allowed beforehand.
+                let may_ask = self.cli.force_up_to.is_none() && self.plan.is_none() && ui.is_stdin_tty();
+                match next(diagnosis, history, &self.cap(Rung::Finalize), now) {
+                    Next::Apply(steps) if may_ask => {
+                        let chosen = Chosen::of(&steps);
+                        match ui.confirm(&question(&steps)) {
+                            Ok(true) => Step::Apply(chosen),
+                            _ => Step::Declined(chosen),
+                        }
+                    }
+                    _ => Step::End(Exit::Incomplete),
+                }
+            }
+        }
+    }
+}
+
+/// One question for all that is done at the same time.
+fn question(steps: &[(&Cause, &Remedy)]) -> String {
+    let Some((_, first)) = steps.first() else {
+        return String::new();
+    };
+    let word = render::diagnosis::word(first.rung);
+    match steps.len() {
+        1 => format!("{word}: {} Do it?", escape(&first.text)),
+        count => format!(
+            "{word}: {} And {} like this. Do all of it?",
+            escape(&first.text),
+            count - 1
+        ),
+    }
+}

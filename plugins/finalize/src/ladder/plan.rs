@@ -1,0 +1,68 @@
+//! A plan in a file: what one person has seen and another may apply. It is bound to the UIDs of the objects and to the values
+//! that the changes test, not to resourceVersions: the namespace controller rewrites the status at each of its tries.
+
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Cap, History, Mend, Next, Tried, next};
+use crate::{diagnose::Diagnosis, facts::Key};
+
+/// How the file says what it is.
+pub const KIND: &str = "FinalizePlan";
+
+/// The file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`KIND`].
+    pub kind: String,
+    /// 1.
+    pub version: u8,
+    /// What will not go away.
+    pub target: Key,
+    /// Its UID.
+    pub uid: String,
+    /// What may be done, the gentlest first. Each is only done when the ones before could not help.
+    pub steps: Vec<Step>,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What it is for.
+    pub cause: String,
+    /// What it does, in words.
+    pub what: String,
+    /// What it does.
+    pub change: Mend,
+}
+
+/// Everything that may be done about what holds the target now.
+pub fn plan(diagnosis: &Diagnosis, target: &Key, uid: &str, cap: &Cap) -> Plan {
+    let mut history = History::new();
+    let mut steps = Vec::new();
+    // Long before any step was made, so that none is waited for.
+    while let Next::Apply(chosen) = next(diagnosis, &history, cap, Timestamp::MAX) {
+        for (cause, remedy) in chosen {
+            let Some(mend) = remedy.mend.clone() else { continue };
+            steps.push(Step {
+                cause: cause.says.clone(),
+                what: remedy.text.clone(),
+                change: mend.clone(),
+            });
+            history.push(Tried {
+                mend,
+                text: remedy.text.clone(),
+                failed: None,
+                declined: false,
+                at: Timestamp::MIN,
+            });
+        }
+    }
+    Plan {
+        kind: KIND.into(),
+        version: 1,
+        target: target.clone(),
+        uid: uid.to_owned(),
+        steps,
+    }
+}

@@ -1,0 +1,172 @@
+//! Objects whose namespace does not exist: somebody has taken it out by force. They cannot be patched, their pods may still
+//! run, and they are back with the next namespace of that name.
+//!
+//! To get rid of them the namespace is made anew, with a random label, and deleted at once by its UID: then whoever cleans up
+//! after its objects can do so, and what holds them is looked for as always.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use serde::Serialize;
+use upkeep::{
+    Error, Exit, Result,
+    discovery::Discovery,
+    output,
+    report::{Finding, ObjRef},
+    ui::{escape, plural},
+};
+
+use crate::{
+    diagnose::Desk,
+    facts::{Ask, Facts, Key, Reply},
+    gather::Cluster,
+    render::diagnosis::names,
+    run::Look,
+    scan::{self, orphans::Groups},
+};
+
+/// `-o json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    kind: &'static str,
+    version: u8,
+    namespaces: BTreeMap<&'a str, Vec<&'a ObjRef>>,
+    findings: &'a [Finding],
+    exit_code: u8,
+}
+
+impl Look<'_> {
+    /// Lists them, of these namespaces or of all; with `--clean` gets rid of them. Orphans that stay are exit code 1.
+    ///
+    /// # Errors
+    /// A namespace that came back meanwhile; what the server says.
+    pub async fn orphans(&self, namespaces: &[&str], began: Instant) -> Result<Exit> {
+        let (mut groups, unseen) = self.looked().await;
+        groups.retain(|name, _| namespaces.is_empty() || namespaces.contains(&name.as_str()));
+        let form = self.cli.output.unwrap_or_default();
+        for finding in &unseen {
+            self.ui.warning(&escape(&finding.evidence));
+        }
+        let clean = self.cli.clean && !self.cli.only_looks();
+        if form.is_document() && !clean {
+            let exit = if groups.is_empty() { Exit::Done } else { Exit::Failed };
+            let document = Document {
+                kind: "Orphans",
+                version: 1,
+                namespaces: groups
+                    .iter()
+                    .map(|(name, objects)| (name.as_str(), objects.iter().map(|(_, r)| r).collect()))
+                    .collect(),
+                findings: &unseen,
+                exit_code: exit.code(),
+            };
+            self.ui.document(&output::document(form, &document)?);
+            return Ok(exit);
+        }
+        if groups.is_empty() {
+            self.ui.data("there are no orphans");
+            return Ok(Exit::Done);
+        }
+        for (namespace, objects) in &groups {
+            let objects: Vec<&ObjRef> = objects.iter().map(|(_, reference)| reference).collect();
+            let text = format!(
+                "{} in the namespace {}, which does not exist: {}",
+                plural(objects.len(), "object"),
+                escape(namespace),
+                names(&objects)
+            );
+            if clean {
+                self.ui.status(&text);
+            } else {
+                self.ui.data(&text);
+            }
+        }
+        if !clean {
+            return Ok(if self.cli.clean { Exit::Done } else { Exit::Failed });
+        }
+        self.confirmed(&groups)?;
+        let mut worst = Exit::Done;
+        for (namespace, objects) in &groups {
+            let exit = self.clean(namespace, objects, began).await?;
+            if exit != Exit::Done {
+                worst = exit;
+            }
+        }
+        Ok(worst)
+    }
+
+    async fn looked(&self) -> (Groups, Vec<Finding>) {
+        let cluster = self.cluster();
+        let mut facts = Facts::of(self.discovery, Key::cluster("", "", ""));
+        loop {
+            let desk = Desk::new(&facts, self.knowledge);
+            let mut unseen = Vec::new();
+            let groups = scan::orphans(&desk, &mut unseen);
+            let asks = desk.into_asks();
+            match groups {
+                Some(groups) if asks.is_empty() => return (groups, unseen),
+                None if asks.is_empty() => return (Groups::new(), unseen),
+                _ => {}
+            }
+            facts.answers.extend(cluster.answer(asks).await);
+            facts.now = Timestamp::now();
+        }
+    }
+
+    fn confirmed(&self, groups: &Groups) -> Result<()> {
+        if self.cli.yes {
+            return Ok(());
+        }
+        let count: usize = groups.values().map(Vec::len).sum();
+        if !self.ui.is_stdin_tty() {
+            let error = Error::refused("--clean needs a confirmation; nothing was changed");
+            return Err(error.hint("add --yes where nobody can be asked"));
+        }
+        let question = format!("Delete {}, and whatever belongs to them?", plural(count, "object"));
+        if self.ui.confirm(&question)? {
+            Ok(())
+        } else {
+            Err(Error::refused("not confirmed; nothing was changed"))
+        }
+    }
+
+    async fn clean(&self, namespace: &str, objects: &[(Key, ObjRef)], began: Instant) -> Result<Exit> {
+        let target = Key::cluster("", "namespaces", namespace);
+        let case = self.case(&target);
+        let hands = case.hands().await?;
+        for (key, _) in objects {
+            hands.keep(key).await?;
+        }
+        hands.bring_to_an_end(namespace).await?;
+        self.ui
+            .status(&format!("namespace/{} was made anew and is deleted", escape(namespace)));
+        case.follow_with(self.ui, began, &hands).await
+    }
+}
+
+/// What is in one namespace, which was taken out just now.
+pub async fn of(cluster: &Cluster<'_>, discovery: &Discovery, namespace: &str) -> Vec<Finding> {
+    let listable = discovery
+        .preferred()
+        .filter(|k| k.namespaced && k.can("list") && k.can("delete"));
+    let kinds: Vec<_> = listable.filter(|k| k.group != "events.k8s.io").collect();
+    let asks = kinds.iter().map(|kind| Ask::metadata(kind, Some(namespace))).collect();
+    let answers = cluster.answer(asks).await;
+    let mut left = Vec::new();
+    for kind in kinds {
+        if let Some(Ok(Reply::Metadata(objects))) = answers.get(&Ask::metadata(kind, Some(namespace))) {
+            left.extend(objects.iter().map(|object| ObjRef {
+                kind: kind.one(),
+                namespace: object.namespace.clone(),
+                name: object.name.clone(),
+                uid: object.uid.clone(),
+            }));
+        }
+    }
+    if left.is_empty() {
+        return Vec::new();
+    }
+    let hint = format!("'kubectl finalize orphans {namespace} --clean' gets rid of them");
+    vec![scan::orphans::finding(namespace, left, hint)]
+}

@@ -1,0 +1,66 @@
+//! Several causes at once, and much of everything.
+
+use futures::StreamExt as _;
+use serde_json::json;
+use testsupport::{DEFAULT_TIMEOUT, wait_for};
+
+use crate::scene::Scene;
+
+/// Each is named, each is mended on its own rung.
+#[test]
+fn three_causes_at_once() {
+    let scene = Scene::new("three");
+    scene.config_map("held", &["example.com/cleanup"]);
+    scene.create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "guarded"}}));
+    scene.create(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "lb",
+        "finalizers": ["service.kubernetes.io/load-balancer-cleanup"]}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}}));
+    let kind = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration";
+    scene.cluster.create(json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "three"}, "webhooks": [{"name": "three.example.com", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+            "clientConfig": {"service": {"namespace": "default", "name": "nope"}},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "three"}},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["secrets"]}]}]}));
+    let before = scene.cluster.get(kind, "", "three").unwrap()["webhooks"].clone();
+    scene.delete();
+    let ran = wait_for("all of it to be seen", DEFAULT_TIMEOUT, || {
+        let ran = scene.finalize(&["--dry-run"]).expect(0);
+        ran.text().contains("3 causes hold it").then_some(ran)
+    });
+    ran.says("configmap three/held waits for")
+        .says("service three/lb waits for")
+        .says("the webhook three.example.com");
+    let ran = scene.mended(&["--force-up-to=strip"]);
+    let (opened, stripped) = (ran.stderr.find("neutralise:"), ran.stderr.find("strip:"));
+    assert!(
+        opened.is_some() && opened < stripped,
+        "the gentler rung comes first: {}",
+        ran.text()
+    );
+    assert_eq!(scene.cluster.get(kind, "", "three").unwrap()["webhooks"], before);
+}
+
+/// Five thousand objects, a hundred of them stuck.
+#[test]
+fn five_thousand_objects() {
+    let scene = Scene::new("many");
+    let client = scene.cluster.client();
+    let made = futures::stream::iter(0..5_000).for_each_concurrent(32, |i| {
+        let client = client.clone();
+        let finalizers: &[&str] = if i % 50 == 0 { &["example.com/cleanup"] } else { &[] };
+        let object = json!({"metadata": {"name": format!("o-{i}"), "finalizers": finalizers}});
+        let request = http::Request::post("/api/v1/namespaces/many/configmaps")
+            .header("content-type", "application/json")
+            .body(object.to_string().into_bytes())
+            .unwrap();
+        async move { drop(client.request::<serde_json::Value>(request).await.unwrap()) }
+    });
+    scene.cluster.block_on(made);
+    scene.delete();
+    wait_for("the others to be gone", DEFAULT_TIMEOUT * 3, || {
+        (scene.cluster.list("v1/ConfigMap", "many", "").len() == 100).then_some(())
+    });
+    let ran = scene.finalize(&["--dry-run"]).expect(0);
+    ran.says("1 cause holds it").says("100 objects wait for");
+    scene.mended(&["--force-up-to=strip"]);
+}

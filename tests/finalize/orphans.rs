@@ -1,0 +1,82 @@
+//! Objects whose namespace was taken out by force.
+
+use serde_json::{Value, json};
+use testsupport::{DEFAULT_TIMEOUT, wait_for};
+
+use crate::{
+    kit::{disarm, finalize, kubectl},
+    scene::Scene,
+};
+
+/// Deletes the namespace and empties its list at once, as the advice goes.
+fn forced(scene: &Scene) {
+    kubectl(scene.cluster, &["delete", "namespace", &scene.name, "--wait=false"]);
+    disarm(scene.cluster, &scene.name);
+    wait_for("the namespace to be gone", DEFAULT_TIMEOUT, || {
+        scene.is_gone().then_some(())
+    });
+}
+
+#[test]
+fn s16_an_orphan_that_is_being_deleted() {
+    let scene = Scene::new("s16");
+    scene.config_map("a", &["example.com/cleanup"]);
+    scene.delete();
+    disarm(scene.cluster, "s16");
+    wait_for("the namespace to be gone", DEFAULT_TIMEOUT, || {
+        scene.is_gone().then_some(())
+    });
+    let ran = finalize(scene.cluster, &["orphans", "s16"]).expect(1);
+    ran.says("in the namespace s16, which does not exist")
+        .says("configmap s16/a");
+    let ran = finalize(scene.cluster, &["orphans", "s16", "-o", "json"]).expect(1);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["kind"], "Orphans");
+    assert!(
+        document["namespaces"]["s16"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|o| o["name"] == "a")
+    );
+    finalize(scene.cluster, &["orphans", "s16", "--clean"])
+        .expect(3)
+        .says("--yes");
+    assert!(scene.is_gone());
+    let before = crate::digest::of(scene.cluster, "s16");
+    let ran = finalize(
+        scene.cluster,
+        &["orphans", "s16", "--clean", "--yes", "--force-up-to=strip"],
+    )
+    .expect(0);
+    ran.says("was made anew and is deleted").says("namespace/s16 is gone");
+    assert!(scene.is_gone());
+    assert_eq!(before, crate::digest::of(scene.cluster, "s16"));
+    finalize(scene.cluster, &["orphans", "s16"])
+        .expect(0)
+        .says("there are no orphans");
+}
+
+/// They run on, and nobody manages them.
+#[test]
+fn s16b_a_deployment_whose_namespace_is_gone() {
+    let scene = Scene::new("s16b");
+    let labels = json!({"app": "web"});
+    scene.create(
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 1,
+        "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "c", "image": "i"}]}}}}),
+    );
+    wait_for("the pod", DEFAULT_TIMEOUT, || {
+        let pods = scene.cluster.list("v1/Pod", "s16b", "");
+        pods.first().filter(|p| p["status"]["phase"] == "Running").map(drop)
+    });
+    disarm(scene.cluster, "s16b");
+    forced(&scene);
+    let ran = finalize(scene.cluster, &["orphans", "s16b"]).expect(1);
+    ran.says("deployment.apps s16b/web");
+    finalize(scene.cluster, &["orphans", "s16b", "--clean", "--yes"]).expect(0);
+    assert!(scene.is_gone());
+    assert!(scene.cluster.list("v1/Pod", "s16b", "").is_empty());
+    assert!(scene.cluster.list("apps/v1/Deployment", "s16b", "").is_empty());
+}

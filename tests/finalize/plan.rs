@@ -1,0 +1,103 @@
+//! A plan in a file binds what is done to what was seen.
+
+use serde_json::Value;
+use testsupport::{DEFAULT_TIMEOUT, wait_for};
+
+use crate::{
+    kit::{command, finalize, kubectl},
+    scene::Scene,
+};
+
+#[test]
+fn plan_that_is_applied_later() {
+    let scene = Scene::new("plan");
+    scene.config_map("a", &["example.com/cleanup"]);
+    scene.delete();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plan.json");
+    let file = file.to_str().unwrap();
+    let written = scene.finalize(&["--force-up-to=strip", "--plan-out", file]).expect(0);
+    written.says("1 step written to");
+    assert!(!scene.is_gone());
+    let plan: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(
+        (plan["kind"].as_str(), plan["steps"].as_array().unwrap().len()),
+        (Some("FinalizePlan"), 1)
+    );
+    assert_eq!(plan["steps"][0]["change"]["strip"]["finalizer"], "example.com/cleanup");
+    finalize(scene.cluster, &["--apply", file]).expect(0);
+    assert!(scene.is_gone());
+    // It is not for another namespace of that name.
+    let again = Scene::new("plan");
+    assert_eq!(again.name, "plan");
+    again.config_map("a", &["example.com/cleanup"]);
+    again.delete();
+    let refused = finalize(scene.cluster, &["--apply", file]).expect(3);
+    refused.says("is another object by now");
+    finalize(scene.cluster, &["ns", "plan", "--force-up-to=strip"]).expect(0);
+}
+
+/// What the plan does not name is not done, however much is needed.
+#[test]
+fn plan_does_not_reach_further_than_it_was_made() {
+    let scene = Scene::new("plan-narrow");
+    scene.config_map("a", &["example.com/cleanup", "example.com/later"]);
+    scene.delete();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan.json");
+    let file = path.to_str().unwrap();
+    scene.finalize(&["--force-up-to=strip", "--plan-out", file]).expect(0);
+    let mut plan: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    plan["steps"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|s| s["change"]["strip"]["finalizer"] == "example.com/cleanup");
+    std::fs::write(&path, plan.to_string()).unwrap();
+    finalize(scene.cluster, &["--apply", file]).expect(4);
+    let left = scene.cluster.get("v1/ConfigMap", "plan-narrow", "a").unwrap();
+    assert_eq!(left["metadata"]["finalizers"], serde_json::json!(["example.com/later"]));
+    scene.finalize(&["--force-up-to=strip"]).expect(0);
+}
+
+#[test]
+fn plans_that_are_none() {
+    let cluster = crate::scene::whole();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan.json");
+    let file = path.to_str().unwrap();
+    finalize(cluster, &["--apply", file]).expect(1).says("cannot read");
+    std::fs::write(&path, "{}").unwrap();
+    finalize(cluster, &["--apply", file])
+        .expect(1)
+        .says("is no plan of kubectl finalize");
+    finalize(cluster, &["ns", "x", "--apply", file]).expect(2);
+    finalize(cluster, &["--apply", file, "--force-up-to=strip"]).expect(2);
+}
+
+#[test]
+fn watched_until_it_is_gone() {
+    let scene = Scene::new("watched");
+    scene.config_map("a", &["example.com/cleanup"]);
+    scene.delete();
+    let mut watching = command(scene.cluster, &["ns", "watched", "--watch"]);
+    let watching = watching
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let free = r#"{"metadata": {"finalizers": null}}"#;
+    wait_for("the watch to have begun", DEFAULT_TIMEOUT, || {
+        let ran = scene.finalize(&["--dry-run"]).expect(0);
+        ran.text().contains("watched/a waits for").then_some(())
+    });
+    kubectl(
+        scene.cluster,
+        &["patch", "cm", "a", "-n", "watched", "--type=merge", "-p", free],
+    );
+    let ended = watching.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert!(
+        String::from_utf8_lossy(&ended.stdout).contains("namespace/watched is gone"),
+        "{ended:?}"
+    );
+}

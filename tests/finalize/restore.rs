@@ -1,0 +1,63 @@
+//! What a run has changed or deleted comes back.
+
+use testsupport::{DEFAULT_TIMEOUT, wait_for};
+
+use crate::{
+    kit::{Ran, finalize, kubectl},
+    scene::Scene,
+};
+
+/// The folder that the run has named.
+fn folder(ran: &Ran) -> String {
+    let said = ran
+        .stderr
+        .lines()
+        .find_map(|l| l.strip_prefix("what was changed is saved in "));
+    said.unwrap_or_else(|| panic!("{}", ran.text())).to_owned()
+}
+
+#[test]
+fn restored_is_what_was_stripped() {
+    let scene = Scene::new("restored");
+    scene.config_map("a", &["example.com/cleanup"]);
+    kubectl(
+        scene.cluster,
+        &["-n", "restored", "patch", "cm", "a", "-p", r#"{"data": {"k": "kept"}}"#],
+    );
+    kubectl(scene.cluster, &["delete", "cm", "a", "-n", "restored", "--wait=false"]);
+    let ran = finalize(scene.cluster, &["cm/a", "-n", "restored", "--force-up-to=strip"]).expect(0);
+    let folder = folder(&ran);
+    assert!(scene.cluster.get("v1/ConfigMap", "restored", "a").is_none());
+    finalize(scene.cluster, &["restore", &folder]).expect(3).says("--yes");
+    let ran = finalize(scene.cluster, &["restore", &folder, "--dry-run"]).expect(0);
+    ran.says("configmap restored/a created (dry run)");
+    assert!(scene.cluster.get("v1/ConfigMap", "restored", "a").is_none());
+    finalize(scene.cluster, &["restore", &folder, "--yes"])
+        .expect(0)
+        .says("configmap restored/a created");
+    let back = wait_for("the object", DEFAULT_TIMEOUT, || {
+        scene.cluster.get("v1/ConfigMap", "restored", "a")
+    });
+    assert_eq!(back["data"]["k"], "kept");
+    assert!(back["metadata"]["finalizers"].is_null(), "{back}");
+    // It is another object now.
+    let ran = finalize(scene.cluster, &["restore", &folder, "--yes"]).expect(0);
+    ran.says("is another object by now");
+}
+
+#[test]
+fn restored_from_nothing() {
+    let cluster = crate::scene::whole();
+    let empty = tempfile::tempdir().unwrap();
+    let path = empty.path().to_str().unwrap();
+    finalize(cluster, &["restore", path])
+        .expect(1)
+        .says("nothing is saved in");
+    finalize(cluster, &["restore", &format!("{path}/nowhere")])
+        .expect(1)
+        .says("cannot read the folder");
+    std::fs::write(empty.path().join("001-x.json"), "garbage").unwrap();
+    finalize(cluster, &["restore", path])
+        .expect(1)
+        .says("001-x.json is not JSON");
+}
