@@ -97,7 +97,7 @@ fn s21_a_node_whose_autoscaler_is_gone() {
     kubectl(cluster, &["delete", "node", "s21", "--wait=false"]);
     let ran = finalize(cluster, &["node/s21", "--dry-run"]).expect(0);
     ran.says("node/s21 waits for").says("arpenter").says("i-0123456789");
-    finalize(cluster, &["node/s21", "--timeout=5s"]).expect(4);
+    finalize(cluster, &["node/s21"]).expect(4);
     finalize(cluster, &["node", "s21", "--force-up-to=strip"]).expect(0);
     assert!(cluster.get("v1/Node", "", "s21").is_none());
 }

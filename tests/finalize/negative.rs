@@ -26,14 +26,14 @@ fn s22_a_job_goes_by_itself() {
 #[test]
 fn a_pod_that_has_time_left_is_waited_for() {
     let scene = Scene::new("grace");
+    // Nobody plays its kubelet, so it takes all of that time.
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "grace-node"}});
+    scene.cluster.create(node);
     scene.create(
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "slow", "finalizers": ["example.com/cleanup"]},
-        "spec": {"nodeName": "live-0", "terminationGracePeriodSeconds": 3600,
+        "spec": {"nodeName": "grace-node", "terminationGracePeriodSeconds": 3600,
             "containers": [{"name": "c", "image": "i"}]}}),
     );
-    // Its kubelet takes all of that time.
-    let never = json!({"metadata": {"annotations": {"pod-delete.stage.kwok.x-k8s.io/delay": "1h"}}});
-    scene.cluster.patch("v1/Pod", "grace", "slow", never);
     kubectl(scene.cluster, &["delete", "pod", "slow", "-n", "grace", "--wait=false"]);
     let ran = finalize(scene.cluster, &["pod/slow", "-n", "grace", "--dry-run"]).expect(0);
     ran.says("left to stop").says_nothing_of("remove this one finalizer");
@@ -59,12 +59,14 @@ fn a_namespace_that_goes_is_left_to_go() {
 #[test]
 fn a_claim_that_a_pod_that_has_ended_names() {
     let scene = Scene::new("ended");
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "ended-node"}});
+    scene.cluster.create(node);
     scene.create(
         json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {
         "storageClassName": "none", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
     );
     scene.create(
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "done"}, "spec": {"nodeName": "live-0",
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "done"}, "spec": {"nodeName": "ended-node",
         "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}],
         "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}}),
     );

@@ -17,7 +17,7 @@ use upkeep::{
 };
 
 use crate::{
-    diagnose::Desk,
+    diagnose::{Desk, is_double},
     facts::{Ask, Facts, Key, Reply},
     gather::Cluster,
     render::diagnosis::names,
@@ -150,7 +150,7 @@ pub async fn of(cluster: &Cluster<'_>, discovery: &Discovery, namespace: &str) -
     let listable = discovery
         .preferred()
         .filter(|k| k.namespaced && k.can("list") && k.can("delete"));
-    let kinds: Vec<_> = listable.filter(|k| k.group != "events.k8s.io").collect();
+    let kinds: Vec<_> = listable.filter(|k| !is_double(k)).collect();
     let asks = kinds.iter().map(|kind| Ask::metadata(kind, Some(namespace))).collect();
     let answers = cluster.answer(asks).await;
     let mut left = Vec::new();

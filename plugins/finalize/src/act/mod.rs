@@ -104,9 +104,7 @@ impl Hands<'_> {
             Mend::Unconvert { .. } => self.unconvert(object, dry_run).await,
             Mend::ScaleUp { key, replicas } => self.scale_up(key, object, *replicas, dry_run).await,
             Mend::OutOfService { node } => self.out_of_service(node, object, dry_run).await,
-            Mend::Exclude { entry, namespace, .. } => {
-                self.exclude(object, entry, namespace.as_deref(), dry_run).await
-            }
+            Mend::Exclude { entry, namespace, .. } => self.exclude(object, entry, namespace.as_deref(), dry_run).await,
             Mend::Serve { version, .. } => self.serve(&mend.key(), object, version, dry_run).await,
         }
     }

@@ -9,7 +9,10 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use upkeep::report::{Finding, ObjRef, Severity};
+use upkeep::{
+    discovery::Kind,
+    report::{Finding, ObjRef, Severity},
+};
 
 pub use self::{
     cause::{Actor, Cause, CauseKey, Life},
@@ -52,6 +55,11 @@ pub enum State {
     Unseen(Said),
     /// It has not been looked at yet.
     Unknown,
+}
+
+/// The same objects are served twice, or made from others: both go with them.
+pub fn is_double(kind: &Kind) -> bool {
+    kind.group == "events.k8s.io" || kind.is("", "Endpoints")
 }
 
 /// Decides.

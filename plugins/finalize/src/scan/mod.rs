@@ -10,7 +10,7 @@ use upkeep::{
 };
 
 use crate::{
-    diagnose::Desk,
+    diagnose::{Desk, is_double},
     facts::{Ask, Object},
 };
 
@@ -67,7 +67,7 @@ fn everything<'a>(
     findings: &mut Vec<Finding>,
     wanted: impl Fn(&Kind) -> bool,
 ) -> (Vec<(&'a Kind, &'a Object)>, bool) {
-    let listable = |kind: &&Kind| kind.can("list") && kind.can("delete") && kind.group != "events.k8s.io";
+    let listable = |kind: &&Kind| kind.can("list") && kind.can("delete") && !is_double(kind);
     let mut objects = Vec::new();
     let mut complete = true;
     for kind in desk.discovery().preferred().filter(listable).filter(|k| wanted(k)) {

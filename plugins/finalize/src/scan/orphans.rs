@@ -57,6 +57,10 @@ pub fn groups(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Groups {
                 .push((key, desk.reference(kind, object)));
         }
     }
+    // Events only tell of the others.
+    for objects in groups.values_mut() {
+        objects.sort_by_key(|(key, _)| (key.plural == "events", key.group.is_empty()));
+    }
     // What went with its namespace meanwhile is no orphan.
     groups.retain(|_, objects| {
         objects

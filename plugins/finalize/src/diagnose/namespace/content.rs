@@ -2,7 +2,7 @@
 
 use upkeep::discovery::Kind;
 
-use super::super::{Found, desk::Desk, rules};
+use super::super::{Found, desk::Desk, is_double, rules};
 use crate::facts::{Ask, Key, Object};
 
 /// How many objects of one kind are asked about one by one.
@@ -72,9 +72,4 @@ impl<'a> Content<'a> {
             _ => found.untouched += 1,
         }
     }
-}
-
-/// The same objects are served twice, or made from others: both go with them.
-fn is_double(kind: &Kind) -> bool {
-    kind.group == "events.k8s.io" || kind.is("", "Endpoints")
 }

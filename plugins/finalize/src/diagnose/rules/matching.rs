@@ -113,9 +113,7 @@ mod tests {
             namespaced: true,
             ..Kind::default()
         };
-        let rule = |operations: &[&str], resources: &[&str], scope: &str| {
-            json!({"operations": operations, "apiGroups": [""], "apiVersions": ["v1"], "resources": resources, "scope": scope})
-        };
+        let rule = |operations: &[&str], resources: &[&str], scope: &str| json!({"operations": operations, "apiGroups": [""], "apiVersions": ["v1"], "resources": resources, "scope": scope});
         let yes = [
             rule(&["DELETE"], &["configmaps"], "*"),
             rule(&["*"], &["*"], "Namespaced"),
