@@ -4,6 +4,9 @@ CARGO  ?= cargo
 PREFIX ?= $(HOME)/.local
 BIN    := $(PREFIX)/bin
 
+# Tests mostly wait for controllers, so that more of them than there are cores run at the same time.
+export RUST_TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 4); [ "$$n" -gt 4 ] && echo "$$n" || echo 4)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test build lint bench testbed install clean
 

@@ -15,12 +15,16 @@ mod admission;
 mod apis;
 #[path = "finalize/combined.rs"]
 mod combined;
+#[path = "finalize/completion.rs"]
+mod completion;
 #[path = "finalize/controllers.rs"]
 mod controllers;
 #[path = "finalize/custom.rs"]
 mod custom;
 #[path = "finalize/explain.rs"]
 mod explain;
+#[path = "finalize/faults.rs"]
+mod faults;
 #[path = "finalize/namespaces.rs"]
 mod namespaces;
 #[path = "finalize/negative.rs"]
@@ -29,6 +33,8 @@ mod negative;
 mod objects;
 #[path = "finalize/orphans.rs"]
 mod orphans;
+#[path = "finalize/peers.rs"]
+mod peers;
 #[path = "finalize/plan.rs"]
 mod plan;
 #[path = "finalize/pods.rs"]

@@ -33,7 +33,7 @@ fn define(scene: &Scene, plural: &str, versions: &[Value]) -> String {
 
 #[test]
 fn s07_a_conversion_webhook_that_is_gone() {
-    let scene = Scene::new("s07");
+    let scene = Scene::apart("s07");
     let name = define(&scene, "gizmos", &[version("v1", true), version("v2", false)]);
     scene.create(json!({"apiVersion": "s07.example.com/v1", "kind": "Kindgizmos", "metadata": {"name": "g"}}));
     let conversion = json!({"spec": {"conversion": {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
@@ -144,7 +144,7 @@ fn s08_a_definition_that_waits_for_its_objects() {
     ran.says("s08/w waits for")
         .says("is kept while there are objects of it")
         .says_nothing_of("customresourcecleanup");
-    finalize(scene.cluster, &[&crd, "--timeout=15s"]).expect(4);
+    finalize(scene.cluster, &[&crd]).expect(4);
     finalize(scene.cluster, &[&crd, "--force-up-to=strip"]).expect(0);
     assert!(scene.cluster.get(KIND, "", &name).is_none());
 }
@@ -152,7 +152,7 @@ fn s08_a_definition_that_waits_for_its_objects() {
 /// Its objects cannot even be listed.
 #[test]
 fn s08c_a_definition_whose_objects_cannot_be_converted() {
-    let scene = Scene::new("s08c");
+    let scene = Scene::apart("s08c");
     let name = define(&scene, "gears", &[version("v1", true), version("v2", false)]);
     scene.create(
         json!({"apiVersion": "s08c.example.com/v1", "kind": "Kindgears", "metadata": {"name": "g",

@@ -33,7 +33,19 @@ fn scan_names_everything_that_is_stuck_or_will_be() {
         "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "rules": [],
         "clientConfig": {"service": {"namespace": "default", "name": "nope"}}}]}),
     );
+    // Left by runs that were cut off.
+    let record = json!({"target": "namespaces/old", "until": "2020-01-01T00:00:00Z", "changes": []}).to_string();
+    cluster.patch(
+        "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration",
+        "",
+        "guard",
+        json!({"metadata": {"annotations": {"kubectl-upkeep/neutralised": record}}}),
+    );
+    let off = json!({"name": "off", "annotations": {"kubectl-upkeep/out-of-service": "finalize namespaces/old"}});
+    cluster.create(json!({"apiVersion": "v1", "kind": "Node", "metadata": off}));
     let ran = finalize(&cluster, &["scan"]).expect(1);
+    let ran = ran.says("was changed for namespaces/old, and was not put back yet");
+    let ran = ran.says("node/off was tainted as out of service");
     let ran = ran.says("namespace/disarmed has no finalizer");
     let ran = ran.says("in the namespace forced, which does not exist");
     ran.says("the webhook dead.example.com of validatingwebhookconfiguration/guard must answer, and cannot");
@@ -43,5 +55,8 @@ fn scan_names_everything_that_is_stuck_or_will_be() {
     let findings = document["findings"].as_array().unwrap();
     let mut found: Vec<&str> = findings.iter().filter_map(|f| f["id"].as_str()).collect();
     found.sort_unstable();
-    assert_eq!(found, ["disarmed", "orphans", "webhook-down"]);
+    assert_eq!(
+        found,
+        ["disarmed", "neutralised", "orphans", "out-of-service", "webhook-down"]
+    );
 }

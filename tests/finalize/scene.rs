@@ -43,7 +43,29 @@ pub struct Scene {
     pub name: String,
 }
 
+/// One for conversions that do not work: they keep every namespace of the cluster from being deleted.
+fn unconvertible() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        Cluster::start(Options {
+            controller_manager_args: vec!["--leader-elect=true".into()],
+            scheduler: false,
+            kwok: false,
+            ..Options::default()
+        })
+    })
+}
+
 impl Scene {
+    /// A new namespace on a control plane where every namespace may be held.
+    pub fn apart(name: &str) -> Self {
+        let cluster = unconvertible();
+        Self {
+            cluster,
+            name: cluster.namespace(name).name().to_owned(),
+        }
+    }
+
     /// A new namespace on the shared control plane.
     pub fn new(name: &str) -> Self {
         let cluster = whole();

@@ -86,7 +86,7 @@ fn b19_a_refused_preflight_writes_nothing() {
           cause: cannot delete Pods with local storage (use --delete-emptydir-data to override): b19/data-0
           cause: cannot delete Pods that declare no controller (use --force to override): b19/bare
           cause: budget b19/web (maxUnavailable 0) can never allow the eviction of this pod: maxUnavailable 0 allows no eviction at all (b19/web-0)
-          hint: run more replicas, change the budget, or say what to do with --on-blocked=wait or --on-blocked=delete-after=DURATION
+          hint: change the budget, or say what to do with --on-blocked=wait or --on-blocked=delete-after=DURATION
         --- exit Some(3)
         "#);
     assert_eq!(writes(&ns, mark), [""; 0]);

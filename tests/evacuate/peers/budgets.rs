@@ -33,7 +33,7 @@ fn p04_budget_that_blocks_is_named() {
     --- stderr
     error: refused to evacuate p04-a; nothing was changed
       cause: budget p04/db (maxUnavailable 0) can never allow the eviction of this pod: maxUnavailable 0 allows no eviction at all (p04/db-0)
-      hint: run more replicas, change the budget, or say what to do with --on-blocked=wait or --on-blocked=delete-after=DURATION
+      hint: change the budget, or say what to do with --on-blocked=wait or --on-blocked=delete-after=DURATION
     --- exit Some(3)
     "#);
     place.assert_untouched();
@@ -45,7 +45,7 @@ fn p04_budget_that_blocks_is_named() {
     node/p04-a cordoned
     --- stderr
     Warning: budget p04/db (maxUnavailable 0) can never allow the eviction of this pod: maxUnavailable 0 allows no eviction at all (p04/db-0)
-      hint: run more replicas or change the budget; until then this waits
+      hint: change the budget; until then this waits
     Warning: budget p04/db blocks the eviction of p04/db-0: it needs 1 healthy pod and has 1; it can never allow an eviction: maxUnavailable 0 allows no eviction at all
     p04-a: not drained in TIME; 0 pods gone; 1 pod left
       hint: it stays cordoned; run again to go on, or 'kubectl evacuate p04-a --uncordon' to put it back

@@ -9,7 +9,10 @@ mod repair;
 mod schema;
 mod strip;
 
-pub use self::neutralise::read as read_record;
+pub use self::{
+    neutralise::{NEUTRALISED, parse},
+    repair::OFF,
+};
 
 use http::Request;
 use kube::{

@@ -110,7 +110,11 @@ pub fn back(object: &Value) -> Option<(Vec<Value>, Vec<String>)> {
 
 /// What stands on an object.
 pub fn read(object: &Value) -> Option<Record> {
-    let text = object["metadata"]["annotations"][NEUTRALISED].as_str()?;
+    parse(object["metadata"]["annotations"][NEUTRALISED].as_str()?)
+}
+
+/// The value of the annotation.
+pub fn parse(text: &str) -> Option<Record> {
     serde_json::from_str(text).ok()
 }
 

@@ -36,9 +36,10 @@ pub fn target(current: &OsStr) -> Vec<CompletionCandidate> {
             }
         },
         ["preflight"] => matching(["ns".to_owned()], &text),
-        ["preflight", "ns" | "namespace" | "namespaces"] => {
-            matching(from_cluster(async |c| objects(&c, "namespaces", "").await), &text)
-        }
+        ["preflight", "ns" | "namespace" | "namespaces"] => matching(
+            from_cluster(async |c| objects(&c, "namespaces", "status.phase=Active").await),
+            &text,
+        ),
         [kind] if !WORDS.contains(kind) => matching(names(kind), &text),
         _ => Vec::new(),
     }

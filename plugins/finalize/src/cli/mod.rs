@@ -186,6 +186,9 @@ impl Cli {
         if let Some(file) = &self.apply {
             return Ok(Wanted::Apply(file));
         }
+        if matches!(self.output, Some(Format::Wide | Format::Name)) {
+            return Err(Error::usage("-o takes json or yaml here").hint("see 'kubectl finalize --help' for usage"));
+        }
         let words: Vec<&str> = self.target.iter().map(String::as_str).collect();
         let hint = "see 'kubectl finalize --help' for usage";
         match words.as_slice() {

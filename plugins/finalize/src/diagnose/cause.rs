@@ -3,7 +3,7 @@
 use serde::Serialize;
 use upkeep::report::ObjRef;
 
-use crate::ladder::Remedy;
+use crate::{facts::Key, ladder::Remedy};
 
 /// Which cause, stable from one look to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -51,6 +51,9 @@ pub struct Actor {
     /// What that rests on.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub evidence: String,
+    /// The workload, where it is one.
+    #[serde(skip)]
+    pub workload: Option<Key>,
 }
 
 /// Whether an actor lives.

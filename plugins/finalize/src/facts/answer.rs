@@ -4,6 +4,13 @@ use serde_json::Value;
 
 use super::{Object, Pod, Workload};
 
+/// Nobody has answered.
+pub const NO_ANSWER: u16 = 0;
+/// The answer is not what it should be.
+pub const UNREADABLE: u16 = 1;
+/// The server wants to be asked later.
+const THROTTLED: u16 = 429;
+
 /// An answer, or what the server said instead.
 pub type Answer = Result<Reply, Said>;
 
@@ -27,7 +34,7 @@ pub enum Reply {
 /// What a server says that does not do it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
-    /// HTTP status; 0 where there was no answer.
+    /// HTTP status, [`NO_ANSWER`] or [`UNREADABLE`].
     pub code: u16,
     /// `Forbidden`.
     pub reason: String,
@@ -39,6 +46,11 @@ impl Said {
     /// Whether there is no such object.
     pub fn is_missing(&self) -> bool {
         self.code == 404
+    }
+
+    /// Whether nobody has answered at all.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self.code, NO_ANSWER | THROTTLED)
     }
 
     /// Whether this user may not ask that at all, so that nothing is known of what admission would say.

@@ -1,6 +1,6 @@
 //! What was read, as plain data. Nothing here decides.
 
-mod answer;
+pub mod answer;
 mod ask;
 mod object;
 mod pod;
@@ -45,5 +45,12 @@ impl Facts {
             preflight: false,
             refused: BTreeMap::new(),
         }
+    }
+
+    /// Why something could not be asked at all: then nothing can be said of the whole.
+    pub fn unreachable(&self) -> Option<&str> {
+        let mut said = self.answers.values().filter_map(|answer| answer.as_ref().err());
+        said.find(|said| said.is_unreachable())
+            .map(|said| said.message.as_str())
     }
 }

@@ -1,5 +1,7 @@
 //! One target from the first look to its end: gather, decide, confirm, act, and again, until it is gone.
 
+mod apply;
+mod look;
 mod plan;
 mod step;
 
@@ -8,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt as _;
 use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
 use kube::Api;
 use upkeep::{
@@ -21,16 +22,16 @@ use upkeep::{
     ui::{Ui, escape},
 };
 
-use self::step::{Chosen, Step};
+pub use self::look::investigate;
+use self::{look::Unreachable, step::Step};
 use crate::{
     act::Hands,
     cli::Cli,
-    diagnose::{Diagnosis, State, diagnose},
-    facts::{Ask, Facts, Key, Reply},
-    gather::Cluster,
+    diagnose::{Diagnosis, State},
+    facts::Key,
     knowledge::Knowledge,
-    ladder::{History, Mend, Tried, plan::Plan},
-    orphans, render, wait,
+    ladder::{History, Tried, plan::Plan},
+    render,
 };
 
 /// What does not change while it is followed.
@@ -49,12 +50,13 @@ pub struct Case<'a> {
     pub plan: Option<&'a Plan>,
 }
 
-/// How many changes are made at the same time.
-const AT_ONCE: usize = 8;
-/// How many of them are told.
-const SHOWN: usize = 10;
-/// How long nothing may happen before it is looked again.
-const QUIET: Duration = Duration::from_secs(5);
+/// How long a controller is left alone before it is made to look again.
+const NUDGE: Duration = Duration::from_secs(10);
+/// A server that does not answer is asked again after this time.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long nothing may happen before it is looked again: at first, and when nothing was new for long. Everything in a
+/// namespace is listed each time; a change of the target itself is heard at once.
+const QUIET: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
 impl Case<'_> {
     /// Follows it to its end. Whatever happens on the way, what was neutralised is put back.
@@ -88,7 +90,10 @@ impl Case<'_> {
         let ended = self.to_its_end(ui, began, hands, &mut history).await;
         let mut failed = false;
         if !self.cli.only_looks() {
-            for put_back in hands.put_back().await {
+            for put_back in hands
+                .put_back(history.iter().any(|tried| tried.mend.is_for_a_while()))
+                .await
+            {
                 match put_back {
                     Ok(text) => ui.status(&escape(&text)),
                     Err(error) => {
@@ -102,6 +107,13 @@ impl Case<'_> {
             ui.status(&format!(
                 "what was changed is saved in {}",
                 hands.backup.folder().display()
+            ));
+        }
+        for tried in history.iter().filter(|t| t.failed.is_none() && !t.leaves.is_empty()) {
+            let key = escape(&tried.mend.key().to_string()).to_string();
+            let leaves = escape(&tried.leaves.join(", ")).to_string();
+            ui.warning(&format!(
+                "{key} is gone, and this is left outside of the cluster, where nobody removes it: {leaves}"
             ));
         }
         let (diagnosis, exit) = ended?;
@@ -131,21 +143,44 @@ impl Case<'_> {
         let mut shown = None;
         let mut signals = Signals::new();
         let mut last = None;
+        let mut quiet = QUIET.0;
+        let mut nudged = Instant::now();
+        let mut unreachable = Unreachable::default();
         loop {
             let looked = tokio::select! {
-                looked = self.investigate(&refused) => looked?,
+                looked = self.investigate(&refused) => looked,
                 exit = signals.next() => match last {
                     Some(diagnosis) => return Ok((diagnosis, exit)),
                     None => return Err(Error::new(exit, "interrupted; nothing was changed")),
                 },
             };
-            let (facts, diagnosis) = looked;
+            let why = match &looked {
+                Err(error) => Some(error.headline().to_owned()),
+                Ok((facts, _)) => facts.unreachable().map(str::to_owned),
+            };
+            // What was begun is not left alone because the server restarts.
+            if let (Some(why), Some(_)) = (why, &last)
+                && began.elapsed() < self.cli.patience()
+            {
+                unreachable.say(ui, &why);
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => continue,
+                    exit = signals.next() => match last {
+                        Some(diagnosis) => return Ok((diagnosis, exit)),
+                        None => return Err(Error::new(exit, "interrupted")),
+                    },
+                }
+            }
+            unreachable = Unreachable::default();
+            let (facts, diagnosis) = looked?;
             if let State::Unseen(said) = &diagnosis.state {
                 let name = escape(&self.target.name);
                 return Err(Error::failed(format!("cannot read {name}")).caused_by(&said.message));
             }
             self.bound(&facts)?;
-            self.show(ui, &diagnosis, &mut shown);
+            if self.show(ui, &diagnosis, &mut shown) {
+                quiet = QUIET.0;
+            }
             if let Some(file) = &self.cli.plan_out {
                 self.write_plan(ui, file, &facts, &diagnosis)?;
             }
@@ -157,119 +192,32 @@ impl Case<'_> {
                         return Ok((diagnosis, Exit::Deadline));
                     }
                     refused.clear();
+                    // Who has tried in vain tries less and less often.
+                    if !self.cli.only_looks() && nudged.elapsed() > NUDGE {
+                        hands.nudge(self.target).await;
+                        nudged = Instant::now();
+                    }
                     tokio::select! {
-                        () = self.news(&facts, QUIET.min(left)) => {}
+                        () = self.news(&facts, quiet.min(left)) => {}
                         exit = signals.next() => return Ok((diagnosis, exit)),
                     }
+                    quiet = QUIET.1.min(quiet * 2);
                 }
                 // A change that has begun is not cut off: it is one request, and what comes of it has to be known.
-                Step::Apply(chosen) => self.apply(ui, chosen, hands, history, &mut refused).await,
+                Step::Apply(chosen) => {
+                    quiet = QUIET.0;
+                    self.apply(ui, chosen, hands, history, &mut refused).await;
+                }
                 Step::Declined(chosen) => history.extend(chosen.into_iter().map(|chosen| Tried {
                     mend: chosen.mend,
                     text: chosen.text,
+                    leaves: Vec::new(),
                     failed: Some("not wanted".into()),
                     declined: true,
                     at: Timestamp::now(),
                 })),
             }
             last = Some(diagnosis);
-        }
-    }
-
-    /// Several changes to different objects are made at the same time.
-    async fn apply(
-        &self,
-        ui: &Ui,
-        chosen: Vec<Chosen>,
-        hands: &Hands<'_>,
-        history: &mut History,
-        refused: &mut BTreeMap<Key, String>,
-    ) {
-        for chosen in chosen.iter().take(SHOWN) {
-            let rung = render::diagnosis::word(chosen.rung);
-            ui.status(&format!("{rung}: {}", escape(&chosen.title())));
-        }
-        if chosen.len() > SHOWN {
-            ui.status(&format!("... and {} like these", chosen.len() - SHOWN));
-        }
-        let each = chosen.into_iter().map(async |chosen| {
-            let done = hands.apply(&chosen.mend, &chosen.says).await;
-            (chosen, done)
-        });
-        let done: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
-        let mut changed = false;
-        for (Chosen { mend, text, .. }, done) in done {
-            match &done {
-                Err(error) => {
-                    ui.warning(&escape(&error.to_string()));
-                    if let Mend::Strip { key, .. } = &mend {
-                        refused.insert(key.clone(), error.to_string());
-                    }
-                }
-                Ok(()) => {
-                    changed = true;
-                    refused.remove(&mend.key());
-                }
-            }
-            history.push(Tried {
-                mend,
-                text,
-                failed: done.err().map(|error| error.headline().to_owned()),
-                declined: false,
-                at: Timestamp::now(),
-            });
-        }
-        if changed && self.target.plural == "namespaces" {
-            hands.nudge(&self.target.name).await;
-        }
-    }
-
-    /// Directly after a namespace was taken out by force: what is in it all the same.
-    async fn left_behind(&self, ui: &Ui, history: &History) {
-        let abandoned = |t: &Tried| matches!(t.mend, Mend::Abandon { .. }) && t.failed.is_none();
-        if !history.iter().any(abandoned) {
-            return;
-        }
-        let cluster = Cluster::new(self.connection, self.discovery, self.cli.chunk_size);
-        for finding in orphans::of(&cluster, self.discovery, &self.target.name).await {
-            let subjects: Vec<_> = finding.subjects.iter().collect();
-            let evidence = escape(&finding.evidence);
-            ui.warning(&format!("{evidence}: {}", render::diagnosis::names(&subjects)));
-            if let Some(hint) = &finding.hint {
-                ui.status(&format!("  {} {}", ui.styles().accent("hint:"), escape(hint)));
-            }
-        }
-    }
-
-    /// Prints what is new.
-    fn show(&self, ui: &Ui, diagnosis: &Diagnosis, shown: &mut Option<String>) {
-        let told = render::diagnosis::text(diagnosis, self.target, ui.styles());
-        // The age in its first line changes all the time.
-        let news = |text: &str| {
-            text.split_once('\n')
-                .map(|(_, rest)| rest.to_owned())
-                .unwrap_or_default()
-        };
-        if shown.as_deref().map(news) != Some(news(&told)) || diagnosis.state == State::Gone {
-            if diagnosis.state == State::Gone && !self.cli.output.unwrap_or_default().is_document() {
-                ui.data(&told);
-            } else {
-                ui.status(&told);
-            }
-            *shown = Some(told);
-        }
-    }
-
-    async fn news(&self, facts: &Facts, patience: Duration) {
-        let seen = facts.answers.get(&Ask::Get(self.target.clone()));
-        let version = match seen {
-            Some(Ok(Reply::One(object))) => object["metadata"]["resourceVersion"].as_str().unwrap_or("0"),
-            _ => "0",
-        };
-        let kind = self.discovery.versions(&self.target.group, &self.target.plural).next();
-        match kind {
-            Some(kind) => wait::for_news(self.connection, kind, self.target, version, patience).await,
-            None => tokio::time::sleep(patience).await,
         }
     }
 
@@ -280,27 +228,5 @@ impl Case<'_> {
         // Who may not read it gets a folder of their own.
         let uid = found.ok().and_then(|n| n.metadata.uid);
         uid.unwrap_or_else(|| "unknown".into())
-    }
-
-    async fn investigate(&self, refused: &BTreeMap<Key, String>) -> Result<(Facts, Diagnosis)> {
-        let discovery = Discovery::ask(self.connection).await?;
-        let facts = Facts {
-            refused: refused.clone(),
-            ..Facts::of(&discovery, self.target.clone())
-        };
-        let cluster = Cluster::new(self.connection, &discovery, self.cli.chunk_size);
-        Ok(investigate(&cluster, facts, self.knowledge).await)
-    }
-}
-
-/// Asks until the diagnosis needs to know nothing more.
-pub async fn investigate(cluster: &Cluster<'_>, mut facts: Facts, knowledge: &Knowledge) -> (Facts, Diagnosis) {
-    loop {
-        let diagnosis = diagnose(&facts, knowledge);
-        if diagnosis.asks.is_empty() {
-            return (facts, diagnosis);
-        }
-        facts.answers.extend(cluster.answer(diagnosis.asks).await);
-        facts.now = Timestamp::now();
     }
 }

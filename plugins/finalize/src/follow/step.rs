@@ -30,6 +30,7 @@ pub(super) struct Chosen {
     pub says: String,
     pub rung: Rung,
     pub text: String,
+    pub leaves: Vec<String>,
     pub mend: Mend,
 }
 
@@ -40,6 +41,7 @@ impl Chosen {
                 says: cause.says.clone(),
                 rung: remedy.rung,
                 text: remedy.text.clone(),
+                leaves: remedy.leaves.clone(),
                 mend: remedy.mend.clone()?,
             })
         });

@@ -17,8 +17,10 @@ use serde_json::{Value, json};
 use upkeep::{
     client::{Connection, pages},
     discovery::{Discovery, Kind},
+    error::is_transient,
 };
 
+use crate::facts::answer::{NO_ANSWER, UNREADABLE};
 use crate::facts::{Answer, Ask, Key, Object, Pod, ReadPod, ReadWorkload, Reply, Right, Said, Workload};
 
 /// How many questions are asked at the same time: few enough that a server's fairness lets other clients pass.
@@ -197,7 +199,7 @@ impl<'a> Cluster<'a> {
                 message: status.message.clone(),
             },
             other => Said {
-                code: 0,
+                code: if is_transient(other) { NO_ANSWER } else { UNREADABLE },
                 reason: String::new(),
                 message: self.connection.explain(other).headline().to_owned(),
             },

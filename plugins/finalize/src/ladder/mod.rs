@@ -1,7 +1,10 @@
 //! What can be done about a cause, in rising order of force, and which step comes next.
 
+mod awaited;
 mod next;
 pub mod plan;
+#[cfg(test)]
+mod tests;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -188,6 +191,14 @@ impl Mend {
                 Key::cluster("", "namespaces", namespace)
             }
         }
+    }
+
+    /// Whether it is put back at the end.
+    pub fn is_for_a_while(&self) -> bool {
+        matches!(
+            self,
+            Self::Exclude { .. } | Self::Unconvert { .. } | Self::OutOfService { .. }
+        )
     }
 
     /// What this user must be allowed to do for it.

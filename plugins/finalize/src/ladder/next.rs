@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Mend, Remedy, Rung};
+use super::{
+    Mend, Remedy, Rung,
+    awaited::{settles, treated},
+};
 use crate::diagnose::{Cause, Diagnosis, Life, State};
 
-/// How long a repair has to take effect before anything stronger is done, in seconds: the pod garbage collector looks every 20
-/// s, and a controller has to start and to be elected.
-const AWAITED: i64 = 60;
-/// How long controllers need to look at a deletion, in seconds: that of namespaces waits 5 s.
-const SETTLES: i64 = 15;
 /// How often one step is tried.
 const TRIES: usize = 3;
 
@@ -43,6 +41,8 @@ pub struct Tried {
     pub mend: Mend,
     /// In words.
     pub text: String,
+    /// What it leaves outside of the cluster.
+    pub leaves: Vec<String>,
     /// Why it did not work; nothing where it did.
     pub failed: Option<String>,
     /// Nobody wanted it.
@@ -76,48 +76,20 @@ pub fn next<'a>(diagnosis: &'a Diagnosis, history: &History, cap: &Cap, now: Tim
     let steps: Vec<(&Cause, &Remedy)> = diagnosis
         .roots()
         .flat_map(|cause| cause.remedies.iter().map(move |remedy| (cause, remedy)))
-        .filter(|(cause, remedy)| !is_awaited(cause, history, now) || remedy.rung <= Rung::Repair)
+        .filter(|(cause, remedy)| treated(cause, history, now).is_none_or(|rung| remedy.rung <= rung))
         .filter(|(cause, remedy)| allowed(cause, remedy, history, cap))
         .collect();
     if let Some(rung) = steps.iter().map(|(_, remedy)| remedy.rung).min() {
         return Next::Apply(together(steps, rung));
     }
-    // What was done takes its time to show.
-    let awaited = |cause: &Cause| {
-        let mut mends = cause.remedies.iter().filter_map(|r| r.mend.as_ref());
-        is_awaited(cause, history, now) || mends.any(|mend| done(history, mend))
-    };
-    let idle = |cause: &Cause| !awaited(cause) && cause.actor.as_ref().is_none_or(|a| a.life != Life::Alive);
-    // What was asked to go just now is not stuck: its controllers have not been through with it yet.
-    let young = matches!(diagnosis.state, State::Going(age) if age < SETTLES);
-    if !young && diagnosis.roots().any(idle) {
+    let idle = |cause: &Cause| cause.actor.as_ref().is_none_or(|a| a.life != Life::Alive);
+    let waits =
+        diagnosis.roots().any(|cause| treated(cause, history, now).is_some()) || settles(diagnosis, history, now);
+    if !waits && diagnosis.roots().any(idle) {
         Next::Stuck
     } else {
         Next::Wait
     }
-}
-
-/// Whether something was repaired for this cause a moment ago: controllers have to start, and garbage collectors to look.
-fn is_awaited(cause: &Cause, history: &History, now: Timestamp) -> bool {
-    let repairs = cause.remedies.iter().filter(|r| r.rung == Rung::Repair);
-    let mut mends = repairs.filter_map(|r| r.mend.as_ref());
-    let repaired = |cause: &Cause, tried: &Tried| {
-        // A workload that was scaled up is not offered to be scaled up again.
-        let subject = cause.actor.as_ref().is_some_and(|a| match &tried.mend {
-            Mend::ScaleUp { key, .. } => a.evidence.contains(&format!(
-                "{}/{}",
-                key.namespace.as_deref().unwrap_or_default(),
-                key.name
-            )),
-            _ => false,
-        });
-        tried.failed.is_none() && now.duration_since(tried.at).as_secs() < AWAITED && subject
-    };
-    history.iter().any(|tried| repaired(cause, tried))
-        || mends.any(|mend| {
-            let mut tried = history.iter().filter(|t| &t.mend == mend && t.failed.is_none());
-            tried.any(|t| now.duration_since(t.at).as_secs() < AWAITED)
-        })
 }
 
 /// Those of one rung that can be made at the same time: each to an object of its own. What reaches further than one object

@@ -52,6 +52,7 @@ pub fn plan(diagnosis: &Diagnosis, target: &Key, uid: &str, cap: &Cap) -> Plan {
             history.push(Tried {
                 mend,
                 text: remedy.text.clone(),
+                leaves: Vec::new(),
                 failed: None,
                 declined: false,
                 at: Timestamp::MIN,

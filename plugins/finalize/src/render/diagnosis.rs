@@ -34,6 +34,19 @@ pub fn beforehand(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> Strin
     below(first, diagnosis, styles)
 }
 
+/// The same without ages, which change all the time: `46s`, `2m10s`.
+pub fn ageless(text: &str) -> String {
+    let is_age = |word: &str| {
+        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        let unit = |c: char| matches!(c, 's' | 'm' | 'h' | 'd' | 'y');
+        word.starts_with(|c: char| c.is_ascii_digit())
+            && word.ends_with(unit)
+            && word.chars().all(|c| c.is_ascii_digit() || unit(c))
+    };
+    let words = text.split(' ').filter(|word| !is_age(word));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// The whole diagnosis.
 pub fn text(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
     below(verdict(diagnosis, target, styles), diagnosis, styles)
@@ -210,5 +223,18 @@ pub fn word(rung: Rung) -> &'static str {
         Rung::Neutralise => "neutralise",
         Rung::Strip => "strip",
         Rung::Finalize => "finalize",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_no_news() {
+        let text =
+            |age: &str| format!("ns has been Terminating for {age}: 3 causes hold it\n    renewed {age} ago; 5 pods");
+        assert_eq!(ageless(&text("46s")), ageless(&text("2m10s")));
+        assert_ne!(ageless("5 pods"), ageless("6 pods"));
     }
 }

@@ -43,6 +43,9 @@ struct InTime<'a> {
 #[derive(Serialize)]
 struct StepDoc {
     what: String,
+    /// Outside of the cluster.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    leaves: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<String>,
 }
@@ -58,6 +61,7 @@ pub fn of<'a>(diagnosis: &'a Diagnosis, target: &'a Key, history: &History, exit
     let in_time = diagnosis.in_time.iter().map(|(object, why)| InTime { object, why });
     let steps = history.iter().map(|tried| StepDoc {
         what: tried.text.clone(),
+        leaves: tried.leaves.clone(),
         failed: tried.failed.clone(),
     });
     Document {

@@ -1,12 +1,15 @@
 //! What holds deletions up wherever they come from: APIs and webhooks that do not answer; what was left neutralised.
 
 use serde_json::Value;
-use upkeep::report::{Finding, ObjRef, Severity};
+use upkeep::{
+    discovery::Kind,
+    report::{Finding, ObjRef, Severity},
+};
 
 use crate::{
-    act::read_record,
+    act::{NEUTRALISED, OFF, parse},
     diagnose::{Backend, Desk, Life},
-    facts::Ask,
+    facts::{Ask, Object},
 };
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -55,13 +58,13 @@ pub fn dead_webhooks(desk: &Desk<'_>) -> Vec<Finding> {
     found
 }
 
-/// What a run that was cut off has left.
-pub fn neutralised(desk: &Desk<'_>) -> Vec<Finding> {
-    let left = configurations(desk)
-        .into_iter()
-        .filter_map(|(reference, configuration)| {
-            let record = read_record(&configuration)?;
-            Some(Finding {
+/// What a run that was cut off has left, of this plugin or of `kubectl evacuate`.
+pub fn left_by_us(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (kind, object) in objects {
+        let reference = desk.reference(kind, object);
+        if let Some(record) = object.marks.get(NEUTRALISED).and_then(|text| parse(text)) {
+            found.push(Finding {
                 id: "neutralised",
                 severity: Severity::Warning,
                 evidence: format!(
@@ -73,9 +76,24 @@ pub fn neutralised(desk: &Desk<'_>) -> Vec<Finding> {
                     "a run for that puts it back; after {} any run of 'kubectl finalize' does",
                     record.until
                 )),
-            })
-        });
-    left.collect()
+            });
+        } else if let Some(run) = object.marks.get(OFF) {
+            let hint = match run.strip_prefix("finalize ") {
+                Some(target) => format!("a run of 'kubectl finalize {target}' takes that off"),
+                None => format!("'kubectl evacuate {} --uncordon' takes that off", object.name),
+            };
+            found.push(Finding {
+                id: "out-of-service",
+                severity: Severity::Warning,
+                evidence: format!(
+                    "{reference} was tainted as out of service, and still is: every pod is thrown out of it once it is back"
+                ),
+                subjects: vec![reference],
+                hint: Some(hint),
+            });
+        }
+    }
+    found
 }
 
 fn configurations(desk: &Desk<'_>) -> Vec<(ObjRef, Value)> {

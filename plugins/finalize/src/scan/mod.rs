@@ -50,7 +50,7 @@ pub fn scan(desk: &Desk<'_>) -> Scan {
         .sort_by(|a, b| (a.since, &a.object).cmp(&(b.since, &b.object)));
     found.findings.extend(hazards::dark_apis(desk));
     found.findings.extend(hazards::dead_webhooks(desk));
-    found.findings.extend(hazards::neutralised(desk));
+    found.findings.extend(hazards::left_by_us(desk, &objects));
     // Namespaces are listed after everything in them: what is new by then has its own.
     if complete {
         found.findings.extend(orphans::disarmed(desk));

@@ -132,6 +132,8 @@ impl Stage<'_> {
             .args(arguments.split(' '))
             .env("KUBECONFIG", self.cluster.kubeconfig())
             .env("PATH", &self.path)
+            // What is saved before a change goes with the control plane.
+            .env("XDG_STATE_HOME", self.cluster.dir())
             // It is shown, not played: nobody is asked.
             .stdin(Stdio::null())
             .status()

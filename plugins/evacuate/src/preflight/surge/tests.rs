@@ -252,7 +252,7 @@ fn only_deployments_have_more_pods_for_a_while() {
     let kit = Kit::new(json!({})).with(|s| s.sets.clear());
     assert_eq!(kit.refused(), "only Deployments can run more pods for a while");
     let unread = Kit::new(json!({})).with(|s| s.deployments = testkit::unseen());
-    assert_eq!(unread.refused(), "Deployments cannot be listed");
+    assert_eq!(unread.refused(), "Deployments cannot be listed: forbidden");
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub fn look(desk: &Desk<'_>, found: &mut Found) -> State {
     if let Some(content) = content {
         content.judge(desk, found, age > BEGINS);
         shell::going(desk, found, &namespace, &content);
+        shell::conditions(desk, found, &namespace);
         unseen::abandon(desk, found, &namespace, &content);
     }
     State::Going(age)

@@ -51,6 +51,30 @@ pub fn going(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespace, co
     }
 }
 
+/// What the controller has written, where nothing else was found: evidence is better than nothing.
+pub fn conditions(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespace) {
+    let failures = [
+        "NamespaceDeletionContentFailure",
+        "NamespaceDeletionDiscoveryFailure",
+        "NamespaceDeletionGroupVersionParsingFailure",
+    ];
+    let conditions = namespace.status.as_ref().and_then(|s| s.conditions.as_ref());
+    let said = conditions.into_iter().flatten();
+    let said = said.filter(|c| c.status == "True" && failures.contains(&c.type_.as_str()));
+    for condition in said {
+        let message = condition.message.clone().unwrap_or_default();
+        if found.causes.is_empty() && !rules::conversion_elsewhere(desk, found, &message) {
+            found.notes.push(Finding {
+                id: "controller-says",
+                severity: Severity::Warning,
+                subjects: vec![reference(namespace)],
+                evidence: format!("the namespace controller says: {message}"),
+                hint: None,
+            });
+        }
+    }
+}
+
 /// A finalizer in `spec` that the namespace controller leaves alone.
 fn foreign(desk: &Desk<'_>, found: &mut Found, subject: &ObjRef, finalizer: &str) {
     let entry = desk.knowledge.of(finalizer, Some("Namespace"), Field::Spec);

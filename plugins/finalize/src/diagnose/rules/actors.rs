@@ -1,24 +1,19 @@
 //! Who takes a finalizer off, and whether they live.
 
-use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use upkeep::{discovery::Kind, ui::human_duration};
 use wildmatch::WildMatch;
 
 use super::{
     super::{Actor, Life, desk::Desk},
-    finalizers::nobody_known,
+    liveness::{actor, alive, by_lease, nobody_known},
     owners::by_rights,
 };
 use crate::{
     facts::{Key, Object, Workload},
     knowledge::{Entry, Part},
-    ladder::{Mend, Remedy, Rung},
+    ladder::Remedy,
 };
-
-/// A Lease that is older than so many times its duration is given up.
-const GIVEN_UP: i64 = 3;
-/// Seconds, where a Lease does not say.
-const DURATION: i64 = 15;
 
 /// The actor, with what brings them back. Nothing while it is not known.
 pub fn of(
@@ -58,37 +53,6 @@ pub fn of(
     }
 }
 
-fn actor(who: String, life: Life, evidence: String) -> Actor {
-    Actor { who, life, evidence }
-}
-
-/// Whether somebody renews a Lease.
-pub fn by_lease(desk: &Desk<'_>, namespace: &str, name: &str) -> Option<(Life, String)> {
-    let key = Key::within("coordination.k8s.io", "leases", namespace, name);
-    let lease = match desk.typed::<Lease>(&key)? {
-        Ok(lease) => lease,
-        Err(said) if said.is_missing() => {
-            // It may run without leader election.
-            return Some((Life::Unknown, format!("there is no Lease {namespace}/{name}")));
-        }
-        Err(said) => return Some((Life::Unknown, said.message.clone())),
-    };
-    let spec = lease.spec.unwrap_or_default();
-    let holder = spec.holder_identity.unwrap_or_default();
-    let Some(renewed) = spec.renew_time.map(|t| t.0) else {
-        return Some((Life::Dead, format!("nobody holds the Lease {namespace}/{name}")));
-    };
-    let age = desk.seconds_since(renewed);
-    let duration = i64::from(spec.lease_duration_seconds.unwrap_or(0)).max(DURATION);
-    let ago = human_duration(std::time::Duration::from_secs(u64::try_from(age).unwrap_or(0)));
-    let life = if age > duration * GIVEN_UP || holder.is_empty() {
-        Life::Dead
-    } else {
-        Life::Alive
-    };
-    Some((life, format!("the Lease {namespace}/{name} was renewed {ago} ago")))
-}
-
 /// A workload with one of the names that the remover usually has.
 fn by_workload(desk: &Desk<'_>, entry: &Entry) -> Option<(Actor, Vec<Remedy>)> {
     let who = entry.remover.clone();
@@ -119,34 +83,6 @@ fn by_workload(desk: &Desk<'_>, entry: &Entry) -> Option<(Actor, Vec<Remedy>)> {
         ));
     };
     Some(alive(who, workload))
-}
-
-/// What the counts of a workload tell.
-pub fn alive(who: String, workload: &Workload) -> (Actor, Vec<Remedy>) {
-    let one = workload.plural.trim_end_matches('s');
-    let namespace = workload.object.namespace.clone().unwrap_or_default();
-    let name = &workload.object.name;
-    let evidence = match (workload.wanted, workload.ready) {
-        (0, _) => format!("{one} {namespace}/{name} is scaled to 0"),
-        (wanted, ready) => format!("{ready} of {wanted} pods of {one} {namespace}/{name} are Ready"),
-    };
-    let mut remedies = Vec::new();
-    if workload.wanted == 0 && workload.plural != "daemonsets" {
-        let mend = Mend::ScaleUp {
-            key: Key::within("apps", workload.plural, &namespace, name),
-            replicas: 1,
-        };
-        remedies.push(Remedy::mend(
-            Rung::Repair,
-            format!("scale {one} {namespace}/{name} to 1"),
-            mend,
-        ));
-    } else if workload.ready == 0 {
-        let text = format!("find out why the pods of {one} {namespace}/{name} are not Ready");
-        remedies.push(Remedy::by_hand(Rung::Repair, text));
-    }
-    let life = if workload.ready > 0 { Life::Alive } else { Life::Dead };
-    (actor(who, life, evidence), remedies)
 }
 
 /// Nobody has written down who takes it off: who has put it on?

@@ -68,6 +68,7 @@ pub fn dark_apis(desk: &Desk<'_>, found: &mut Found) {
                     who: backend.to_string(),
                     life,
                     evidence: state,
+                    workload: None,
                 };
                 let text = format!("bring {backend} and the pods behind it back");
                 (Some(actor), vec![Remedy::by_hand(Rung::Repair, text)])

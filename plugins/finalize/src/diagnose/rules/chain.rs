@@ -4,7 +4,7 @@ use upkeep::discovery::Kind;
 
 use super::{
     super::{Cause, CauseKey, Found, desk::Desk},
-    finalizers::key,
+    subject::key,
 };
 use crate::facts::{Ask, Object};
 

@@ -5,8 +5,8 @@ use upkeep::{report::ObjRef, ui::human_duration};
 
 use super::{
     super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
-    actors::by_lease,
     admission,
+    liveness::by_lease,
 };
 use crate::{
     facts::{Ask, Object},
@@ -63,6 +63,7 @@ fn down(desk: &Desk<'_>, found: &mut Found, evidence: String) {
             who: "kube-controller-manager".into(),
             life: Life::Dead,
             evidence,
+            workload: None,
         }),
         holds: vec![subject],
         behind: Vec::new(),

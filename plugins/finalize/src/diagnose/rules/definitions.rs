@@ -4,8 +4,8 @@ use upkeep::discovery::Kind;
 
 use super::{
     super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
-    finalizers::key,
     lists,
+    subject::key,
 };
 use crate::facts::{Ask, Key, Object};
 
@@ -67,6 +67,7 @@ pub fn instances(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Objec
             who: "the API server, which deletes them".into(),
             life: Life::Alive,
             evidence: "it answers".into(),
+            workload: None,
         }),
         holds: vec![subject],
         behind,

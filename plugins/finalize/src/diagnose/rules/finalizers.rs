@@ -1,11 +1,14 @@
 //! A finalizer on an object that is being deleted.
 
+use serde_json::Value;
 use upkeep::discovery::Kind;
 
 use super::{
-    super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
+    super::{Cause, Found, Life, desk::Desk},
     actors, admission, chain,
     definitions::{self, CLEANUP},
+    references,
+    subject::key,
     usage,
 };
 use crate::{
@@ -19,21 +22,21 @@ pub fn finalizer(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Objec
     let led_on = match (kind.kind.as_str(), name) {
         ("PersistentVolumeClaim", "kubernetes.io/pvc-protection") => usage::claim(desk, found, kind, object, name),
         ("PersistentVolume", "kubernetes.io/pv-protection") => usage::volume(desk, found, kind, object, name),
+        ("VolumeAttributesClass", "kubernetes.io/vac-protection") => {
+            references::attributes_class(desk, found, kind, object, name)
+        }
+        ("ServiceCIDR", "networking.k8s.io/service-cidr-finalizer") => {
+            references::service_range(desk, found, kind, object, name)
+        }
+        ("ResourceClaim", "resource.kubernetes.io/delete-protection") => {
+            references::reserved(desk, found, kind, object, name)
+        }
         ("CustomResourceDefinition", CLEANUP) => definitions::instances(desk, found, kind, object, name),
         (_, "foregroundDeletion") => chain::dependents(desk, found, kind, object, name),
         _ => false,
     };
     if !led_on {
         held(desk, found, kind, object, name);
-    }
-}
-
-/// The key of a finalizer's cause.
-pub fn key(desk: &Desk<'_>, kind: &Kind, object: &Object, name: &str) -> CauseKey {
-    CauseKey {
-        id: "finalizer",
-        subject: desk.reference(kind, object),
-        detail: name.to_owned(),
     }
 }
 
@@ -102,17 +105,29 @@ fn leaks(desk: &Desk<'_>, kind: &Kind, object: &Object, entry: &Entry) -> Vec<St
     };
     let told = entry.leaks.iter().filter_map(|leak| {
         let value = raw.pointer(&leak.at)?;
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = in_words(value);
         (!text.is_empty()).then(|| format!("{} {text}", leak.what))
     });
     told.collect()
 }
 
-/// An actor of which nothing is known.
-pub fn nobody_known() -> Actor {
-    Actor {
-        who: "somebody unknown".into(),
-        life: Life::Unknown,
-        evidence: String::new(),
+/// The texts in a value, without what is around them.
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(all) => all
+            .iter()
+            .map(in_words)
+            .filter(|t| !t.is_empty())
+            .collect::<Vec<_>>()
+            .join(", "),
+        Value::Object(fields) => {
+            let name = ["hostname", "ip", "value", "name", "id"]
+                .iter()
+                .find_map(|f| fields.get(*f));
+            name.map_or_else(|| value.to_string(), in_words)
+        }
+        other => other.to_string(),
     }
 }

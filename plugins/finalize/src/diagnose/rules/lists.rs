@@ -101,6 +101,44 @@ pub fn unlisted<'a>(
     Some(objects)
 }
 
+/// What the namespace controller has written about a kind that it cannot list: a conversion that does not work keeps the
+/// objects of all namespaces from being listed, so that it holds namespaces in which there are none.
+pub fn conversion_elsewhere(desk: &Desk<'_>, found: &mut Found, message: &str) -> bool {
+    let named = message
+        .split_once("conversion webhook for ")
+        .and_then(|(_, rest)| rest.split_once(" failed"));
+    let Some((version, kind)) = named.and_then(|(named, _)| named.split_once(", Kind=")) else {
+        return false;
+    };
+    let Some(kind) = desk.discovery().of_kind(version, kind) else {
+        return false;
+    };
+    let definition = format!("{}.{}", kind.plural, kind.group);
+    let key = Key::cluster("apiextensions.k8s.io", "customresourcedefinitions", &definition);
+    let Some(Ok(raw)) = desk.raw(&key) else { return true };
+    let uid = raw["metadata"]["uid"].as_str().unwrap_or_default();
+    found.cause(Cause {
+        key: CauseKey {
+            id: "conversion-down",
+            subject: ObjRef::cluster("customresourcedefinition.apiextensions.k8s.io", &definition, uid),
+            detail: String::new(),
+        },
+        says: format!(
+            "the conversion webhook of {} does not answer, which holds every namespace",
+            kind.resource()
+        ),
+        evidence: vec![message.to_owned()],
+        actor: None,
+        holds: vec![ObjRef::cluster("namespace", &desk.target().name, "")],
+        behind: Vec::new(),
+        remedies: vec![
+            Remedy::by_hand(Rung::Repair, "bring the conversion webhook back"),
+            unconvert(&definition, uid),
+        ],
+    });
+    true
+}
+
 /// The version in which the objects can be listed, because they are stored in it. Nothing while that is not known.
 fn stored_version<'a, 'r>(
     desk: &Desk<'a>,

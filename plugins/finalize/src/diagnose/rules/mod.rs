@@ -9,16 +9,24 @@ mod controllers;
 mod definitions;
 mod finalizers;
 mod lists;
+mod liveness;
 mod matching;
 mod owners;
 mod pods;
+mod references;
+mod subject;
 mod usage;
 
 use upkeep::discovery::Kind;
 
 pub use self::{
-    admission::refusal, apis::dark_apis, backend::Backend, controllers::controllers, finalizers::finalizer,
-    lists::unlisted, pods::silent,
+    admission::refusal,
+    apis::dark_apis,
+    backend::Backend,
+    controllers::controllers,
+    finalizers::finalizer,
+    lists::{conversion_elsewhere, unlisted},
+    pods::silent,
 };
 use super::{Found, desk::Desk};
 use crate::facts::Object;

@@ -10,7 +10,7 @@ use upkeep::discovery::Kind;
 
 use super::{
     super::{Actor, desk::Desk},
-    actors::alive,
+    liveness::alive,
 };
 use crate::{facts::Ask, ladder::Remedy};
 

@@ -137,6 +137,7 @@ fn unfinished(
             who: format!("the kubelet of node/{node}"),
             life,
             evidence,
+            workload: None,
         }),
         holds: vec![subject],
         behind: Vec::new(),

@@ -5,7 +5,7 @@ use upkeep::{discovery::Kind, report::ObjRef};
 
 use super::{
     super::{Cause, CauseKey, Found, desk::Desk},
-    finalizers::key,
+    subject::key,
 };
 use crate::{
     facts::{Key, Object, Pod},
@@ -55,7 +55,7 @@ fn used_by(users: &[&Pod]) -> String {
 }
 
 /// The pod that uses it. One that is going needs no push; what holds that one is found with it.
-fn in_use(found: &mut Found, pod: &Pod, subject: &ObjRef) -> CauseKey {
+pub fn in_use(found: &mut Found, pod: &Pod, subject: &ObjRef) -> CauseKey {
     let object = &pod.object;
     let user = ObjRef::namespaced(
         "pod",
@@ -134,12 +134,7 @@ pub fn volume(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, 
     }
     let mut behind = Vec::new();
     if bound_to.has("kubernetes.io/pvc-protection") && bound_to.is_deleting() {
-        behind.push(super::finalizers::key(
-            desk,
-            claims,
-            &bound_to,
-            "kubernetes.io/pvc-protection",
-        ));
+        behind.push(key(desk, claims, &bound_to, "kubernetes.io/pvc-protection"));
     }
     found.cause(Cause {
         key: key(desk, kind, object, name),

@@ -1,0 +1,90 @@
+//! Makes the changes that were chosen, and looks at what a namespace has left behind.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt as _;
+use k8s_openapi::jiff::Timestamp;
+use upkeep::ui::{Ui, escape};
+
+use super::{Case, step::Chosen};
+use crate::{
+    act::Hands,
+    facts::Key,
+    gather::Cluster,
+    ladder::{History, Mend, Tried},
+    orphans, render,
+};
+
+/// How many changes are made at the same time.
+const AT_ONCE: usize = 8;
+/// How many of them are told.
+const SHOWN: usize = 10;
+
+impl Case<'_> {
+    /// Several changes to different objects are made at the same time.
+    pub(super) async fn apply(
+        &self,
+        ui: &Ui,
+        chosen: Vec<Chosen>,
+        hands: &Hands<'_>,
+        history: &mut History,
+        refused: &mut BTreeMap<Key, String>,
+    ) {
+        for chosen in chosen.iter().take(SHOWN) {
+            let rung = render::diagnosis::word(chosen.rung);
+            ui.status(&format!("{rung}: {}", escape(&chosen.title())));
+        }
+        if chosen.len() > SHOWN {
+            ui.status(&format!("... and {} like these", chosen.len() - SHOWN));
+        }
+        let each = chosen.into_iter().map(async |chosen| {
+            let done = hands.apply(&chosen.mend, &chosen.says).await;
+            (chosen, done)
+        });
+        let done: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
+        let mut changed = false;
+        for (chosen, done) in done {
+            let Chosen { mend, text, leaves, .. } = chosen;
+            match &done {
+                Err(error) => {
+                    ui.warning(&escape(&error.to_string()));
+                    if let Mend::Strip { key, .. } = &mend {
+                        refused.insert(key.clone(), error.to_string());
+                    }
+                }
+                Ok(()) => {
+                    changed = true;
+                    refused.remove(&mend.key());
+                }
+            }
+            history.push(Tried {
+                mend,
+                text,
+                leaves,
+                failed: done.err().map(|error| error.headline().to_owned()),
+                declined: false,
+                at: Timestamp::now(),
+            });
+        }
+        if changed {
+            hands.nudge(self.target).await;
+        }
+    }
+
+    /// Directly after a namespace was taken out by force: what is in it all the same.
+    pub(super) async fn left_behind(&self, ui: &Ui, history: &History) {
+        let abandoned = |t: &Tried| matches!(t.mend, Mend::Abandon { .. }) && t.failed.is_none();
+        if !history.iter().any(abandoned) {
+            return;
+        }
+        let cluster = Cluster::new(self.connection, self.discovery, self.cli.chunk_size);
+        for finding in orphans::of(&cluster, self.discovery, &self.target.name).await {
+            let subjects: Vec<_> = finding.subjects.iter().collect();
+            let evidence = escape(&finding.evidence);
+            ui.warning(&format!("{evidence}: {}", render::diagnosis::names(&subjects)));
+            if let Some(hint) = &finding.hint {
+                ui.status(&format!("  {} {}", ui.styles().accent("hint:"), escape(hint)));
+            }
+        }
+    }
+}

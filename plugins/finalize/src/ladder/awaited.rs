@@ -1,0 +1,42 @@
+//! What was done takes its time to show: controllers have to start, garbage collectors to look, a namespace is tried again.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{History, Mend, Rung, Tried};
+use crate::diagnose::{Cause, Diagnosis, State};
+
+/// How long a repair has to take effect before anything stronger is done, or it is called stuck, in seconds: the pod garbage
+/// collector looks every 20 s, and a controller has to start and to be elected.
+const AWAITED: i64 = 60;
+/// How long controllers need to look at a deletion, in seconds: that of namespaces waits 5 s.
+const SETTLES: i64 = 15;
+
+impl Tried {
+    fn lately(&self, now: Timestamp, seconds: i64) -> bool {
+        self.failed.is_none() && now.duration_since(self.at).as_secs() < seconds
+    }
+}
+
+/// What was done about this cause a moment ago, by its rung: nothing stronger is done before it had the time to help.
+pub fn treated(cause: &Cause, history: &History, now: Timestamp) -> Option<Rung> {
+    let workload = cause.actor.as_ref().and_then(|actor| actor.workload.as_ref());
+    let rungs = history.iter().filter_map(|tried| {
+        // A workload that was scaled up is not offered to be scaled up again.
+        let started = matches!(&tried.mend, Mend::ScaleUp { key, .. } if Some(key) == workload);
+        let mut remedies = cause.remedies.iter();
+        let offered = remedies.find(|r| r.mend.as_ref() == Some(&tried.mend)).map(|r| r.rung);
+        let rung = if started { Some(Rung::Repair) } else { offered }?;
+        let seconds = if rung == Rung::Repair { AWAITED } else { SETTLES };
+        tried.lately(now, seconds).then_some(rung)
+    });
+    rungs.max()
+}
+
+/// Whether the target as a whole needs a moment: it was asked to go just now, or what was in the way is out of it, and its
+/// controller has not come by again.
+pub fn settles(diagnosis: &Diagnosis, history: &History, now: Timestamp) -> bool {
+    let young = matches!(diagnosis.state, State::Going(age) if age < SETTLES);
+    let mut opened = history.iter().filter(|tried| tried.mend.is_for_a_while());
+    let seconds = if diagnosis.untouched > 0 { AWAITED } else { SETTLES };
+    young || opened.any(|tried| tried.lately(now, seconds))
+}

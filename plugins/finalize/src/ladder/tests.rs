@@ -1,0 +1,210 @@
+//! Which step comes next.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use upkeep::report::ObjRef;
+
+use super::{Cap, History, Mend, Next, Remedy, Rung, Tried, next};
+use crate::{
+    diagnose::{Actor, Cause, CauseKey, Diagnosis, Life, State},
+    facts::Key,
+};
+
+fn strip(name: &str, finalizer: &str) -> Remedy {
+    let mend = Mend::Strip {
+        key: Key::within("", "configmaps", "ns", name),
+        uid: name.into(),
+        finalizer: finalizer.into(),
+    };
+    Remedy::mend(Rung::Strip, "strip", mend)
+}
+
+fn exclude(namespace: &str) -> Remedy {
+    let mend = Mend::Exclude {
+        key: Key::cluster("admissionregistration.k8s.io", "validatingwebhookconfigurations", "w"),
+        uid: "w".into(),
+        entry: "e".into(),
+        namespace: Some(namespace.into()),
+    };
+    Remedy::mend(Rung::Neutralise, "exclude", mend)
+}
+
+fn scale_up() -> Remedy {
+    let mend = Mend::ScaleUp {
+        key: workload(),
+        replicas: 1,
+    };
+    Remedy::mend(Rung::Repair, "scale", mend)
+}
+
+fn workload() -> Key {
+    Key::within("apps", "deployments", "ops", "keeper")
+}
+
+fn cause(name: &str, life: Life, remedies: Vec<Remedy>) -> Cause {
+    Cause {
+        key: CauseKey {
+            id: "finalizer",
+            subject: ObjRef::namespaced("configmap", "ns", name, name),
+            detail: String::new(),
+        },
+        says: format!("{name} waits"),
+        evidence: Vec::new(),
+        actor: Some(Actor {
+            who: "keeper".into(),
+            life,
+            evidence: String::new(),
+            workload: (life == Life::Dead).then(workload),
+        }),
+        holds: Vec::new(),
+        behind: Vec::new(),
+        remedies,
+    }
+}
+
+fn diagnosis(age: i64, causes: Vec<Cause>) -> Diagnosis {
+    Diagnosis {
+        state: State::Going(age),
+        causes,
+        in_time: Vec::new(),
+        untouched: 0,
+        notes: Vec::new(),
+        asks: BTreeSet::new(),
+    }
+}
+
+fn cap(rung: Rung) -> Cap {
+    Cap {
+        rung,
+        even_if_alive: false,
+        powered_off: false,
+        leave_behind: Vec::new(),
+        planned: None,
+    }
+}
+
+fn done(mend: &Remedy, seconds_ago: i64) -> Tried {
+    Tried {
+        mend: mend.mend.clone().unwrap(),
+        text: String::new(),
+        leaves: Vec::new(),
+        failed: None,
+        declined: false,
+        at: Timestamp::UNIX_EPOCH - SignedDuration::from_secs(seconds_ago),
+    }
+}
+
+/// In a word, with the names of the objects that are changed.
+fn word(diagnosis: &Diagnosis, history: &History, cap: &Cap) -> String {
+    match next(diagnosis, history, cap, Timestamp::UNIX_EPOCH) {
+        Next::Gone => "gone".into(),
+        Next::Living => "living".into(),
+        Next::Wait => "wait".into(),
+        Next::Stuck => "stuck".into(),
+        Next::Apply(steps) => {
+            let names = steps.iter().map(|(_, r)| r.mend.as_ref().unwrap().key().name);
+            names.collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+#[test]
+fn the_gentlest_rung_comes_first_and_only_as_far_as_is_allowed() {
+    let held = diagnosis(
+        60,
+        vec![
+            cause("a", Life::Dead, vec![scale_up(), strip("a", "x")]),
+            cause("b", Life::Unknown, vec![exclude("ns"), strip("b", "x")]),
+        ],
+    );
+    let none = History::new();
+    assert_eq!(word(&held, &none, &cap(Rung::Wait)), "stuck");
+    assert_eq!(word(&held, &none, &cap(Rung::Finalize)), "keeper");
+    let scaled = vec![done(&scale_up(), 1)];
+    assert_eq!(word(&held, &scaled, &cap(Rung::Finalize)), "w");
+    // The keeper has a minute to start, whatever else may be done.
+    let opened = vec![done(&scale_up(), 1), done(&exclude("ns"), 1)];
+    assert_eq!(word(&held, &opened, &cap(Rung::Repair)), "wait");
+    assert_eq!(word(&held, &opened, &cap(Rung::Finalize)), "wait");
+    let settled = vec![done(&scale_up(), 30), done(&exclude("ns"), 30)];
+    assert_eq!(word(&held, &settled, &cap(Rung::Finalize)), "b");
+    let later = vec![done(&scale_up(), 90), done(&exclude("ns"), 90)];
+    assert_eq!(word(&held, &later, &cap(Rung::Finalize)), "a b");
+    assert_eq!(word(&held, &later, &cap(Rung::Repair)), "stuck");
+}
+
+#[test]
+fn one_change_at_a_time_to_each_object() {
+    let held = diagnosis(
+        60,
+        vec![
+            cause("a", Life::Dead, vec![strip("a", "x")]),
+            cause("a", Life::Dead, vec![strip("a", "y")]),
+            cause("b", Life::Dead, vec![strip("b", "x")]),
+        ],
+    );
+    assert_eq!(word(&held, &History::new(), &cap(Rung::Strip)), "a b");
+}
+
+#[test]
+fn what_lives_keeps_its_finalizer() {
+    let held = diagnosis(60, vec![cause("a", Life::Alive, vec![strip("a", "x")])]);
+    assert_eq!(word(&held, &History::new(), &cap(Rung::Finalize)), "wait");
+    let even = Cap {
+        even_if_alive: true,
+        ..cap(Rung::Finalize)
+    };
+    assert_eq!(word(&held, &History::new(), &even), "a");
+}
+
+#[test]
+fn what_was_asked_to_go_just_now_is_not_stuck() {
+    let held = |age| diagnosis(age, vec![cause("a", Life::Unknown, Vec::new())]);
+    assert_eq!(word(&held(3), &History::new(), &cap(Rung::Wait)), "wait");
+    assert_eq!(word(&held(30), &History::new(), &cap(Rung::Wait)), "stuck");
+    // A webhook that is out of the way has to be found so by the controller.
+    let opened = vec![done(&exclude("ns"), 5)];
+    assert_eq!(word(&held(30), &opened, &cap(Rung::Neutralise)), "wait");
+    assert_eq!(
+        word(&held(90), &vec![done(&exclude("ns"), 20)], &cap(Rung::Neutralise)),
+        "stuck"
+    );
+}
+
+#[test]
+fn namespaces_of_the_cluster_are_never_left_out() {
+    let held = diagnosis(60, vec![cause("a", Life::Dead, vec![exclude("kube-system")])]);
+    assert_eq!(word(&held, &History::new(), &cap(Rung::Finalize)), "stuck");
+}
+
+#[test]
+fn a_right_that_is_missing_is_no_way() {
+    let mut remedy = strip("a", "x");
+    remedy.missing = Some("patch configmaps in namespace ns".into());
+    let held = diagnosis(60, vec![cause("a", Life::Dead, vec![remedy])]);
+    assert_eq!(word(&held, &History::new(), &cap(Rung::Finalize)), "stuck");
+}
+
+#[test]
+fn what_cannot_be_seen_is_left_behind_only_by_name() {
+    let abandon = Remedy::mend(
+        Rung::Finalize,
+        "abandon",
+        Mend::Abandon {
+            namespace: "ns".into(),
+            uid: "u".into(),
+            unseen: vec!["orders.shop.example.com".into()],
+        },
+    );
+    let held = diagnosis(60, vec![cause("a", Life::Dead, vec![abandon])]);
+    let named = |name: &str| Cap {
+        leave_behind: vec![name.into()],
+        ..cap(Rung::Finalize)
+    };
+    assert_eq!(word(&held, &History::new(), &cap(Rung::Finalize)), "stuck");
+    assert_eq!(word(&held, &History::new(), &named("other.example.com")), "stuck");
+    assert_eq!(word(&held, &History::new(), &named("orders.shop.example.com")), "ns");
+    assert_eq!(word(&held, &History::new(), &named("shop.example.com")), "ns");
+}

@@ -1,0 +1,49 @@
+//! What can be typed next comes from the cluster.
+
+use crate::{
+    kit::{kubectl, run},
+    scene::Scene,
+};
+
+fn offered(scene: &Scene, words: &[&str]) -> Vec<String> {
+    let all: Vec<&str> = ["__complete"].iter().chain(words).copied().collect();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-finalize"));
+    command
+        .env_clear()
+        .envs(scene.cluster.env())
+        .env("KUBECONFIG", scene.cluster.kubeconfig())
+        .args(all);
+    run(command).expect(0).stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn stuck_namespaces_and_kinds_are_offered() {
+    let (stuck, living) = (Scene::new("tab-stuck"), Scene::new("tab-living"));
+    for scene in [&stuck, &living] {
+        scene.config_map("a", &["example.com/cleanup"]);
+    }
+    living.config_map("b", &[]);
+    stuck.delete();
+    assert_eq!(offered(&stuck, &["preflig"]), ["preflight", ":4"]);
+    assert_eq!(
+        offered(&stuck, &["persistentvolumec"]),
+        ["persistentvolumeclaims", ":4"]
+    );
+    assert_eq!(offered(&stuck, &["ns", "tab-"]), ["tab-stuck", ":4"]);
+    assert_eq!(offered(&stuck, &["ns/tab-"]), ["ns/tab-stuck", ":4"]);
+    assert_eq!(offered(&stuck, &["preflight", "ns", "tab-l"]), ["tab-living", ":4"]);
+    // Where none is being deleted, all are offered.
+    assert_eq!(offered(&living, &["-n", "tab-living", "cm", "b"]), ["b", ":4"]);
+    kubectl(
+        living.cluster,
+        &["delete", "cm", "a", "-n", "tab-living", "--wait=false"],
+    );
+    assert_eq!(offered(&living, &["-n", "tab-living", "cm", ""]), ["a", ":4"]);
+    assert_eq!(
+        offered(&living, &["ns", "x", "--force-up-to", "neu"])[0]
+            .split('\t')
+            .next(),
+        Some("neutralise")
+    );
+    stuck.finalize(&["--force-up-to=strip"]).expect(0);
+}

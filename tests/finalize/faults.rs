@@ -1,0 +1,165 @@
+//! Servers that end in the middle, others who write at the same time, large objects.
+
+use serde_json::{Value, json};
+use testsupport::{Cluster, DEFAULT_TIMEOUT, Options, wait_for};
+
+use crate::{
+    kit::{Ran, command, finalize, kubectl, kubectl_in, run},
+    scene::Scene,
+};
+
+fn own() -> Cluster {
+    Cluster::start(Options {
+        controller_manager_args: vec!["--leader-elect=true".into()],
+        scheduler: false,
+        kwok: false,
+        ..Options::default()
+    })
+}
+
+/// The API server ends and is started again while a webhook is out of the way: the work is ended, and the webhook put back.
+#[test]
+fn the_server_is_restarted_in_the_middle() {
+    let cluster = own();
+    let ns = cluster.namespace("restarted");
+    ns.create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "guarded"}}));
+    let held = json!({"name": "held", "finalizers": ["example.com/cleanup"]});
+    ns.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held}));
+    let kind = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration";
+    cluster.create(json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "guard"}, "webhooks": [{"name": "guard.example.com", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+            "clientConfig": {"service": {"namespace": "default", "name": "nope"}},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["secrets"]}]}]}));
+    let entries = || cluster.get(kind, "", "guard").unwrap()["webhooks"].clone();
+    let before = entries();
+    kubectl(&cluster, &["delete", "namespace", "restarted", "--wait=false"]);
+    wait_for("the webhook to be in the way", DEFAULT_TIMEOUT, || {
+        let ran = finalize(&cluster, &["ns", "restarted", "--dry-run"]).expect(0);
+        ran.text().contains("the webhook guard.example.com").then_some(())
+    });
+    // The ConfigMap keeps the run at work until somebody frees it.
+    let mut running = command(
+        &cluster,
+        &["ns", "restarted", "--force-up-to=neutralise", "--even-if-alive"],
+    );
+    let running = running
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the webhook to be out of the way", DEFAULT_TIMEOUT, || {
+        (entries() != before).then_some(())
+    });
+    cluster.apiserver().kill();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    cluster.apiserver().restart();
+    let free = r#"{"metadata": {"finalizers": null}}"#;
+    kubectl(
+        &cluster,
+        &["patch", "cm", "held", "-n", "restarted", "--type=merge", "-p", free],
+    );
+    let ended = running.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(entries(), before, "{text}");
+    if ended.status.code() != Some(0) {
+        // It may have found that nothing more is allowed before the ConfigMap was freed.
+        assert_eq!(ended.status.code(), Some(4), "{text}");
+        finalize(&cluster, &["ns", "restarted", "--force-up-to=neutralise"]).expect(0);
+    }
+    assert_eq!(entries(), before, "{text}");
+    assert!(cluster.get("v1/Namespace", "", "restarted").is_none());
+}
+
+/// Two operators at once: one is as good as two, and nothing is left.
+#[test]
+fn two_runs_at_once() {
+    let scene = Scene::new("twice");
+    for i in 0..20 {
+        scene.config_map(&format!("c{i}"), &["example.com/one", "example.com/two"]);
+    }
+    scene.delete();
+    let start = || {
+        let command = command(scene.cluster, &["ns", "twice", "--force-up-to=strip"]);
+        std::thread::spawn(move || run(command))
+    };
+    let (first, second) = (start(), start());
+    let ends: Vec<Ran> = [first, second].into_iter().map(|t| t.join().unwrap()).collect();
+    for ran in ends {
+        ran.expect(0).says("is gone");
+    }
+    assert!(scene.is_gone());
+}
+
+/// Somebody else writes to the object all the time: a change of something else is no conflict.
+#[test]
+fn somebody_writes_to_the_object_meanwhile() {
+    let scene = Scene::new("busy");
+    scene.config_map("a", &["example.com/keep", "example.com/cleanup"]);
+    scene.delete();
+    let running = std::sync::atomic::AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while running.load(std::sync::atomic::Ordering::Relaxed) {
+                number += 1;
+                let patch = json!({"metadata": {"annotations": {"busy": number.to_string()}}});
+                if scene.cluster.get("v1/ConfigMap", "busy", "a").is_some() {
+                    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        scene.cluster.patch("v1/ConfigMap", "busy", "a", patch)
+                    }));
+                }
+            }
+        });
+        let ran = scene.finalize(&["--force-up-to=strip"]);
+        running.store(false, std::sync::atomic::Ordering::Relaxed);
+        ran.expect(0);
+    });
+    assert!(scene.is_gone());
+}
+
+/// What may not be listed is said, and not taken for empty.
+#[test]
+fn a_kind_that_may_not_be_listed() {
+    let scene = Scene::new("blind");
+    scene.create(
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "finalizers": ["example.com/cleanup"]}}),
+    );
+    scene.delete();
+    let rules = [
+        testsupport::Rule::allow(
+            "get,list,watch",
+            "namespaces,configmaps,pods,leases.coordination.k8s.io",
+        ),
+        testsupport::Rule::allow("get,list", "nodes"),
+    ];
+    let user = scene.cluster.user_kubeconfig("blind", &rules);
+    let mut command = command(scene.cluster, &["ns", "blind", "--dry-run"]);
+    command.env("KUBECONFIG", user);
+    let ran = run(command).expect(0);
+    ran.says("secrets cannot be listed").says_nothing_of("is gone");
+    scene.finalize(&["--force-up-to=strip"]).expect(0);
+}
+
+/// An object of the size that the server just takes.
+#[test]
+fn a_large_object_is_saved_and_freed() {
+    let scene = Scene::new("large");
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "big", "namespace": "large",
+        "finalizers": ["example.com/cleanup"]}, "data": {"k": "v".repeat(1_040_000)}});
+    kubectl_in(scene.cluster, &["create", "-f", "-"], &object.to_string());
+    scene.delete();
+    let ran = scene.finalize(&["--force-up-to=strip"]).expect(0);
+    let folder = ran
+        .stderr
+        .lines()
+        .find_map(|l| l.strip_prefix("what was changed is saved in "));
+    let folder = std::path::Path::new(folder.unwrap());
+    let saved = std::fs::read_dir(folder).unwrap().filter_map(Result::ok);
+    let saved = saved
+        .map(|f| f.path())
+        .find(|p| p.extension().is_some_and(|e| e == "json"))
+        .unwrap();
+    let saved: Value = serde_json::from_str(&std::fs::read_to_string(saved).unwrap()).unwrap();
+    assert_eq!(saved["data"]["k"].as_str().unwrap().len(), 1_040_000);
+}
