@@ -68,12 +68,36 @@ fn color_len(text: &str) -> usize {
     }
 }
 
-/// Breaks lines of prose between words; a word that is longer than a line, or has a hyphen, stays whole.
+/// Breaks lines of prose between words; a word that is longer than a line, or has a hyphen, stays whole. What goes on on the
+/// next line stands as far from the edge as the text of the first.
 pub fn broken(text: &str, width: usize) -> String {
-    let options = textwrap::Options::new(width.saturating_sub(1).max(1))
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::fill(text, options)
+    let lines = text.split('\n').map(|line| {
+        let indent = " ".repeat(indent(line));
+        let options = textwrap::Options::new(width.saturating_sub(1).max(1))
+            .break_words(false)
+            .subsequent_indent(&indent)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        textwrap::fill(line, options)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Where the text of a line begins: after its blanks, and after the mark of an item.
+fn indent(line: &str) -> usize {
+    let mut rest = line;
+    let mut columns = 0;
+    while let Some(c) = rest.chars().next() {
+        let color = color_len(rest);
+        if color > 0 {
+            rest = &rest[color..];
+        } else if c == ' ' || c == '*' {
+            columns += 1;
+            rest = &rest[1..];
+        } else {
+            break;
+        }
+    }
+    if rest.is_empty() { 0 } else { columns }
 }
 
 /// Cuts a line to so many characters and leaves its colours whole.
@@ -140,6 +164,11 @@ mod tests {
         assert_eq!(broken("one two three", 9), "one two\nthree");
         assert_eq!(broken("first\nsecond", 80), "first\nsecond");
         assert_eq!(broken("word", 0), "word");
+        assert_eq!(broken("  one two three", 11), "  one two\n  three");
+        assert_eq!(
+            broken("\x1b[31m*\x1b[0m one two three", 11),
+            "\x1b[31m*\x1b[0m one two\n  three"
+        );
     }
 
     #[test]

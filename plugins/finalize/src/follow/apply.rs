@@ -32,7 +32,7 @@ impl Case<'_> {
     ) {
         for chosen in chosen.iter().take(SHOWN) {
             let rung = render::diagnosis::word(chosen.rung);
-            ui.status(&format!("{rung}: {}", escape(&chosen.title())));
+            ui.paragraph(&format!("{rung}: {}", escape(&chosen.title())));
         }
         if chosen.len() > SHOWN {
             ui.status(&format!("... and {} like these", chosen.len() - SHOWN));

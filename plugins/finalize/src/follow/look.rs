@@ -28,7 +28,7 @@ impl Case<'_> {
             if diagnosis.state == State::Gone && !self.cli.output.unwrap_or_default().is_document() {
                 ui.data(&told);
             } else {
-                ui.status(&told);
+                ui.paragraph(&told);
             }
             *shown = Some(told);
         }

@@ -95,7 +95,7 @@ impl Case<'_> {
                 match next(diagnosis, history, &self.cap(Rung::Finalize), now) {
                     Next::Apply(steps) if may_ask => {
                         let chosen = Chosen::of(&steps);
-                        match ui.confirm(&question(&steps)) {
+                        match ui.confirm(&question(&chosen)) {
                             Ok(true) => Step::Apply(chosen),
                             _ => Step::Declined(chosen),
                         }
@@ -107,18 +107,24 @@ impl Case<'_> {
     }
 }
 
+/// How many changes a question names.
+const NAMED: usize = 3;
+
 /// One question for all that is done at the same time.
-fn question(steps: &[(&Cause, &Remedy)]) -> String {
-    let Some((_, first)) = steps.first() else {
+fn question(chosen: &[Chosen]) -> String {
+    let Some(first) = chosen.first() else {
         return String::new();
     };
     let word = render::diagnosis::word(first.rung);
-    match steps.len() {
-        1 => format!("{word}: {} Do it?", escape(&first.text)),
-        count => format!(
-            "{word}: {} And {} like this. Do all of it?",
-            escape(&first.text),
-            count - 1
-        ),
+    let titles: Vec<String> = chosen
+        .iter()
+        .take(NAMED)
+        .map(|c| escape(&c.title()).to_string())
+        .collect();
+    let titles = titles.join("; ");
+    match chosen.len() {
+        1 => format!("{word}: {titles}. Do it?"),
+        count if count <= NAMED => format!("{word}: {titles}. Do all of it?"),
+        count => format!("{word}: {titles}; and {} more. Do all of it?", count - NAMED),
     }
 }

@@ -30,7 +30,7 @@ pub fn of(
         Some(Part::KubeControllerManager) => {
             let (life, evidence) = by_lease(desk, "kube-system", "kube-controller-manager")?;
             Some((
-                actor(format!("{} in kube-controller-manager", entry.remover), life, evidence),
+                actor(within(&entry.remover, "kube-controller-manager"), life, evidence),
                 Vec::new(),
             ))
         }
@@ -45,7 +45,7 @@ pub fn of(
         Some(Part::CloudControllerManager) => {
             let (life, evidence) = by_lease(desk, "kube-system", "cloud-controller-manager")?;
             Some((
-                actor(format!("{} in cloud-controller-manager", entry.remover), life, evidence),
+                actor(within(&entry.remover, "cloud-controller-manager"), life, evidence),
                 Vec::new(),
             ))
         }
@@ -85,9 +85,18 @@ fn by_workload(desk: &Desk<'_>, entry: &Entry) -> Option<(Actor, Vec<Remedy>)> {
     Some(alive(who, workload))
 }
 
+fn within(remover: &str, program: &str) -> String {
+    if remover.contains(program) {
+        remover.to_owned()
+    } else {
+        format!("{remover} in {program}")
+    }
+}
+
 /// Nobody has written down who takes it off: who has put it on?
 fn by_trace(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Option<(Actor, Vec<Remedy>)> {
     let key = Key::new(kind, object.namespace.as_deref(), &object.name);
+    let key = desk.sample(kind, finalizer, key);
     let raw = match desk.raw(&key)? {
         Ok(raw) => raw,
         Err(_) => return Some((nobody_known(), Vec::new())),
