@@ -71,8 +71,7 @@ impl Case<'_> {
             .map(|plan| plan.steps.iter().map(|step| step.change.clone()).collect());
         Cap {
             rung,
-            // The plan was made with these.
-            even_if_alive: self.cli.even_if_alive || planned.is_some(),
+            even_if_alive: self.plan.map_or(self.cli.even_if_alive, |plan| plan.even_if_alive),
             powered_off: self.cli.powered_off,
             leave_behind: self.cli.leave_behind.clone(),
             planned,

@@ -128,17 +128,18 @@ fn allowed(cause: &Cause, remedy: &Remedy, history: &History, cap: &Cap) -> bool
     let declined = history.iter().any(|t| &t.mend == mend && t.declined);
     let tried = done(history, mend) || declined || (failed > 0 && !again);
     let alive = cause.actor.as_ref().is_some_and(|actor| actor.life == Life::Alive);
+    let system = matches!(mend, Mend::Exclude { namespace: Some(name), .. } if SYSTEM.contains(&name.as_str()));
     let said = match mend {
         _ if cap.planned.is_some() => cap.planned.as_ref().is_some_and(|planned| planned.contains(mend)),
         Mend::OutOfService { .. } => cap.powered_off,
         Mend::Abandon { unseen, .. } => unseen.iter().all(|resource| cap.leaves(resource)),
-        Mend::Exclude {
-            namespace: Some(namespace),
-            ..
-        } => !SYSTEM.contains(&namespace.as_str()),
         _ => true,
     };
-    !tried && remedy.rung <= cap.rung && said && (!alive || remedy.rung < Rung::Neutralise || cap.even_if_alive)
+    !tried
+        && remedy.rung <= cap.rung
+        && said
+        && !system
+        && (!alive || remedy.rung < Rung::Neutralise || cap.even_if_alive)
 }
 
 impl Cap {

@@ -12,6 +12,7 @@ pub const KIND: &str = "FinalizePlan";
 
 /// The file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// [`KIND`].
     pub kind: String,
@@ -21,6 +22,8 @@ pub struct Plan {
     pub target: Key,
     /// Its UID.
     pub uid: String,
+    /// Whether finalizers go although their controller lives. Where this was not said, one that is back by then keeps its own.
+    pub even_if_alive: bool,
     /// What may be done, the gentlest first. Each is only done when the ones before could not help.
     pub steps: Vec<Step>,
 }
@@ -64,6 +67,7 @@ pub fn plan(diagnosis: &Diagnosis, target: &Key, uid: &str, cap: &Cap) -> Plan {
         version: 1,
         target: target.clone(),
         uid: uid.to_owned(),
+        even_if_alive: cap.even_if_alive,
         steps,
     }
 }

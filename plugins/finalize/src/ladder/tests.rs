@@ -179,6 +179,22 @@ fn namespaces_of_the_cluster_are_never_left_out() {
     assert_eq!(word(&held, &History::new(), &cap(Rung::Finalize)), "stuck");
 }
 
+/// Nor what has come alive since it was made.
+#[test]
+fn a_plan_does_not_allow_what_is_never_done() {
+    let planned = |remedy: &Remedy| Cap {
+        planned: Some(vec![remedy.mend.clone().unwrap()]),
+        ..cap(Rung::Finalize)
+    };
+    let (system, stripped) = (exclude("kube-system"), strip("a", "x"));
+    let held = |life, remedy: &Remedy| diagnosis(60, vec![cause("a", life, vec![remedy.clone()])]);
+    let none = History::new();
+    assert_eq!(word(&held(Life::Dead, &system), &none, &planned(&system)), "stuck");
+    assert_eq!(word(&held(Life::Dead, &stripped), &none, &planned(&stripped)), "a");
+    assert_eq!(word(&held(Life::Alive, &stripped), &none, &planned(&stripped)), "wait");
+    assert_eq!(word(&held(Life::Dead, &stripped), &none, &planned(&system)), "stuck");
+}
+
 #[test]
 fn a_right_that_is_missing_is_no_way() {
     let mut remedy = strip("a", "x");
