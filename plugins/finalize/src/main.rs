@@ -8,6 +8,7 @@ mod follow;
 mod gather;
 mod knowledge;
 mod ladder;
+mod look;
 mod orphans;
 mod render;
 mod restore;

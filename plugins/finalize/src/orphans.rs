@@ -20,8 +20,8 @@ use crate::{
     diagnose::{Desk, is_double},
     facts::{Ask, Facts, Key, Reply},
     gather::Cluster,
+    look::Look,
     render::diagnosis::names,
-    run::Look,
     scan::{self, orphans::Groups},
 };
 
@@ -48,7 +48,7 @@ impl Look<'_> {
         for finding in &unseen {
             self.ui.warning(&escape(&finding.evidence));
         }
-        let clean = self.cli.clean && !self.cli.only_looks();
+        let clean = self.cli.switches.clean && !self.cli.only_looks();
         if form.is_document() && !clean {
             let exit = if groups.is_empty() { Exit::Done } else { Exit::Failed };
             let document = Document {
@@ -83,7 +83,11 @@ impl Look<'_> {
             }
         }
         if !clean {
-            return Ok(if self.cli.clean { Exit::Done } else { Exit::Failed });
+            return Ok(if self.cli.switches.clean {
+                Exit::Done
+            } else {
+                Exit::Failed
+            });
         }
         self.confirmed(&groups)?;
         let mut worst = Exit::Done;
@@ -115,7 +119,7 @@ impl Look<'_> {
     }
 
     fn confirmed(&self, groups: &Groups) -> Result<()> {
-        if self.cli.yes {
+        if self.cli.switches.yes {
             return Ok(());
         }
         let count: usize = groups.values().map(Vec::len).sum();
@@ -133,7 +137,7 @@ impl Look<'_> {
 
     async fn clean(&self, namespace: &str, objects: &[(Key, ObjRef)], began: Instant) -> Result<Exit> {
         let target = Key::cluster("", "namespaces", namespace);
-        let case = self.case(&target);
+        let case = self.case(&target, None);
         let hands = case.hands().await?;
         for (key, _) in objects {
             hands.keep(key).await?;
@@ -141,7 +145,7 @@ impl Look<'_> {
         hands.bring_to_an_end(namespace).await?;
         self.ui
             .status(&format!("namespace/{} was made anew and is deleted", escape(namespace)));
-        case.follow_with(self.ui, began, &hands).await
+        case.follow_with(began, &hands).await
     }
 }
 

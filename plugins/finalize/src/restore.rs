@@ -4,13 +4,16 @@
 //! are other objects by then. What is there still is set back to what it was; what the server or its controllers write about
 //! it stays.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use http::{Request, header::CONTENT_TYPE};
-use serde_json::Value;
+use serde_json::{Value, json};
 use upkeep::{Error, Exit, Result, backup::restorable, discovery::Kind, ui::escape};
 
-use crate::{facts::Key, gather::of_kind, run::Look};
+use crate::{facts::Key, gather::of_kind, look::Look};
 
 /// What is to be done about one saved object.
 #[derive(Debug, PartialEq)]
@@ -30,7 +33,8 @@ enum Step {
 /// # Errors
 /// A folder that holds no backup; nobody who could be asked; what the server says.
 pub async fn restore(look: &Look<'_>, folder: &Path) -> Result<Exit> {
-    let saved = read(folder)?;
+    let mut saved = read(folder)?;
+    look.add_namespaces(&mut saved).await?;
     let (ui, cli) = (look.ui, look.cli);
     let mut steps = Vec::new();
     for object in &saved {
@@ -62,7 +66,7 @@ pub async fn restore(look: &Look<'_>, folder: &Path) -> Result<Exit> {
         })
         .collect();
     let dry = cli.only_looks();
-    if !open.is_empty() && !dry && !cli.yes {
+    if !open.is_empty() && !dry && !cli.switches.yes {
         if !ui.is_stdin_tty() {
             let error = Error::refused("restore needs a confirmation; nothing was changed");
             return Err(error.hint("add --yes where nobody can be asked, or look with --dry-run"));
@@ -196,6 +200,24 @@ impl Step {
 }
 
 impl Look<'_> {
+    /// Adds the namespaces that saved objects lie in, where they are gone.
+    async fn add_namespaces(&self, saved: &mut Vec<Value>) -> Result<()> {
+        let names = saved.iter().filter_map(|o| o["metadata"]["namespace"].as_str());
+        let names: BTreeSet<String> = names.map(str::to_owned).collect();
+        for name in names {
+            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+            let is_saved = saved
+                .iter()
+                .any(|o| o["kind"] == "Namespace" && o["metadata"]["name"] == name.as_str());
+            if let (false, Some((kind, key))) = (is_saved, target(self, &namespace))
+                && self.read(&kind, &key).await?.is_none()
+            {
+                saved.insert(0, namespace);
+            }
+        }
+        Ok(())
+    }
+
     async fn read(&self, kind: &Kind, key: &Key) -> Result<Option<Value>> {
         let path = format!("{}/{}", of_kind(kind, key.namespace.as_deref()), key.name);
         let request = Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError);
@@ -229,8 +251,6 @@ impl Look<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn object(uid: &str, size: u8, finalizers: &[&str]) -> Value {

@@ -15,13 +15,13 @@ use crate::{
     cli::{Cli, Wanted},
     diagnose::{Desk, State},
     facts::{Facts, Key},
-    follow::{Case, investigate},
-    gather::Cluster,
+    follow::investigate,
     knowledge::Knowledge,
     ladder::{
         History, SYSTEM,
         plan::{self, Plan},
     },
+    look::Look,
     render,
     restore::restore,
     scan::scan,
@@ -59,17 +59,12 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     match wanted {
         Wanted::Object { kind, name } => {
             let target = target(&connection, &discovery, kind, name)?;
-            let case = look.case(&target);
-            case.follow(ui, began).await
+            look.case(&target, None).follow(began).await
         }
         Wanted::Apply(file) => {
             let plan = read_plan(file)?;
             let target = plan.target.clone();
-            let case = Case {
-                plan: Some(&plan),
-                ..look.case(&target)
-            };
-            case.follow(ui, began).await
+            look.case(&target, Some(&plan)).follow(began).await
         }
         Wanted::Preflight(name) => look.preflight(name).await,
         Wanted::Orphans(namespaces) => look.orphans(&namespaces, began).await,
@@ -78,38 +73,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     }
 }
 
-/// What every look at the cluster needs.
-pub struct Look<'a> {
-    /// The command line.
-    pub cli: &'a Cli,
-    /// Where to say it.
-    pub ui: &'a Ui,
-    /// The cluster.
-    pub connection: &'a Connection,
-    /// What it serves.
-    pub discovery: &'a Discovery,
-    /// What is known about finalizers.
-    pub knowledge: &'a Knowledge,
-}
-
-impl<'a> Look<'a> {
-    /// One target.
-    pub fn case(&self, target: &'a Key) -> Case<'a> {
-        Case {
-            cli: self.cli,
-            connection: self.connection,
-            discovery: self.discovery,
-            knowledge: self.knowledge,
-            target,
-            plan: None,
-        }
-    }
-
-    /// Answers questions.
-    pub fn cluster(&self) -> Cluster<'a> {
-        Cluster::new(self.connection, self.discovery, self.cli.chunk_size)
-    }
-
+impl Look<'_> {
     /// `scan`.
     async fn around(&self) -> Result<Exit> {
         let cluster = self.cluster();

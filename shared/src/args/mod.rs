@@ -132,12 +132,15 @@ impl From<String> for Secret {
     }
 }
 
-/// The values that Go's `strconv.ParseBool` takes.
-fn parse_bool(text: &str) -> Result<bool, String> {
+/// The values that Go's `strconv.ParseBool` takes, for `--flag=true`.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("must be true or false".to_owned()),
+        _ => Err("expected true or false".to_owned()),
     }
 }
 

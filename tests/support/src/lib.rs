@@ -29,6 +29,7 @@ mod binaries;
 mod certs;
 mod cluster;
 mod guardian;
+mod https;
 mod link;
 mod namespace;
 mod node;
@@ -43,6 +44,7 @@ mod wait;
 
 pub use audit::{Audit, Mark, Request};
 pub use cluster::Cluster;
+pub use https::{Asked, Https};
 pub use link::Link;
 pub use namespace::Ns;
 pub use node::{Node, condition};

@@ -9,14 +9,14 @@ use clap::{Parser, ValueEnum};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use upkeep::{
     Error, Result,
-    args::{KubeArgs, parse_duration},
+    args::{KubeArgs, parse_bool, parse_duration},
     complete,
     output::Format,
 };
 
 use self::{
     switches::Switches,
-    values::{booleans, may_be_a_name, parse_bool, parse_on_blocked, parse_reason, parse_surge, policies, surge_modes},
+    values::{booleans, may_be_a_name, parse_on_blocked, parse_reason, parse_surge, policies, surge_modes},
 };
 use crate::{
     engine::OnBlocked,

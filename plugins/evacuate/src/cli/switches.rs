@@ -1,8 +1,7 @@
 //! What is on or off.
 
 use clap::ArgAction;
-
-use super::values::parse_bool;
+use upkeep::args::parse_bool;
 
 /// On or off; `--flag` and `--flag=true|false` as kubectl takes them.
 #[derive(clap::Args, Debug, Clone, Default)]

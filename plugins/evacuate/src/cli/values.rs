@@ -1,7 +1,7 @@
 //! The values of flags: how they are written, and what completion offers.
 
 use clap_complete::engine::CompletionCandidate;
-use upkeep::args::parse_duration;
+use upkeep::args::{parse_bool, parse_duration};
 
 use crate::{engine::OnBlocked, preflight::surge::Mode};
 
@@ -33,15 +33,6 @@ pub fn may_be_a_name(name: &str) -> bool {
         && name.starts_with(edge)
         && name.ends_with(edge)
         && name.chars().all(|c| edge(c) || matches!(c, '-' | '.'))
-}
-
-/// What Go's flag package takes for a boolean.
-pub fn parse_bool(text: &str) -> std::result::Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("expected true or false".into()),
-    }
 }
 
 /// Conditions and Events take no longer messages.

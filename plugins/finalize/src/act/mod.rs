@@ -59,21 +59,32 @@ struct Note<'a> {
 }
 
 impl Hands<'_> {
+    /// Has the server try the change, and returns the object that it would be made to.
+    ///
+    /// # Errors
+    /// The server's; an object that is another one by now.
+    pub async fn try_out(&self, mend: &Mend) -> Result<Value> {
+        let key = mend.key();
+        let object = self.read(&key).await?;
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        if let Some(wanted) = mend.uid().filter(|wanted| !wanted.is_empty() && *wanted != uid) {
+            return Err(Error::failed(format!(
+                "{} is another object by now (its UID was {wanted})",
+                key.name
+            )));
+        }
+        self.make(mend, &object, true).await?;
+        Ok(object)
+    }
+
     /// Makes the change; `why` is written into the journal.
     ///
     /// # Errors
     /// The server's, of the dry run or of the change; a disk that takes no backup.
     pub async fn apply(&self, mend: &Mend, why: &str) -> Result<()> {
         let key = mend.key();
-        let object = self.read(&key).await?;
+        let object = self.try_out(mend).await?;
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-        if let Some(uid) = mend.uid().filter(|uid| !uid.is_empty() && *uid != text("uid")) {
-            return Err(Error::failed(format!(
-                "{} is another object by now (its UID was {uid})",
-                key.name
-            )));
-        }
-        self.make(mend, &object, true).await?;
         self.backup.save(&object)?;
         let note = |result: &str| {
             self.backup.note(&Note {

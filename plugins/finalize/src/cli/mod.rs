@@ -1,13 +1,17 @@
 //! The command line.
 
 mod complete;
+mod switches;
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use clap::{ArgAction, Parser, ValueHint};
+use clap::{
+    Parser, ValueHint,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use clap_complete::engine::ArgValueCompleter;
 use upkeep::{
     Error, Result,
@@ -15,6 +19,7 @@ use upkeep::{
     output::Format,
 };
 
+use self::switches::Switches;
 use crate::ladder::Rung;
 
 const EXAMPLES: &str = "\
@@ -76,30 +81,18 @@ pub struct Cli {
     #[arg(long, value_name = "RUNG", value_enum)]
     pub force_up_to: Option<Rung>,
 
-    /// Also strip finalizers whose controller is alive
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub even_if_alive: bool,
-
-    /// The machines of silent nodes are off
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub powered_off: bool,
+    /// What is on or off.
+    #[command(flatten)]
+    pub switches: Switches,
 
     /// What a namespace may leave behind where it cannot be listed: "orders.shop.example.com", or a group. With
     /// --force-up-to=finalize it is taken out without that, once everything that can be listed is gone
     #[arg(long, value_name = "RESOURCE", value_delimiter = ',')]
     pub leave_behind: Vec<String>,
 
-    /// orphans: get rid of them, by way of a namespace that is made anew and deleted
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub clean: bool,
-
-    /// Answer yes to the questions of orphans and restore
-    #[arg(long, short = 'y', action = ArgAction::SetTrue)]
-    pub yes: bool,
-
-    /// Show causes and steps, and change nothing
-    #[arg(long, value_name = "none|client", num_args = 0..=1, require_equals = true, default_missing_value = "client",
-        default_value = "none", hide_default_value = true, value_parser = ["none", "client"])]
+    /// Show causes and steps, and change nothing; with "server" the API server is asked what it would say to the next step
+    #[arg(long, value_name = "none|client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client",
+        default_value = "none", hide_default_value = true, value_parser = ["none", "client", "server"])]
     pub dry_run: String,
 
     /// Explain, write what may be done with this force into a file, and change nothing
@@ -110,10 +103,6 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["force_up_to", "watch", "even_if_alive", "powered_off", "leave_behind"],
         value_hint = ValueHint::FilePath)]
     pub apply: Option<PathBuf>,
-
-    /// Change nothing, and say what is new until it is gone
-    #[arg(long, short = 'w', action = ArgAction::SetTrue, conflicts_with_all = ["force_up_to", "dry_run"])]
-    pub watch: bool,
 
     /// How long to wait until it is gone: 5 minutes, and with --watch as long as it takes, where this is not given
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -128,12 +117,20 @@ pub struct Cli {
     pub chunk_size: u32,
 
     /// Output format
-    #[arg(long, short = 'o', value_name = "json|yaml")]
+    #[arg(long, short = 'o', value_name = "json|yaml", value_parser = documents())]
     pub output: Option<Format>,
 
     /// The flags of every kubectl command.
     #[command(flatten)]
     pub kube: KubeArgs,
+}
+
+/// What `-o` takes here: what is told to people has one form.
+fn documents() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["json", "yaml"]).map(|format| match format.as_str() {
+        "json" => Format::Json,
+        _ => Format::Yaml,
+    })
 }
 
 /// What was asked for.
@@ -166,14 +163,14 @@ const PATIENCE: Duration = Duration::from_secs(300);
 impl Cli {
     /// Whether nothing may be changed.
     pub fn only_looks(&self) -> bool {
-        self.dry_run != "none" || self.plan_out.is_some() || self.watch
+        self.dry_run != "none" || self.plan_out.is_some() || self.switches.watch
     }
 
     /// How long it is waited until the target is gone.
     pub fn patience(&self) -> Duration {
         match self.timeout {
             Some(timeout) => timeout,
-            None if self.watch => Duration::MAX,
+            None if self.switches.watch => Duration::MAX,
             None => PATIENCE,
         }
     }
@@ -185,9 +182,6 @@ impl Cli {
     pub fn wanted(&self) -> Result<Wanted<'_>> {
         if let Some(file) = &self.apply {
             return Ok(Wanted::Apply(file));
-        }
-        if matches!(self.output, Some(Format::Wide | Format::Name)) {
-            return Err(Error::usage("-o takes json or yaml here").hint("see 'kubectl finalize --help' for usage"));
         }
         let words: Vec<&str> = self.target.iter().map(String::as_str).collect();
         let hint = "see 'kubectl finalize --help' for usage";

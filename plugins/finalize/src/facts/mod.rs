@@ -12,7 +12,7 @@ pub use object::Object;
 pub use pod::{Pod, Read as ReadPod};
 pub use workload::{Read as ReadWorkload, Workload};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 use upkeep::discovery::Discovery;
@@ -47,10 +47,24 @@ impl Facts {
         }
     }
 
-    /// Why something could not be asked at all: then nothing can be said of the whole.
-    pub fn unreachable(&self) -> Option<&str> {
-        let mut said = self.answers.values().filter_map(|answer| answer.as_ref().err());
-        said.find(|said| said.is_unreachable())
-            .map(|said| said.message.as_str())
+    /// What nobody has answered.
+    pub fn silent(&self) -> BTreeSet<Ask> {
+        let silent = self.answers.iter().filter(|(_, answer)| is_silence(answer));
+        silent.map(|(ask, _)| ask.clone()).collect()
     }
+
+    /// Why nothing can be said of the whole: nobody answers for the target itself, or for what was answered the last time. What
+    /// was `silent` then, too, is a kind that cannot be asked.
+    pub fn unreachable(&self, silent: &BTreeSet<Ask>) -> Option<&str> {
+        let target = Ask::Get(self.target.clone());
+        let mut news = self
+            .answers
+            .iter()
+            .filter(|(ask, answer)| is_silence(answer) && (**ask == target || !silent.contains(ask)));
+        news.find_map(|(_, answer)| Some(answer.as_ref().err()?.message.as_str()))
+    }
+}
+
+fn is_silence(answer: &Answer) -> bool {
+    answer.as_ref().is_err_and(Said::is_unreachable)
 }

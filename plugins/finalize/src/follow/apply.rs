@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
-use upkeep::ui::{Ui, escape};
+use upkeep::{
+    Error, Exit,
+    ui::{Ui, escape},
+};
 
 use super::{Case, step::Chosen};
 use crate::{
     act::Hands,
     facts::Key,
-    gather::Cluster,
     ladder::{History, Mend, Tried},
     orphans, render,
 };
@@ -71,14 +73,33 @@ impl Case<'_> {
         }
     }
 
+    /// Has the server try the changes, and says what it would do.
+    pub(super) async fn try_out(&self, ui: &Ui, chosen: &[Chosen], hands: &Hands<'_>) -> Exit {
+        let each = chosen
+            .iter()
+            .map(async |chosen| (chosen, hands.try_out(&chosen.mend).await));
+        let tried: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
+        let mut exit = Exit::Done;
+        for (chosen, tried) in tried {
+            let (rung, title) = (render::diagnosis::word(chosen.rung), chosen.title());
+            match tried {
+                Ok(_) => ui.status(&format!("{rung}: {} (server dry run)", escape(&title))),
+                Err(error) => {
+                    exit = Exit::Failed;
+                    ui.error(&Error::failed(format!("the server would refuse: {title}")).caused_by(error.headline()));
+                }
+            }
+        }
+        exit
+    }
+
     /// Directly after a namespace was taken out by force: what is in it all the same.
     pub(super) async fn left_behind(&self, ui: &Ui, history: &History) {
         let abandoned = |t: &Tried| matches!(t.mend, Mend::Abandon { .. }) && t.failed.is_none();
         if !history.iter().any(abandoned) {
             return;
         }
-        let cluster = Cluster::new(self.connection, self.discovery, self.cli.chunk_size);
-        for finding in orphans::of(&cluster, self.discovery, &self.target.name).await {
+        for finding in orphans::of(&self.look.cluster(), self.look.discovery, &self.target.name).await {
             let subjects: Vec<_> = finding.subjects.iter().collect();
             let evidence = escape(&finding.evidence);
             ui.warning(&format!("{evidence}: {}", render::diagnosis::names(&subjects)));

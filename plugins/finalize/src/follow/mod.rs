@@ -1,49 +1,34 @@
 //! One target from the first look to its end: gather, decide, confirm, act, and again, until it is gone.
 
 mod apply;
-mod look;
+mod investigate;
 mod plan;
 mod step;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
 use kube::Api;
-use upkeep::{
-    Error, Exit, Result,
-    backup::Backup,
-    client::Connection,
-    discovery::Discovery,
-    output,
-    signals::Signals,
-    ui::{Ui, escape},
-};
+use upkeep::{Error, Exit, Result, backup::Backup, output, signals::Signals, ui::escape};
 
-pub use self::look::investigate;
-use self::{look::Unreachable, step::Step};
+pub use self::investigate::investigate;
+use self::{investigate::Unreachable, step::Step};
 use crate::{
     act::Hands,
-    cli::Cli,
     diagnose::{Diagnosis, State},
     facts::Key,
-    knowledge::Knowledge,
     ladder::{History, Tried, plan::Plan},
+    look::Look,
     render,
 };
 
 /// What does not change while it is followed.
 pub struct Case<'a> {
-    /// The command line.
-    pub cli: &'a Cli,
-    /// The cluster.
-    pub connection: &'a Connection,
-    /// What it serves.
-    pub discovery: &'a Discovery,
-    /// What is known about finalizers.
-    pub knowledge: &'a Knowledge,
+    /// The command line, the cluster, and what is known.
+    pub look: &'a Look<'a>,
     /// What will not go away.
     pub target: &'a Key,
     /// What may be done, and nothing else.
@@ -63,9 +48,9 @@ impl Case<'_> {
     ///
     /// # Errors
     /// Whatever keeps it from finding out what holds the target.
-    pub async fn follow(&self, ui: &Ui, began: Instant) -> Result<Exit> {
+    pub async fn follow(&self, began: Instant) -> Result<Exit> {
         let hands = self.hands().await?;
-        self.follow_with(ui, began, &hands).await
+        self.follow_with(began, &hands).await
     }
 
     /// What changes are made with.
@@ -74,8 +59,8 @@ impl Case<'_> {
     /// No place for backups.
     pub async fn hands(&self) -> Result<Hands<'_>> {
         Ok(Hands {
-            connection: self.connection,
-            discovery: self.discovery,
+            connection: self.look.connection,
+            discovery: self.look.discovery,
             backup: Backup::new("finalize", &self.cluster_uid().await, Timestamp::now())?,
             target: self.target.to_string(),
         })
@@ -85,11 +70,12 @@ impl Case<'_> {
     ///
     /// # Errors
     /// Whatever keeps it from finding out what holds the target.
-    pub async fn follow_with(&self, ui: &Ui, began: Instant, hands: &Hands<'_>) -> Result<Exit> {
+    pub async fn follow_with(&self, began: Instant, hands: &Hands<'_>) -> Result<Exit> {
+        let ui = self.look.ui;
         let mut history = History::new();
-        let ended = self.to_its_end(ui, began, hands, &mut history).await;
+        let ended = self.to_its_end(began, hands, &mut history).await;
         let mut failed = false;
-        if !self.cli.only_looks() {
+        if !self.look.cli.only_looks() {
             for put_back in hands
                 .put_back(history.iter().any(|tried| tried.mend.is_for_a_while()))
                 .await
@@ -121,24 +107,19 @@ impl Case<'_> {
         if diagnosis.state == State::Gone {
             self.left_behind(ui, &history).await;
         }
-        let form = self.cli.output.unwrap_or_default();
+        let form = self.look.cli.output.unwrap_or_default();
         if form.is_document() {
             let document = render::document::of(&diagnosis, self.target, &history, exit);
             ui.document(&output::document(form, &document)?);
         }
-        if diagnosis.state == State::Living && !self.cli.only_looks() {
+        if diagnosis.state == State::Living && !self.look.cli.only_looks() {
             return Err(Error::refused("nobody has asked for its deletion; nothing was changed"));
         }
         Ok(exit)
     }
 
-    async fn to_its_end(
-        &self,
-        ui: &Ui,
-        began: Instant,
-        hands: &Hands<'_>,
-        history: &mut History,
-    ) -> Result<(Diagnosis, Exit)> {
+    async fn to_its_end(&self, began: Instant, hands: &Hands<'_>, history: &mut History) -> Result<(Diagnosis, Exit)> {
+        let ui = self.look.ui;
         let mut refused = BTreeMap::new();
         let mut shown = None;
         let mut signals = Signals::new();
@@ -146,6 +127,7 @@ impl Case<'_> {
         let mut quiet = QUIET.0;
         let mut nudged = Instant::now();
         let mut unreachable = Unreachable::default();
+        let mut silent = BTreeSet::new();
         loop {
             let looked = tokio::select! {
                 looked = self.investigate(&refused) => looked,
@@ -156,11 +138,14 @@ impl Case<'_> {
             };
             let why = match &looked {
                 Err(error) => Some(error.headline().to_owned()),
-                Ok((facts, _)) => facts.unreachable().map(str::to_owned),
+                Ok((facts, _)) => facts.unreachable(&silent).map(str::to_owned),
             };
+            if let Ok((facts, _)) = &looked {
+                silent = facts.silent();
+            }
             // What was begun is not left alone because the server restarts.
             if let (Some(why), Some(_)) = (why, &last)
-                && began.elapsed() < self.cli.patience()
+                && began.elapsed() < self.look.cli.patience()
             {
                 unreachable.say(ui, &why);
                 tokio::select! {
@@ -181,19 +166,23 @@ impl Case<'_> {
             if self.show(ui, &diagnosis, &mut shown) {
                 quiet = QUIET.0;
             }
-            if let Some(file) = &self.cli.plan_out {
+            if let Some(file) = &self.look.cli.plan_out {
                 self.write_plan(ui, file, &facts, &diagnosis)?;
             }
             match self.step(ui, &diagnosis, history) {
                 Step::End(exit) => return Ok((diagnosis, exit)),
+                Step::Try(chosen) => {
+                    let exit = self.try_out(ui, &chosen, hands).await;
+                    return Ok((diagnosis, exit));
+                }
                 Step::Wait => {
-                    let left = self.cli.patience().saturating_sub(began.elapsed());
+                    let left = self.look.cli.patience().saturating_sub(began.elapsed());
                     if left.is_zero() {
                         return Ok((diagnosis, Exit::Deadline));
                     }
                     refused.clear();
                     // Who has tried in vain tries less and less often.
-                    if !self.cli.only_looks() && nudged.elapsed() > NUDGE {
+                    if !self.look.cli.only_looks() && nudged.elapsed() > NUDGE {
                         hands.nudge(self.target).await;
                         nudged = Instant::now();
                     }
@@ -223,7 +212,7 @@ impl Case<'_> {
 
     /// The UID of `kube-system`, which stands for the cluster.
     async fn cluster_uid(&self) -> String {
-        let namespaces: Api<core::Namespace> = Api::all(self.connection.client.clone());
+        let namespaces: Api<core::Namespace> = Api::all(self.look.connection.client.clone());
         let found = namespaces.get_metadata("kube-system").await;
         // Who may not read it gets a folder of their own.
         let uid = found.ok().and_then(|n| n.metadata.uid);

@@ -21,6 +21,8 @@ pub(super) enum Step {
     Wait,
     /// These.
     Apply(Vec<Chosen>),
+    /// These, as far as the server says what it would do.
+    Try(Vec<Chosen>),
     /// Asked for, and not wanted.
     Declined(Vec<Chosen>),
 }
@@ -61,7 +63,7 @@ impl Case<'_> {
     pub(super) fn rung(&self) -> Rung {
         match self.plan {
             Some(_) => Rung::Finalize,
-            None => self.cli.force_up_to.unwrap_or(Rung::Wait),
+            None => self.look.cli.force_up_to.unwrap_or(Rung::Wait),
         }
     }
 
@@ -71,26 +73,35 @@ impl Case<'_> {
             .map(|plan| plan.steps.iter().map(|step| step.change.clone()).collect());
         Cap {
             rung,
-            even_if_alive: self.plan.map_or(self.cli.even_if_alive, |plan| plan.even_if_alive),
-            powered_off: self.cli.powered_off,
-            leave_behind: self.cli.leave_behind.clone(),
+            even_if_alive: self
+                .plan
+                .map_or(self.look.cli.switches.even_if_alive, |plan| plan.even_if_alive),
+            powered_off: self.look.cli.switches.powered_off,
+            leave_behind: self.look.cli.leave_behind.clone(),
             planned,
         }
     }
 
     pub(super) fn step(&self, ui: &Ui, diagnosis: &Diagnosis, history: &History) -> Step {
-        let dry = self.cli.only_looks();
+        let dry = self.look.cli.only_looks();
         let now = Timestamp::now();
         match next(diagnosis, history, &self.cap(self.rung()), now) {
             Next::Gone => Step::End(Exit::Done),
-            _ if self.cli.watch => Step::Wait,
+            _ if self.look.cli.switches.watch => Step::Wait,
             Next::Living => Step::End(if dry { Exit::Done } else { Exit::Refused }),
+            _ if self.look.cli.dry_run == "server" => {
+                let rung = self.look.cli.force_up_to.unwrap_or(Rung::Finalize);
+                match next(diagnosis, history, &self.cap(rung), now) {
+                    Next::Apply(steps) => Step::Try(Chosen::of(&steps)),
+                    _ => Step::End(Exit::Done),
+                }
+            }
             _ if dry => Step::End(Exit::Done),
             Next::Wait => Step::Wait,
             Next::Apply(steps) => Step::Apply(Chosen::of(&steps)),
             Next::Stuck => {
                 // Somebody can be asked: the gentlest step that was not allowed beforehand.
-                let may_ask = self.cli.force_up_to.is_none() && self.plan.is_none() && ui.is_stdin_tty();
+                let may_ask = self.look.cli.force_up_to.is_none() && self.plan.is_none() && ui.is_stdin_tty();
                 match next(diagnosis, history, &self.cap(Rung::Finalize), now) {
                     Next::Apply(steps) if may_ask => {
                         let chosen = Chosen::of(&steps);

@@ -54,6 +54,10 @@ impl Backend {
         match desk.raw(&Key::within("", "services", namespace, name))? {
             Err(said) if said.is_missing() => return Some((Life::Dead, "there is no such Service".into())),
             Err(said) => return Some((Life::Unknown, said.message.clone())),
+            Ok(service) if service["spec"]["type"] == "ExternalName" => {
+                let host = service["spec"]["externalName"].as_str().unwrap_or_default();
+                return Some((Life::Unknown, format!("it stands for {host}, outside of the cluster")));
+            }
             Ok(_) => {}
         }
         let slices = match desk.all::<Value>(&Ask::list("discovery.k8s.io", "endpointslices", Some(namespace)))? {

@@ -84,12 +84,10 @@ pub fn alive(who: String, workload: &Workload) -> (Actor, Vec<Remedy>) {
     (actor, remedies)
 }
 
-/// An actor of which nothing is known.
-pub fn nobody_known() -> Actor {
-    Actor {
-        who: "somebody unknown".into(),
-        life: Life::Unknown,
-        evidence: String::new(),
-        workload: None,
-    }
+/// An actor of which nothing is known, and whom nobody can bring back.
+pub fn nobody_known() -> (Actor, Vec<Remedy>) {
+    (
+        actor("somebody unknown".into(), Life::Unknown, String::new()),
+        Vec::new(),
+    )
 }

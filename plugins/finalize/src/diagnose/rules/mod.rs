@@ -15,6 +15,7 @@ mod owners;
 mod pods;
 mod references;
 mod subject;
+mod traces;
 mod usage;
 
 use upkeep::discovery::Kind;

@@ -1,18 +1,16 @@
-//! Who may look after a custom resource: the workloads whose ServiceAccount has the right to change its finalizers.
+//! Who may look after custom resources: the workloads whose ServiceAccount has the right to change their finalizers.
 //!
 //! Nobody has written down who takes an unknown finalizer off, but an operator that does must be allowed to, by name of the
 //! resource. Roles for everything, and those for people, say nothing.
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
-use upkeep::discovery::Kind;
-
 use super::{
     super::{Actor, desk::Desk},
     liveness::alive,
 };
 use crate::{facts::Ask, ladder::Remedy};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
 
 /// Roles that are made for people, or for the cluster itself.
 const FOR_PEOPLE: [&str; 4] = ["cluster-admin", "admin", "edit", "view"];
@@ -20,12 +18,17 @@ const FOR_PEOPLE: [&str; 4] = ["cluster-admin", "admin", "edit", "view"];
 /// A ServiceAccount: namespace and name.
 type Account = (String, String);
 
+/// Resources of an API group: one, or all of them.
+#[derive(Clone, Copy)]
+pub struct Resources<'a> {
+    /// `shop.example.com`.
+    pub group: &'a str,
+    /// `orders`.
+    pub plural: Option<&'a str>,
+}
+
 /// The workload, with what brings it back. Nothing inside where nobody has the right, and nothing at all while it is not known.
-pub fn by_rights(desk: &Desk<'_>, kind: &Kind) -> Option<Option<(Actor, Vec<Remedy>)>> {
-    // What is built in is changed by many.
-    if !kind.group.contains('.') || kind.group.ends_with(".k8s.io") {
-        return Some(None);
-    }
+pub fn by_rights(desk: &Desk<'_>, resources: Resources<'_>) -> Option<Option<(Actor, Vec<Remedy>)>> {
     let list = |plural| Ask::list("rbac.authorization.k8s.io", plural, None);
     let (roles, bindings) = (list("clusterroles"), list("clusterrolebindings"));
     let (roles, bindings) = (
@@ -35,7 +38,7 @@ pub fn by_rights(desk: &Desk<'_>, kind: &Kind) -> Option<Option<(Actor, Vec<Reme
     let (Ok(roles), Ok(bindings)) = (roles?, bindings?) else {
         return Some(None);
     };
-    let accounts = accounts(kind, &roles, bindings);
+    let accounts = accounts(resources, &roles, bindings);
     if accounts.is_empty() {
         return Some(None);
     }
@@ -51,17 +54,20 @@ pub fn by_rights(desk: &Desk<'_>, kind: &Kind) -> Option<Option<(Actor, Vec<Reme
     let found = of_them.max_by_key(|w| w.ready);
     Some(found.map(|workload| {
         let (mut actor, remedies) = alive(workload.object.name.clone(), workload);
-        let finalizers = format!("{}/finalizers", kind.plural);
+        let finalizers = match resources.plural {
+            Some(plural) => format!("{plural}/finalizers"),
+            None => format!("finalizers of {}", resources.group),
+        };
         actor.evidence = format!("its ServiceAccount may change {finalizers}; {}", actor.evidence);
         (actor, remedies)
     }))
 }
 
-fn accounts(kind: &Kind, roles: &[ClusterRole], bindings: Vec<ClusterRoleBinding>) -> BTreeSet<Account> {
+fn accounts(resources: Resources<'_>, roles: &[ClusterRole], bindings: Vec<ClusterRoleBinding>) -> BTreeSet<Account> {
     let named = roles.iter().filter_map(|role| {
         let name = role.metadata.name.as_deref()?;
         let for_people = FOR_PEOPLE.contains(&name) || name.starts_with("system:");
-        let grants = role.rules.iter().flatten().any(|rule| grants(rule, kind));
+        let grants = role.rules.iter().flatten().any(|rule| grants(rule, resources));
         (grants && !for_people).then_some(name)
     });
     let named: BTreeSet<&str> = named.collect();
@@ -74,18 +80,18 @@ fn accounts(kind: &Kind, roles: &[ClusterRole], bindings: Vec<ClusterRoleBinding
 }
 
 /// By name of group and resource: a `*` is given to many who never use it.
-fn grants(rule: &PolicyRule, kind: &Kind) -> bool {
-    let has = |all: &Option<Vec<String>>, wanted: &[&str]| {
-        let mut all = all.iter().flatten();
-        all.any(|one| wanted.contains(&one.as_str()))
+fn grants(rule: &PolicyRule, of: Resources<'_>) -> bool {
+    let is_finalizers = |resource: &str| match (resource.strip_suffix("/finalizers"), of.plural) {
+        (Some(plural), Some(wanted)) => plural == wanted,
+        (Some(plural), None) => plural != "*",
+        (None, _) => false,
     };
-    let finalizers = format!("{}/finalizers", kind.plural);
-    has(&rule.api_groups, &[&kind.group])
-        && has(&rule.resources, &[&finalizers])
-        && rule
-            .verbs
-            .iter()
-            .any(|v| matches!(v.as_str(), "update" | "patch" | "*"))
+    let groups = rule.api_groups.iter().flatten();
+    let resources = rule.resources.iter().flatten();
+    let mut verbs = rule.verbs.iter();
+    groups.clone().any(|group| group == of.group)
+        && resources.clone().any(|resource| is_finalizers(resource))
+        && verbs.any(|v| matches!(v.as_str(), "update" | "patch" | "*"))
 }
 
 #[cfg(test)]
@@ -97,10 +103,9 @@ mod tests {
 
     #[test]
     fn who_may_change_the_finalizers_of_a_kind() {
-        let kind = Kind {
-            group: "shop.example.com".into(),
-            plural: "orders".into(),
-            ..Kind::default()
+        let orders = |plural| Resources {
+            group: "shop.example.com",
+            plural,
         };
         let role = |name: &str, resource: &str| {
             let rules = json!([{"apiGroups": ["shop.example.com"], "resources": [resource], "verbs": ["update"]}]);
@@ -122,7 +127,9 @@ mod tests {
             binding("reader", "rd"),
             binding("edit", "ed"),
         ];
-        let found = accounts(&kind, &roles, bindings);
-        assert_eq!(found, BTreeSet::from([("shop".to_owned(), "op".to_owned())]));
+        let operator = BTreeSet::from([("shop".to_owned(), "op".to_owned())]);
+        assert_eq!(accounts(orders(Some("orders")), &roles, bindings.clone()), operator);
+        assert_eq!(accounts(orders(None), &roles, bindings.clone()), operator);
+        assert_eq!(accounts(orders(Some("invoices")), &roles, bindings), BTreeSet::new());
     }
 }

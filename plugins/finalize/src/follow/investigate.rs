@@ -25,7 +25,7 @@ impl Case<'_> {
         let before = shown.as_deref().map(render::diagnosis::ageless);
         let new = before.as_ref() != Some(&render::diagnosis::ageless(&told)) || diagnosis.state == State::Gone;
         if new {
-            if diagnosis.state == State::Gone && !self.cli.output.unwrap_or_default().is_document() {
+            if diagnosis.state == State::Gone && !self.look.cli.output.unwrap_or_default().is_document() {
                 ui.data(&told);
             } else {
                 ui.paragraph(&told);
@@ -42,22 +42,26 @@ impl Case<'_> {
             Some(Ok(Reply::One(object))) => object["metadata"]["resourceVersion"].as_str().unwrap_or("0"),
             _ => "0",
         };
-        let kind = self.discovery.versions(&self.target.group, &self.target.plural).next();
+        let kind = self
+            .look
+            .discovery
+            .versions(&self.target.group, &self.target.plural)
+            .next();
         match kind {
-            Some(kind) => wait::for_news(self.connection, kind, self.target, version, patience).await,
+            Some(kind) => wait::for_news(self.look.connection, kind, self.target, version, patience).await,
             None => tokio::time::sleep(patience).await,
         }
     }
 
     /// With what is served by now: that may have changed since the last time.
     pub(super) async fn investigate(&self, refused: &BTreeMap<Key, String>) -> Result<(Facts, Diagnosis)> {
-        let discovery = Discovery::ask(self.connection).await?;
+        let discovery = Discovery::ask(self.look.connection).await?;
         let facts = Facts {
             refused: refused.clone(),
             ..Facts::of(&discovery, self.target.clone())
         };
-        let cluster = Cluster::new(self.connection, &discovery, self.cli.chunk_size);
-        Ok(investigate(&cluster, facts, self.knowledge).await)
+        let cluster = Cluster::new(self.look.connection, &discovery, self.look.cli.chunk_size);
+        Ok(investigate(&cluster, facts, self.look.knowledge).await)
     }
 }
 

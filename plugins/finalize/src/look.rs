@@ -1,0 +1,35 @@
+//! What every way to look at the cluster needs.
+
+use upkeep::{client::Connection, discovery::Discovery, ui::Ui};
+
+use crate::{cli::Cli, facts::Key, follow::Case, gather::Cluster, knowledge::Knowledge, ladder::plan::Plan};
+
+/// The command line, the cluster, and what is known.
+pub struct Look<'a> {
+    /// The command line.
+    pub cli: &'a Cli,
+    /// Where to say it.
+    pub ui: &'a Ui,
+    /// The cluster.
+    pub connection: &'a Connection,
+    /// What it serves.
+    pub discovery: &'a Discovery,
+    /// What is known about finalizers.
+    pub knowledge: &'a Knowledge,
+}
+
+impl<'a> Look<'a> {
+    /// One target; with a plan nothing is done but what that says.
+    pub fn case(&'a self, target: &'a Key, plan: Option<&'a Plan>) -> Case<'a> {
+        Case {
+            look: self,
+            target,
+            plan,
+        }
+    }
+
+    /// Answers questions.
+    pub fn cluster(&self) -> Cluster<'a> {
+        Cluster::new(self.connection, self.discovery, self.cli.chunk_size)
+    }
+}
