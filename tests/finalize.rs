@@ -11,6 +11,8 @@ mod scene;
 
 #[path = "finalize/admission.rs"]
 mod admission;
+#[path = "finalize/answers.rs"]
+mod answers;
 #[path = "finalize/apis.rs"]
 mod apis;
 #[path = "finalize/combined.rs"]
@@ -31,6 +33,8 @@ mod namespaces;
 mod negative;
 #[path = "finalize/objects.rs"]
 mod objects;
+#[path = "finalize/opened.rs"]
+mod opened;
 #[path = "finalize/orphans.rs"]
 mod orphans;
 #[path = "finalize/peers.rs"]
@@ -47,3 +51,5 @@ mod restore;
 mod rights;
 #[path = "finalize/scan.rs"]
 mod scan;
+#[path = "finalize/traces.rs"]
+mod traces;

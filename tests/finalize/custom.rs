@@ -8,15 +8,15 @@ use crate::{
     scene::Scene,
 };
 
-const KIND: &str = "apiextensions.k8s.io/v1/CustomResourceDefinition";
+pub const KIND: &str = "apiextensions.k8s.io/v1/CustomResourceDefinition";
 
-fn version(name: &str, stored: bool) -> Value {
+pub fn version(name: &str, stored: bool) -> Value {
     json!({"name": name, "served": true, "storage": stored,
         "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}})
 }
 
 /// A definition with these versions; returns when it is served.
-fn define(scene: &Scene, plural: &str, versions: &[Value]) -> String {
+pub fn define(scene: &Scene, plural: &str, versions: &[Value]) -> String {
     let group = format!("{}.example.com", scene.name);
     let name = format!("{plural}.{group}");
     let kind = format!("Kind{plural}");
@@ -203,41 +203,5 @@ fn s27_an_object_that_its_schema_does_not_allow() {
     scene.delete();
     scene.finalize(&["--dry-run"]).expect(0).says("s27/nospec waits for");
     scene.mended(&["--force-up-to=strip"]);
-    scene.cluster.delete(KIND, "", &name);
-}
-
-/// Nobody has written down whose finalizer it is, but somebody has the right to take it off.
-#[test]
-fn unknown_finalizer_of_an_operator_that_is_scaled_to_0() {
-    let scene = Scene::new("operated");
-    let name = define(&scene, "orders", &[version("v1", true)]);
-    let rbac = "rbac.authorization.k8s.io/v1";
-    let api_group = "rbac.authorization.k8s.io";
-    scene.cluster.create(
-        json!({"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": "operated"}, "rules": [
-        {"apiGroups": ["operated.example.com"], "resources": ["orders", "orders/finalizers"], "verbs": ["update"]}]}),
-    );
-    let operators = scene.cluster.namespace("operators");
-    scene.cluster.create(
-        json!({"apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": "operated"},
-        "roleRef": {"apiGroup": api_group, "kind": "ClusterRole", "name": "operated"},
-        "subjects": [{"kind": "ServiceAccount", "namespace": operators.name(), "name": "order-keeper"}]}),
-    );
-    let labels = json!({"app": "keeper"});
-    operators.create(
-        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "keeper"}, "spec": {"replicas": 0,
-        "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels},
-            "spec": {"serviceAccountName": "order-keeper", "containers": [{"name": "c", "image": "i"}]}}}}),
-    );
-    scene.create(
-        json!({"apiVersion": "operated.example.com/v1", "kind": "Kindorders", "metadata": {"name": "o",
-        "finalizers": ["example.com/cleanup"]}}),
-    );
-    scene.delete();
-    let ran = scene.finalize(&["--dry-run"]).expect(0);
-    ran.says("its ServiceAccount may change orders/finalizers")
-        .says(&format!("deployment {}/keeper is scaled to 0", operators.name()))
-        .says("scale deployment");
-    scene.mended(&["--force-up-to=strip"]).says("repair:");
     scene.cluster.delete(KIND, "", &name);
 }

@@ -163,3 +163,67 @@ fn a_large_object_is_saved_and_freed() {
     let saved: Value = serde_json::from_str(&std::fs::read_to_string(saved).unwrap()).unwrap();
     assert_eq!(saved["data"]["k"].as_str().unwrap().len(), 1_040_000);
 }
+
+/// A list of 100 MiB, of which the metadata are all that is read.
+#[test]
+fn a_list_of_a_hundred_megabytes() {
+    let scene = Scene::new("heavy");
+    let filled = "x".repeat(1_000_000);
+    std::thread::scope(|scope| {
+        for part in 0..4 {
+            let (scene, filled) = (&scene, &filled);
+            scope.spawn(move || {
+                for i in 0..25 {
+                    let meta = json!({"name": format!("c{part}-{i}"), "finalizers": ["example.com/cleanup"]});
+                    scene.create(
+                        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"all": filled}}),
+                    );
+                }
+            });
+        }
+    });
+    scene.delete();
+    let ran = scene.finalize(&["--dry-run"]).expect(0);
+    ran.says("100 objects wait for");
+    scene.finalize(&["--force-up-to=strip"]).expect(0);
+    assert!(scene.is_gone());
+}
+
+/// Roles may have any name, and so may what is written about them.
+#[test]
+fn names_with_control_characters() {
+    let scene = Scene::new("named");
+    let name = "a b?c#d\u{1b}[31m,e=f";
+    let meta = json!({"name": name, "finalizers": ["example.com/cleanup"]});
+    scene.create(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": []}));
+    // Its name is the beginning of the other.
+    let meta = json!({"name": "a b", "finalizers": ["example.com/cleanup"]});
+    scene.create(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": []}));
+    kubectl(scene.cluster, &["delete", "role", name, "-n", "named", "--wait=false"]);
+    let ran = finalize(scene.cluster, &["role", name, "-n", "named", "--dry-run"]).expect(0);
+    ran.says("a b?c#d").says_nothing_of("\u{1b}");
+    let ran = finalize(scene.cluster, &["role", name, "-n", "named", "--force-up-to=strip"]).expect(0);
+    ran.says("is gone").says_nothing_of("\u{1b}");
+    let other = kubectl(scene.cluster, &["get", "role", "a b", "-n", "named", "-o", "json"]);
+    let other: Value = serde_json::from_str(&other).unwrap();
+    assert_eq!(other["metadata"]["finalizers"], json!(["example.com/cleanup"]));
+    assert!(other["metadata"]["deletionTimestamp"].is_null());
+    scene.delete();
+    scene.finalize(&["--force-up-to=strip"]).expect(0);
+}
+
+#[test]
+fn names_that_are_none() {
+    let scene = Scene::new("nameless");
+    for name in [".", ".."] {
+        finalize(scene.cluster, &["cm", name, "-n", "nameless"])
+            .expect(2)
+            .says("is no name");
+    }
+    finalize(scene.cluster, &["cm", "a", "-n", "no/where"])
+        .expect(2)
+        .says("is no name of a namespace");
+    finalize(scene.cluster, &["cm", "a", "-n", "nowhere"])
+        .expect(0)
+        .says("there is no configmap nowhere/a");
+}

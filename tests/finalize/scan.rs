@@ -34,7 +34,9 @@ fn scan_names_everything_that_is_stuck_or_will_be() {
         "clientConfig": {"service": {"namespace": "default", "name": "nope"}}}]}),
     );
     // Left by runs that were cut off.
-    let record = json!({"target": "namespaces/old", "until": "2020-01-01T00:00:00Z", "changes": []}).to_string();
+    let record = json!({"fields": [{"field": "failurePolicy", "webhook": "dead.example.com", "was": "Fail",
+        "needed": [{"target": "namespaces/old", "until": "2020-01-01T00:00:00Z"}]}]})
+    .to_string();
     cluster.patch(
         "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration",
         "",

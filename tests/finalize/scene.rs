@@ -109,7 +109,7 @@ impl Scene {
         let ran = self.finalize(args).expect(0);
         assert!(self.is_gone(), "{}", ran.text());
         assert_eq!(before, digest::of(self.cluster, &self.name), "{}", ran.text());
-        self.finalize(&[]).expect(0).says("is gone");
+        self.finalize(&[]).expect(0).says("nothing to do");
         ran
     }
 

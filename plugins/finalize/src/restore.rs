@@ -13,7 +13,11 @@ use http::{Request, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use upkeep::{Error, Exit, Result, backup::restorable, discovery::Kind, ui::escape};
 
-use crate::{facts::Key, gather::of_kind, look::Look};
+use crate::{
+    facts::Key,
+    gather::{of_kind, of_object},
+    look::Look,
+};
 
 /// What is to be done about one saved object.
 #[derive(Debug, PartialEq)]
@@ -219,8 +223,9 @@ impl Look<'_> {
     }
 
     async fn read(&self, kind: &Kind, key: &Key) -> Result<Option<Value>> {
-        let path = format!("{}/{}", of_kind(kind, key.namespace.as_deref()), key.name);
-        let request = Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError);
+        let request = Request::get(of_object(kind, key))
+            .body(Vec::new())
+            .map_err(kube::Error::HttpError);
         match self.send(request).await {
             Ok(object) => Ok(Some(object)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
@@ -234,7 +239,7 @@ impl Look<'_> {
         let query = format!("?fieldManager=kubectl-finalize{dry}");
         let (request, body) = match step {
             Step::Create(object) => (Request::post(format!("{path}{query}")), object),
-            Step::SetBack(object) => (Request::put(format!("{path}/{}{query}", key.name)), object),
+            Step::SetBack(object) => (Request::put(format!("{}{query}", of_object(kind, key))), object),
             Step::Nothing | Step::Taken => return Ok(()),
         };
         let request = request

@@ -135,6 +135,9 @@ fn read_plan(file: &Path) -> Result<Plan> {
 
 /// The object that was named.
 fn target(connection: &Connection, discovery: &Discovery, kind: &str, name: &str) -> Result<Key> {
+    if matches!(name, "." | "..") {
+        return Err(Error::usage(format!("{name:?} is no name of an object")));
+    }
     let found = discovery.find(kind).ok_or_else(|| {
         let error = Error::failed(format!("the server doesn't have a resource type {kind:?}"));
         discovery.dark.iter().fold(error, |error, dark| {
@@ -147,5 +150,10 @@ fn target(connection: &Connection, discovery: &Discovery, kind: &str, name: &str
         ));
         return Err(error.hint("name the object in it that does not go away"));
     }
-    Ok(Key::new(found, Some(&connection.namespace), name))
+    let namespace = connection.namespace.as_str();
+    // As a namespace it could never be there.
+    if found.namespaced && !namespace.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        return Err(Error::usage(format!("{namespace:?} is no name of a namespace")));
+    }
+    Ok(Key::new(found, Some(namespace), name))
 }

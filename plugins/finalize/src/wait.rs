@@ -21,7 +21,7 @@ pub async fn for_news(connection: &Connection, kind: &Kind, target: &Key, versio
     };
     let seconds = u32::try_from(patience.as_secs()).unwrap_or(u32::MAX).max(1);
     let params = WatchParams::default()
-        .fields(&format!("metadata.name={}", target.name))
+        .fields(&format!("metadata.name={}", escaped(&target.name)))
         .timeout(seconds);
     let news = async {
         let stream = api.watch_metadata(&params, version).await?;
@@ -36,4 +36,16 @@ pub async fn for_news(connection: &Connection, kind: &Kind, target: &Key, versio
     if matches!(tokio::time::timeout(patience, news).await, Ok(Err(_))) {
         tokio::time::sleep(Duration::from_secs(1).min(patience)).await;
     }
+}
+
+/// As a value of a field selector. Names of roles may have any character.
+fn escaped(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for character in name.chars() {
+        if matches!(character, '\\' | ',' | '=') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
 }

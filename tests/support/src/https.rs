@@ -11,9 +11,7 @@ use std::{
 
 use base64::Engine as _;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::{
-    ServerConfig, ServerConnection, StreamOwned, crypto::ring::default_provider, pki_types::PrivateKeyDer,
-};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring::default_provider, pki_types::PrivateKeyDer};
 use serde_json::Value;
 
 /// A request: `POST`, its path with query, its JSON body.
@@ -119,7 +117,11 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, answer: &impl Fn(&Asked) 
     let length = said.len();
     let head = "Content-Type: application/json\r\nConnection: close";
     let tls = tls.get_mut();
-    write!(tls, "HTTP/1.1 {code} Said\r\n{head}\r\nContent-Length: {length}\r\n\r\n{said}").ok()?;
+    write!(
+        tls,
+        "HTTP/1.1 {code} Said\r\n{head}\r\nContent-Length: {length}\r\n\r\n{said}"
+    )
+    .ok()?;
     tls.conn.send_close_notify();
     tls.flush().ok()
 }

@@ -8,7 +8,10 @@ use serde_json::json;
 use upkeep::Result;
 
 use super::{Hands, built};
-use crate::{facts::Key, gather::of_kind};
+use crate::{
+    facts::Key,
+    gather::{of_kind, segment},
+};
 
 impl Hands<'_> {
     /// In the given version, or the one that the server prefers.
@@ -25,7 +28,8 @@ impl Hands<'_> {
             }),
             ..DeleteParams::default()
         };
-        let request = Requests::new(of_kind(&kind, key.namespace.as_deref())).delete(&key.name, &params);
+        let request =
+            Requests::new(of_kind(&kind, key.namespace.as_deref())).delete(&segment(&key.name).to_string(), &params);
         let sent = self.send(built(request)).await;
         sent.map(drop).map_err(|error| self.connection.explain(&error))
     }

@@ -5,12 +5,13 @@ mod namespace;
 mod neutralise;
 mod nudge;
 mod put_back;
+mod record;
 mod repair;
 mod schema;
 mod strip;
 
 pub use self::{
-    neutralise::{NEUTRALISED, parse},
+    record::{NEUTRALISED, parse},
     repair::OFF,
 };
 
@@ -30,7 +31,7 @@ use upkeep::{
 
 use crate::{
     facts::Key,
-    gather::{of_kind, of_object},
+    gather::{of_kind, of_object, segment},
     ladder::Mend,
 };
 
@@ -157,11 +158,11 @@ impl Hands<'_> {
             field_manager: Some(MANAGER.into()),
             ..PatchParams::default()
         };
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let name = segment(object["metadata"]["name"].as_str().unwrap_or_default()).to_string();
         let requests = Requests::new(path);
         let request = match subresource {
-            Some(subresource) => requests.patch_subresource(subresource, name, &params, &patch),
-            None => requests.patch(name, &params, &patch),
+            Some(subresource) => requests.patch_subresource(subresource, &name, &params, &patch),
+            None => requests.patch(&name, &params, &patch),
         };
         self.send(built(request)).await.map(drop)
     }

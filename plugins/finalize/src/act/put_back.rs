@@ -9,7 +9,8 @@ use upkeep::{Error, Result};
 
 use super::{
     Hands,
-    neutralise::{KINDS, NEUTRALISED, back, read},
+    neutralise::{KINDS, TRIES, is_conflict},
+    record::{NEUTRALISED, Need, back},
     repair::{OFF, OUT_OF_SERVICE},
 };
 use crate::{
@@ -26,6 +27,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Nobody answers.
 struct Unreachable(String);
+
+/// What came of a patch.
+enum Written {
+    /// It was made, or refused.
+    Done(Result<String>),
+    /// Somebody else was quicker.
+    Conflict,
+}
 
 impl Hands<'_> {
     /// Says what was put back, and what others have changed since. `ours`: this run has taken something out of the way, so
@@ -103,24 +112,36 @@ impl Hands<'_> {
         }
     }
 
+    /// What this run and those before it for the same target have changed, and what is overdue.
     async fn as_it_was(&self, key: &Key, object: &Value) -> std::result::Result<Option<Result<String>>, Unreachable> {
-        let Some(record) = read(object) else { return Ok(None) };
-        if record.target != self.target && record.until >= Timestamp::now() {
-            return Ok(None);
+        let now = Timestamp::now();
+        let is_over = |need: &Need| need.target == self.target || need.until < now;
+        let mut object = object.clone();
+        let mut tries = 1;
+        loop {
+            let Some(back) = back(&object, is_over) else {
+                return Ok(None);
+            };
+            let failed = Error::failed(format!("{key} could not be put back"))
+                .hint(format!("what it was stands in its annotation {NEUTRALISED}"));
+            let text = match (back.theirs.as_slice(), back.needed.as_slice()) {
+                ([], []) => format!("{key} is as it was"),
+                ([], needed) => format!("{key} is as it was, but for {}", needed.join(", ")),
+                (theirs, _) => format!(
+                    "{key}: somebody else has changed {} since, which stays",
+                    theirs.join(", ")
+                ),
+            };
+            match self.written(key, &object, back.operations, text, failed).await? {
+                Written::Conflict if tries < TRIES => tries += 1,
+                Written::Conflict => return Ok(Some(Err(Error::failed(format!("{key} is written all the time"))))),
+                Written::Done(done) => return Ok(Some(done)),
+            }
+            match self.seen(key, &mut Vec::new()).await? {
+                Some(newer) => object = newer,
+                None => return Ok(None),
+            }
         }
-        let Some((operations, theirs)) = back(object) else {
-            return Ok(None);
-        };
-        let failed = Error::failed(format!("{key} could not be put back"))
-            .hint(format!("what it was stands in its annotation {NEUTRALISED}"));
-        let text = match theirs.as_slice() {
-            [] => format!("{key} is as it was"),
-            theirs => format!(
-                "{key}: somebody else has changed {} since, which stays",
-                theirs.join(", ")
-            ),
-        };
-        self.written(key, object, operations, text, failed).await.map(Some)
     }
 
     /// The taint throws out every pod once the machine is back, so it does not stay longer than it is needed.
@@ -143,7 +164,10 @@ impl Hands<'_> {
             "take that off before its machine is started: kubectl taint node {name} {OUT_OF_SERVICE}-"
         ));
         let text = format!("node/{name} is not out of service any more");
-        self.written(key, node, operations, text, failed).await.map(Some)
+        match self.written(key, node, operations, text, failed).await? {
+            Written::Done(done) => Ok(Some(done)),
+            Written::Conflict => Ok(Some(Err(Error::failed(format!("node/{name} is written all the time"))))),
+        }
     }
 
     async fn written(
@@ -153,14 +177,18 @@ impl Hands<'_> {
         operations: Vec<Value>,
         text: String,
         failed: Error,
-    ) -> std::result::Result<Result<String>, Unreachable> {
+    ) -> std::result::Result<Written, Unreachable> {
         let path = match self.path(key) {
             Ok(path) => path,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Written::Done(Err(error))),
         };
         match self.patch(&path, object, None, operations, false).await {
-            Ok(()) => Ok(Ok(text)),
-            Err(error @ kube::Error::Api(_)) => Ok(Err(failed.caused_by(self.connection.explain(&error).headline()))),
+            Ok(()) => Ok(Written::Done(Ok(text))),
+            Err(kube::Error::Api(status)) if is_conflict(&status) => Ok(Written::Conflict),
+            Err(error @ kube::Error::Api(_)) => {
+                let error = failed.caused_by(self.connection.explain(&error).headline());
+                Ok(Written::Done(Err(error)))
+            }
             Err(error) => Err(Unreachable(self.connection.explain(&error).headline().to_owned())),
         }
     }

@@ -17,6 +17,9 @@ pub struct CauseKey {
     pub detail: String,
 }
 
+/// The `id` of what somebody does not want, who answers.
+pub const DENIED: &str = "denied";
+
 /// One cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,6 +42,14 @@ pub struct Cause {
     pub behind: Vec<CauseKey>,
     /// What can be done, the gentlest first.
     pub remedies: Vec<Remedy>,
+}
+
+impl Cause {
+    /// Whether it goes by itself: somebody who lives is at work, and has not said no.
+    pub fn takes_time(&self) -> bool {
+        let alive = self.actor.as_ref().is_some_and(|actor| actor.life == Life::Alive);
+        alive && self.key.id != DENIED
+    }
 }
 
 /// Who takes a hold away.

@@ -15,7 +15,7 @@ use upkeep::{
 };
 
 pub use self::{
-    cause::{Actor, Cause, CauseKey, Life},
+    cause::{Actor, Cause, CauseKey, DENIED, Life},
     desk::Desk,
     rules::Backend,
 };

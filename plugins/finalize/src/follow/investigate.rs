@@ -21,7 +21,10 @@ use crate::{
 impl Case<'_> {
     /// Prints what is new, and says whether anything was.
     pub(super) fn show(&self, ui: &Ui, diagnosis: &Diagnosis, shown: &mut Option<String>) -> bool {
-        let told = render::diagnosis::text(diagnosis, self.target, ui.styles());
+        let told = match (&diagnosis.state, &shown) {
+            (State::Gone, None) => render::diagnosis::absent(self.target, ui.styles()),
+            _ => render::diagnosis::text(diagnosis, self.target, ui.styles()),
+        };
         let before = shown.as_deref().map(render::diagnosis::ageless);
         let new = before.as_ref() != Some(&render::diagnosis::ageless(&told)) || diagnosis.state == State::Gone;
         if new {

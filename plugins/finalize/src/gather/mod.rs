@@ -2,7 +2,7 @@
 
 mod paths;
 
-pub use self::paths::{of_kind, of_object};
+pub use self::paths::{of_kind, of_object, segment};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,7 +105,8 @@ impl<'a> Cluster<'a> {
                     ..DeleteParams::default()
                 };
                 let path = of_kind(&self.kind_of(key)?, key.namespace.as_deref());
-                self.would(Requests::new(path).delete(&key.name, &params)).await
+                self.would(Requests::new(path).delete(&segment(&key.name).to_string(), &params))
+                    .await
             }
             Ask::DryTouch(key) => {
                 let params = PatchParams {
@@ -114,7 +115,8 @@ impl<'a> Cluster<'a> {
                 };
                 let touch = Patch::Merge(json!({"metadata": {"annotations": {TOUCH: "true"}}}));
                 let path = of_kind(&self.kind_of(key)?, key.namespace.as_deref());
-                self.would(Requests::new(path).patch(&key.name, &params, &touch)).await
+                self.would(Requests::new(path).patch(&segment(&key.name).to_string(), &params, &touch))
+                    .await
             }
         }
     }

@@ -1,22 +1,36 @@
 //! Where a kind and its objects are.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use upkeep::discovery::Kind;
 
 use crate::facts::Key;
+
+/// What a path takes as it is. Names of most kinds have nothing else; those of roles may have everything but `/` and `%`.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':');
+
+/// A name as one part of a path.
+pub fn segment(name: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(name, PLAIN)
+}
 
 /// The path of all objects of a kind.
 pub fn of_kind(kind: &Kind, namespace: Option<&str>) -> String {
     let root = if kind.group.is_empty() { "/api" } else { "/apis" };
     let version = kind.api_version();
     match namespace.filter(|_| kind.namespaced) {
-        Some(namespace) => format!("{root}/{version}/namespaces/{namespace}/{}", kind.plural),
+        Some(namespace) => format!("{root}/{version}/namespaces/{}/{}", segment(namespace), kind.plural),
         None => format!("{root}/{version}/{}", kind.plural),
     }
 }
 
 /// The path of one object.
 pub fn of_object(kind: &Kind, key: &Key) -> String {
-    format!("{}/{}", of_kind(kind, key.namespace.as_deref()), key.name)
+    format!("{}/{}", of_kind(kind, key.namespace.as_deref()), segment(&key.name))
 }
 
 #[cfg(test)]
@@ -42,5 +56,10 @@ mod tests {
         };
         let key = Key::new(&class, Some("ignored"), "fast");
         assert_eq!(of_object(&class, &key), "/apis/storage.k8s.io/v1/storageclasses/fast");
+        let key = Key::new(&class, None, "a b?c#d");
+        assert_eq!(
+            of_object(&class, &key),
+            "/apis/storage.k8s.io/v1/storageclasses/a%20b%3Fc%23d"
+        );
     }
 }

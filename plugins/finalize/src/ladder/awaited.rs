@@ -7,12 +7,13 @@ use crate::diagnose::{Cause, Diagnosis, State};
 
 /// How long a repair has to take effect before anything stronger is done, or it is called stuck, in seconds: the pod garbage
 /// collector looks every 20 s, and a controller has to start and to be elected.
-const AWAITED: i64 = 60;
+pub const AWAITED: i64 = 60;
 /// How long controllers need to look at a deletion, in seconds: that of namespaces waits 5 s.
 const SETTLES: i64 = 15;
 
 impl Tried {
-    fn lately(&self, now: Timestamp, seconds: i64) -> bool {
+    /// Whether it was made within the last seconds.
+    pub fn lately(&self, now: Timestamp, seconds: i64) -> bool {
         self.failed.is_none() && now.duration_since(self.at).as_secs() < seconds
     }
 }
@@ -32,11 +33,15 @@ pub fn treated(cause: &Cause, history: &History, now: Timestamp) -> Option<Rung>
     rungs.max()
 }
 
+/// Whether its deletion was asked for just now.
+pub fn is_young(diagnosis: &Diagnosis) -> bool {
+    matches!(diagnosis.state, State::Going(age) if age < SETTLES)
+}
+
 /// Whether the target as a whole needs a moment: it was asked to go just now, or what was in the way is out of it, and its
 /// controller has not come by again.
 pub fn settles(diagnosis: &Diagnosis, history: &History, now: Timestamp) -> bool {
-    let young = matches!(diagnosis.state, State::Going(age) if age < SETTLES);
     let mut opened = history.iter().filter(|tried| tried.mend.is_for_a_while());
     let seconds = if diagnosis.untouched > 0 { AWAITED } else { SETTLES };
-    young || opened.any(|tried| tried.lately(now, seconds))
+    is_young(diagnosis) || opened.any(|tried| tried.lately(now, seconds))
 }

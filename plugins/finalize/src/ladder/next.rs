@@ -6,12 +6,14 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     Mend, Remedy, Rung,
-    awaited::{settles, treated},
+    awaited::{AWAITED, is_young, settles, treated},
 };
 use crate::diagnose::{Cause, Diagnosis, Life, State};
 
 /// How often one step is tried.
 const TRIES: usize = 3;
+/// How often something is taken out of the way.
+const AGAIN: usize = 2;
 
 /// Namespaces of the cluster itself: nothing is opened, stripped or abandoned for them.
 pub const SYSTEM: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -77,15 +79,18 @@ pub fn next<'a>(diagnosis: &'a Diagnosis, history: &History, cap: &Cap, now: Tim
         .roots()
         .flat_map(|cause| cause.remedies.iter().map(move |remedy| (cause, remedy)))
         .filter(|(cause, remedy)| treated(cause, history, now).is_none_or(|rung| remedy.rung <= rung))
-        .filter(|(cause, remedy)| allowed(cause, remedy, history, cap))
+        .filter(|(cause, remedy)| allowed(cause, remedy, history, cap, now))
         .collect();
     if let Some(rung) = steps.iter().map(|(_, remedy)| remedy.rung).min() {
+        // What does not answer may just be started anew.
+        if rung == Rung::Neutralise && is_young(diagnosis) && cap.planned.is_none() {
+            return Next::Wait;
+        }
         return Next::Apply(together(steps, rung));
     }
-    let idle = |cause: &Cause| cause.actor.as_ref().is_none_or(|a| a.life != Life::Alive);
     let waits =
         diagnosis.roots().any(|cause| treated(cause, history, now).is_some()) || settles(diagnosis, history, now);
-    if !waits && diagnosis.roots().any(idle) {
+    if !waits && diagnosis.roots().any(|cause| !cause.takes_time()) {
         Next::Stuck
     } else {
         Next::Wait
@@ -112,13 +117,16 @@ fn together<'a>(steps: Vec<(&'a Cause, &'a Remedy)>, rung: Rung) -> Vec<(&'a Cau
     chosen
 }
 
-fn done(history: &History, mend: &Mend) -> bool {
-    history
-        .iter()
-        .any(|tried| &tried.mend == mend && tried.failed.is_none())
+/// What is only there for a while may have been put back by another run meanwhile.
+fn done(history: &History, mend: &Mend, now: Timestamp) -> bool {
+    let mut made = history.iter().filter(|t| &t.mend == mend && t.failed.is_none());
+    match made.clone().count() {
+        count if count >= AGAIN || !mend.is_for_a_while() => count > 0,
+        _ => made.any(|tried| tried.lately(now, AWAITED)),
+    }
 }
 
-fn allowed(cause: &Cause, remedy: &Remedy, history: &History, cap: &Cap) -> bool {
+fn allowed(cause: &Cause, remedy: &Remedy, history: &History, cap: &Cap, now: Timestamp) -> bool {
     let Some(mend) = remedy.mend.as_ref().filter(|_| remedy.missing.is_none()) else {
         return false;
     };
@@ -126,7 +134,7 @@ fn allowed(cause: &Cause, remedy: &Remedy, history: &History, cap: &Cap) -> bool
     // What has failed may work once something else was mended; that takes a moment to be in force.
     let again = failed < TRIES && history.iter().any(|tried| tried.failed.is_none());
     let declined = history.iter().any(|t| &t.mend == mend && t.declined);
-    let tried = done(history, mend) || declined || (failed > 0 && !again);
+    let tried = done(history, mend, now) || declined || (failed > 0 && !again);
     let alive = cause.actor.as_ref().is_some_and(|actor| actor.life == Life::Alive);
     let system = matches!(mend, Mend::Exclude { namespace: Some(name), .. } if SYSTEM.contains(&name.as_str()));
     let said = match mend {

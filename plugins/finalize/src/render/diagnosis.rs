@@ -13,6 +13,8 @@ use crate::{
     ladder::{Remedy, Rung},
 };
 
+/// So many seconds after it was asked for, a deletion has just begun.
+const BEGINS: i64 = 10;
 /// How many objects are named.
 const SHOWN: usize = 5;
 
@@ -91,13 +93,22 @@ fn below(first: String, diagnosis: &Diagnosis, styles: &Styles) -> String {
     lines.join("\n")
 }
 
-fn verdict(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
+/// What nobody has seen: gone before, or mistyped.
+pub fn absent(target: &Key, styles: &Styles) -> String {
+    format!("there is no {}: nothing to do", name(target, styles))
+}
+
+fn name(target: &Key, styles: &Styles) -> String {
     let one = target.plural.trim_end_matches('s');
     let name = match &target.namespace {
         Some(namespace) => format!("{one} {namespace}/{}", target.name),
         None => format!("{one}/{}", target.name),
     };
-    let name = styles.bold(&escape(&name));
+    styles.bold(&escape(&name))
+}
+
+fn verdict(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
+    let name = name(target, styles);
     let age = |seconds: i64| human_duration(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
     match &diagnosis.state {
         State::Gone => format!("{name} is gone"),
@@ -106,6 +117,7 @@ fn verdict(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
         State::Going(seconds) => {
             let count = groups(diagnosis.roots()).len();
             let why = match count {
+                0 if *seconds < BEGINS => "its deletion has just begun".to_owned(),
                 0 => "nothing holds it that could be found".to_owned(),
                 count => format!(
                     "{} it",

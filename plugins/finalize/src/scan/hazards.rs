@@ -64,17 +64,20 @@ pub fn left_by_us(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Vec<Finding>
     for (kind, object) in objects {
         let reference = desk.reference(kind, object);
         if let Some(record) = object.marks.get(NEUTRALISED).and_then(|text| parse(text)) {
+            let needs: Vec<_> = record.fields.iter().flat_map(|field| &field.needed).collect();
+            let mut targets: Vec<&str> = needs.iter().map(|need| need.target.as_str()).collect();
+            targets.dedup();
+            let until = needs.iter().map(|need| need.until).max().unwrap_or_default();
             found.push(Finding {
                 id: "neutralised",
                 severity: Severity::Warning,
                 evidence: format!(
                     "{reference} was changed for {}, and was not put back yet",
-                    record.target
+                    targets.join(", ")
                 ),
                 subjects: vec![reference],
                 hint: Some(format!(
-                    "a run for that puts it back; after {} any run of 'kubectl finalize' does",
-                    record.until
+                    "a run for that puts it back; after {until} any run of 'kubectl finalize' does"
                 )),
             });
         } else if let Some(run) = object.marks.get(OFF) {

@@ -44,7 +44,8 @@ pub fn look(desk: &Desk<'_>, found: &mut Found) -> State {
     rules::dark_apis(desk, found);
     rules::controllers(desk, found, &namespace, age);
     if let Some(content) = content {
-        content.judge(desk, found, age > BEGINS);
+        let begun = age > BEGINS || shell::has_failed(&namespace);
+        content.judge(desk, found, begun);
         shell::going(desk, found, &namespace, &content);
         shell::conditions(desk, found, &namespace);
         unseen::abandon(desk, found, &namespace, &content);

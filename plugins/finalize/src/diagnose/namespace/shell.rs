@@ -15,6 +15,8 @@ use crate::{
 
 /// What the namespace controller removes when everything is gone.
 const KUBERNETES: &str = "kubernetes";
+/// The condition that says that objects could not be deleted.
+const CONTENT_FAILURE: &str = "NamespaceDeletionContentFailure";
 
 /// A namespace that nobody deletes. One whose `spec.finalizers` were emptied would be removed without its content.
 pub fn living(namespace: &core::Namespace, found: &mut Found) {
@@ -51,10 +53,17 @@ pub fn going(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespace, co
     }
 }
 
+/// Whether the controller has tried to delete the content, and was not let to.
+pub fn has_failed(namespace: &core::Namespace) -> bool {
+    let conditions = namespace.status.as_ref().and_then(|s| s.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|c| c.type_ == CONTENT_FAILURE && c.status == "True")
+}
+
 /// What the controller has written, where nothing else was found: evidence is better than nothing.
 pub fn conditions(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespace) {
     let failures = [
-        "NamespaceDeletionContentFailure",
+        CONTENT_FAILURE,
         "NamespaceDeletionDiscoveryFailure",
         "NamespaceDeletionGroupVersionParsingFailure",
     ];

@@ -7,7 +7,7 @@ use upkeep::{
 };
 
 use super::{
-    super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
+    super::{Actor, Cause, CauseKey, DENIED, Found, Life, desk::Desk},
     backend::Backend,
     matching::{self, Asked},
 };
@@ -87,10 +87,21 @@ pub fn refusal(
             let request = Request { kind, object, verb };
             dead_webhook(desk, found, &subject, &request, webhook, why)
         }
-        Refused::Denied { webhook, why } => Some(denied(found, subject, verb, format!("the webhook {webhook}"), why)),
+        Refused::Denied { webhook, why } => {
+            let rule = ObjRef::cluster("webhook", webhook, "");
+            Some(denied(
+                found,
+                subject,
+                verb,
+                rule,
+                format!("the webhook {webhook}"),
+                why,
+            ))
+        }
         Refused::Policy { policy, binding } => {
+            let rule = ObjRef::cluster("validatingadmissionpolicy", policy, "");
             let who = format!("the ValidatingAdmissionPolicy {policy} with the binding {binding}");
-            Some(denied(found, subject, verb, who, said))
+            Some(denied(found, subject, verb, rule, who, said))
         }
         Refused::Other => {
             found.notes.push(Finding {
@@ -106,15 +117,15 @@ pub fn refusal(
 }
 
 /// Somebody who answers does not want it: that is no fault.
-fn denied(found: &mut Found, subject: ObjRef, verb: &str, who: String, why: &str) -> CauseKey {
+fn denied(found: &mut Found, subject: ObjRef, verb: &str, rule: ObjRef, who: String, why: &str) -> CauseKey {
     let key = CauseKey {
-        id: "denied",
-        subject: subject.clone(),
-        detail: who.clone(),
+        id: DENIED,
+        subject: rule,
+        detail: verb.to_owned(),
     };
     found.cause(Cause {
         key: key.clone(),
-        says: format!("{who} does not allow {verb} of {subject}"),
+        says: format!("{who} does not allow {verb}"),
         evidence: (!why.is_empty()).then(|| why.to_owned()).into_iter().collect(),
         actor: Some(Actor {
             who,
@@ -142,7 +153,11 @@ fn dead_webhook(
     why: &str,
 ) -> Option<CauseKey> {
     let verb = request.verb;
-    let (configuration, entry) = find(desk, request, webhook)?;
+    let Some((configuration, entry)) = find(desk, request, webhook)? else {
+        let text = format!("the API server has not noticed yet that the webhook {webhook} was changed");
+        found.in_time.push((subject.clone(), text));
+        return None;
+    };
     let backend = Backend::of(&entry["clientConfig"])?;
     let state = backend.state(desk)?;
     let right = match &backend {
@@ -204,8 +219,8 @@ struct Request<'a> {
 }
 
 /// The configuration that has this entry. The same name may stand in several: the one that is asked about the request, and of
-/// those one that nobody answers for.
-fn find(desk: &Desk<'_>, request: &Request<'_>, webhook: &str) -> Option<(ObjRef, Value)> {
+/// those one that nobody answers for. Nothing inside where none is, and nothing at all while it is not known.
+fn find(desk: &Desk<'_>, request: &Request<'_>, webhook: &str) -> Option<Option<(ObjRef, Value)>> {
     let mut best: Option<((Asked, bool), ObjRef, Value)> = None;
     for plural in ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"] {
         let group = "admissionregistration.k8s.io";
@@ -219,6 +234,9 @@ fn find(desk: &Desk<'_>, request: &Request<'_>, webhook: &str) -> Option<(ObjRef
                 continue;
             };
             let asked = matching::asked(desk, &entry, request.kind, request.object, request.verb)?;
+            if asked == Asked::No {
+                continue;
+            }
             let dead = match Backend::of(&entry["clientConfig"]) {
                 Some(backend) => backend.state(desk)?.0 == Life::Dead,
                 None => false,
@@ -231,7 +249,7 @@ fn find(desk: &Desk<'_>, request: &Request<'_>, webhook: &str) -> Option<(ObjRef
             }
         }
     }
-    best.map(|(_, reference, entry)| (reference, entry))
+    Some(best.map(|(_, reference, entry)| (reference, entry)))
 }
 
 #[cfg(test)]

@@ -21,6 +21,17 @@ use crate::{
 
 /// Who writes the status of an object did so within so many seconds, if they live.
 const LATELY: i64 = 60;
+/// They write what somebody has written down elsewhere: a template, a chart, a repository. What they put on they leave alone.
+const DELIVER: [&str; 8] = [
+    "kube-controller-manager",
+    "helm",
+    "helm-controller",
+    "kustomize-controller",
+    "argocd-controller",
+    "argocd-application-controller",
+    "Terraform",
+    "pulumi-kubernetes",
+];
 /// Where the kubelets renew their Leases, one for each node.
 const OF_NODES: &str = "kube-node-lease";
 
@@ -42,6 +53,8 @@ pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Opt
         let ago = ago(desk, entry).map(|(_, text)| text).unwrap_or_default();
         if manager.starts_with("kubectl") {
             traces.push(format!("a person put it on with {manager}{ago}"));
+        } else if DELIVER.contains(&manager.as_str()) {
+            traces.push(format!("{manager} put it on{ago}, as it was told to"));
         } else {
             traces.push(format!("{manager} put it on{ago}"));
             if let Some(found) = by_name(desk, &manager)? {

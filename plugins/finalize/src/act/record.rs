@@ -1,0 +1,373 @@
+//! What was taken out of the way stands in an annotation of the same object, written by the same patch, so that whoever
+//! comes after a crash can put it back. Several runs may need the same field for targets of their own: it is as it was once
+//! nobody needs it any more.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What was changed, for whom, and how it was before.
+pub const NEUTRALISED: &str = "kubectl-upkeep/neutralised";
+/// How long a change is for the run that made it; after that any run puts it back.
+const LASTS: SignedDuration = SignedDuration::from_mins(15);
+/// The label that every namespace has.
+const NAME: &str = "kubernetes.io/metadata.name";
+
+/// The annotation.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+pub struct Record {
+    /// What was changed, each field once.
+    pub fields: Vec<Field>,
+}
+
+/// One field.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct Field {
+    /// What.
+    #[serde(flatten)]
+    pub place: Place,
+    /// As it was before all of them.
+    pub was: Value,
+    /// Who needs it otherwise.
+    pub needed: Vec<Need>,
+}
+
+/// Where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "field", rename_all = "camelCase")]
+pub enum Place {
+    /// The namespaces that a webhook is asked about.
+    NamespaceSelector {
+        /// The name of the webhook.
+        webhook: String,
+    },
+    /// What is done when a webhook does not answer.
+    FailurePolicy {
+        /// The name of the webhook.
+        webhook: String,
+    },
+    /// How objects become those of another version.
+    Conversion,
+}
+
+/// One run that needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Need {
+    /// For what: `namespaces/stuck`.
+    pub target: String,
+    /// From then on any run may put it back.
+    pub until: Timestamp,
+    /// The namespace that is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+impl Place {
+    /// Where the field is now: entries may have moved.
+    fn pointer(&self, object: &Value) -> Option<String> {
+        let (webhook, field) = match self {
+            Self::NamespaceSelector { webhook } => (webhook, "namespaceSelector"),
+            Self::FailurePolicy { webhook } => (webhook, "failurePolicy"),
+            Self::Conversion => return Some("/spec/conversion".into()),
+        };
+        let webhooks = object["webhooks"].as_array()?;
+        let at = webhooks.iter().position(|w| w["name"] == webhook.as_str())?;
+        Some(format!("/webhooks/{at}/{field}"))
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NamespaceSelector { webhook } => write!(f, "namespaceSelector of {webhook}"),
+            Self::FailurePolicy { webhook } => write!(f, "failurePolicy of {webhook}"),
+            Self::Conversion => f.write_str("spec.conversion"),
+        }
+    }
+}
+
+impl Field {
+    /// As it has to be for all that need it.
+    fn is(&self) -> Value {
+        match (&self.place, self.left_out()) {
+            _ if self.needed.is_empty() => self.was.clone(),
+            (Place::FailurePolicy { .. }, _) => json!("Ignore"),
+            (Place::Conversion, _) => json!({"strategy": "None"}),
+            (Place::NamespaceSelector { .. }, expression) => {
+                let mut is = self.was.clone();
+                match is["matchExpressions"].as_array_mut() {
+                    Some(all) => all.push(expression),
+                    None => is["matchExpressions"] = json!([expression]),
+                }
+                is
+            }
+        }
+    }
+
+    fn left_out(&self) -> Value {
+        let mut names: Vec<&str> = self.needed.iter().filter_map(|n| n.namespace.as_deref()).collect();
+        names.sort_unstable();
+        names.dedup();
+        json!({"key": NAME, "operator": "NotIn", "values": names})
+    }
+}
+
+/// The operations that make the change for one more run and write it down. Nothing where the webhook is not there any more.
+pub fn open(object: &Value, place: Place, need: Need) -> Option<Vec<Value>> {
+    let at = place.pointer(object)?;
+    let now = object.pointer(&at).cloned().unwrap_or(Value::Null);
+    let mut record = read(object).unwrap_or_default();
+    // Who has changed it since has made it what it is.
+    let known = record
+        .fields
+        .iter()
+        .position(|field| field.place == place && field.is() == now);
+    let mut field = match known {
+        Some(known) => record.fields.remove(known),
+        None => Field {
+            place: place.clone(),
+            was: now.clone(),
+            needed: Vec::new(),
+        },
+    };
+    record.fields.retain(|field| field.place != place);
+    field
+        .needed
+        .retain(|known| known.target != need.target || known.namespace != need.namespace);
+    field.needed.push(need);
+    let is = field.is();
+    record.fields.push(field);
+    let mut operations = unchanged_since(object);
+    if now.is_null() {
+        operations.push(json!({"op": "add", "path": at, "value": is}));
+    } else {
+        operations.push(json!({"op": "test", "path": at, "value": now}));
+        operations.push(json!({"op": "replace", "path": at, "value": is}));
+    }
+    if !object["metadata"]["annotations"].is_object() {
+        operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
+    }
+    operations.push(json!({"op": "add", "path": annotation(), "value": text(&record)}));
+    Some(operations)
+}
+
+/// What has to be done so that these runs need nothing any more.
+#[derive(Debug, Default)]
+pub struct Back {
+    /// The patch.
+    pub operations: Vec<Value>,
+    /// What somebody else has changed since, and stays.
+    pub theirs: Vec<String>,
+    /// For whom it is changed still.
+    pub needed: Vec<String>,
+}
+
+/// Nothing where none of them needs anything.
+pub fn back(object: &Value, is_over: impl Fn(&Need) -> bool) -> Option<Back> {
+    let record = read(object)?;
+    if !record.fields.iter().flat_map(|f| &f.needed).any(&is_over) && !record.fields.iter().all(|f| f.needed.is_empty())
+    {
+        return None;
+    }
+    let mut back = Back {
+        operations: unchanged_since(object),
+        ..Back::default()
+    };
+    let mut left = Record::default();
+    for field in record.fields {
+        let mut after = field.clone();
+        after.needed.retain(|need| !is_over(need));
+        back.needed.extend(after.needed.iter().map(|need| need.target.clone()));
+        let at = field.place.pointer(object);
+        match at
+            .as_ref()
+            .and_then(|at| Some((at, without(object.pointer(at)?, &field, &after)?)))
+        {
+            Some((at, value)) => {
+                let now = object.pointer(at);
+                back.operations.push(json!({"op": "test", "path": at, "value": now}));
+                back.operations
+                    .push(json!({"op": "replace", "path": at, "value": value}));
+            }
+            None => back.theirs.push(field.place.to_string()),
+        }
+        if !after.needed.is_empty() {
+            left.fields.push(after);
+        }
+    }
+    back.operations.push(match left.fields.as_slice() {
+        [] => json!({"op": "remove", "path": annotation()}),
+        _ => json!({"op": "replace", "path": annotation(), "value": text(&left)}),
+    });
+    Some(back)
+}
+
+/// What the field has to be, if it still has in it what was set: selectors may have got more expressions since.
+fn without(now: &Value, before: &Field, after: &Field) -> Option<Value> {
+    if *now == before.is() {
+        return Some(after.is());
+    }
+    if !matches!(before.place, Place::NamespaceSelector { .. }) {
+        return None;
+    }
+    let mut now = now.clone();
+    let all = now["matchExpressions"].as_array_mut()?;
+    let ours = before.left_out();
+    let at = all.iter().position(|expression| *expression == ours)?;
+    all.remove(at);
+    if !after.needed.is_empty() {
+        all.push(after.left_out());
+    }
+    Some(now)
+}
+
+/// Another run may write another field of the same object, and the same annotation.
+fn unchanged_since(object: &Value) -> Vec<Value> {
+    let version = &object["metadata"]["resourceVersion"];
+    vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": version})]
+}
+
+/// For a run that begins now.
+pub fn need(target: &str, namespace: Option<&str>) -> Need {
+    Need {
+        target: target.to_owned(),
+        until: Timestamp::now() + LASTS,
+        namespace: namespace.map(str::to_owned),
+    }
+}
+
+/// What stands on an object.
+fn read(object: &Value) -> Option<Record> {
+    parse(object["metadata"]["annotations"][NEUTRALISED].as_str()?)
+}
+
+/// The value of the annotation.
+pub fn parse(text: &str) -> Option<Record> {
+    serde_json::from_str(text).ok()
+}
+
+fn annotation() -> String {
+    format!("/metadata/annotations/{}", NEUTRALISED.replace('/', "~1"))
+}
+
+fn text(record: &Record) -> String {
+    // Strings, times and JSON always can be written.
+    serde_json::to_string(record).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn patched(object: &Value, operations: &[Value]) -> Value {
+        let patch: json_patch::Patch = serde_json::from_value(json!(operations)).unwrap();
+        let mut object = object.clone();
+        json_patch::patch(&mut object, &patch).unwrap();
+        object["metadata"]["resourceVersion"] = json!(format!("{}+", object["metadata"]["resourceVersion"]));
+        object
+    }
+
+    /// Without what changes with every write.
+    fn content(object: &Value) -> Value {
+        let mut object = object.clone();
+        let meta = object["metadata"].as_object_mut().unwrap();
+        meta.remove("resourceVersion");
+        if meta.get("annotations") == Some(&json!({})) {
+            meta.remove("annotations");
+        }
+        object
+    }
+
+    fn configuration(selector: Value) -> Value {
+        json!({"metadata": {"name": "w", "resourceVersion": "1"}, "webhooks": [
+            {"name": "a.example.com", "namespaceSelector": {}, "failurePolicy": "Fail"},
+            {"name": "b.example.com", "namespaceSelector": selector, "failurePolicy": "Fail"}]})
+    }
+
+    fn opened(object: &Value, namespace: &str) -> Value {
+        let place = Place::NamespaceSelector {
+            webhook: "b.example.com".into(),
+        };
+        let need = need(&format!("namespaces/{namespace}"), Some(namespace));
+        patched(object, &open(object, place, need).unwrap())
+    }
+
+    fn closed(object: &Value, namespace: &str) -> (Value, Back) {
+        let target = format!("namespaces/{namespace}");
+        let back = back(object, |need| need.target == target).unwrap();
+        (patched(object, &back.operations), back)
+    }
+
+    #[test]
+    fn what_is_changed_can_be_put_back_wherever_it_is_by_then() {
+        let whole = configuration(json!({"matchLabels": {"a": "b"}}));
+        let mut changed = opened(&whole, "s");
+        assert_eq!(
+            changed["webhooks"][1]["namespaceSelector"]["matchExpressions"][0]["values"],
+            json!(["s"])
+        );
+        assert_eq!(changed["webhooks"][0], whole["webhooks"][0]);
+        changed["webhooks"].as_array_mut().unwrap().swap(0, 1);
+        let (mut again, back) = closed(&changed, "s");
+        assert!(back.theirs.is_empty() && back.needed.is_empty());
+        again["webhooks"].as_array_mut().unwrap().swap(0, 1);
+        assert_eq!(content(&again), content(&whole));
+    }
+
+    #[test]
+    fn it_is_as_it_was_when_nobody_needs_it_any_more() {
+        let whole = configuration(json!({}));
+        for (first, second) in [("s", "t"), ("t", "s")] {
+            let both = opened(&opened(&whole, "s"), "t");
+            let (one, back) = closed(&both, first);
+            assert_eq!(back.needed, [format!("namespaces/{second}")]);
+            let left_out = &one["webhooks"][1]["namespaceSelector"]["matchExpressions"][0]["values"];
+            assert_eq!(*left_out, json!([second]));
+            assert_eq!(content(&closed(&one, second).0), content(&whole));
+        }
+    }
+
+    #[test]
+    fn a_second_run_for_the_same_target_adds_nothing() {
+        let whole = configuration(json!({}));
+        let twice = opened(&opened(&whole, "s"), "s");
+        assert_eq!(twice["webhooks"], opened(&whole, "s")["webhooks"]);
+        assert_eq!(content(&closed(&twice, "s").0), content(&whole));
+    }
+
+    #[test]
+    fn what_somebody_else_has_changed_since_stays() {
+        let place = Place::FailurePolicy {
+            webhook: "b.example.com".into(),
+        };
+        let whole = configuration(json!({}));
+        let mut changed = patched(&whole, &open(&whole, place, need("namespaces/s", None)).unwrap());
+        assert_eq!(changed["webhooks"][1]["failurePolicy"], "Ignore");
+        changed["webhooks"][1]["failurePolicy"] = json!("Other");
+        let (again, back) = closed(&changed, "s");
+        assert_eq!(back.theirs, ["failurePolicy of b.example.com"]);
+        assert_eq!(again["webhooks"][1]["failurePolicy"], "Other");
+        // A selector that has got more of them loses only what was set.
+        let theirs = json!({"key": "team", "operator": "Exists"});
+        let mut changed = opened(&whole, "s");
+        let expressions = &mut changed["webhooks"][1]["namespaceSelector"]["matchExpressions"];
+        expressions.as_array_mut().unwrap().push(theirs.clone());
+        let (again, back) = closed(&changed, "s");
+        assert!(back.theirs.is_empty());
+        assert_eq!(
+            again["webhooks"][1]["namespaceSelector"]["matchExpressions"],
+            json!([theirs])
+        );
+    }
+
+    #[test]
+    fn conversions() {
+        let webhook = json!({"strategy": "Webhook", "webhook": {}});
+        let whole = json!({"metadata": {"name": "d", "resourceVersion": "1"}, "spec": {"conversion": webhook}});
+        let operations = open(&whole, Place::Conversion, need("namespaces/s", None)).unwrap();
+        let changed = patched(&whole, &operations);
+        assert_eq!(changed["spec"]["conversion"], json!({"strategy": "None"}));
+        assert_eq!(content(&closed(&changed, "s").0), content(&whole));
+    }
+}

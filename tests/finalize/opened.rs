@@ -1,0 +1,107 @@
+//! A webhook is taken out of the way and put back, whatever happens in between.
+
+use std::{collections::BTreeMap, process::Stdio};
+
+use serde_json::{Value, json};
+use testsupport::{Cluster, DEFAULT_TIMEOUT, wait_for};
+
+use crate::{
+    kit::{Ran, command, finalize, kubectl, run},
+    scene::whole,
+};
+
+const KIND: &str = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration";
+
+/// Namespaces that are held by one dead webhook, which is asked about deletions of ConfigMaps in each of them.
+fn held(cluster: &'static Cluster, webhook: &str, names: &[&str]) -> Value {
+    for name in names {
+        let ns = cluster.namespace(name);
+        ns.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}));
+    }
+    cluster.create(json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": webhook}, "webhooks": [{"name": "deny.example.com", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+            "clientConfig": {"service": {"namespace": "default", "name": "nope"}},
+            "namespaceSelector": {"matchExpressions": [
+                {"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["configmaps"]}]}]}));
+    for name in names {
+        wait_for("the webhook", DEFAULT_TIMEOUT, || {
+            let refused = finalize(cluster, &["cm/a", "-n", name, "--dry-run"]);
+            refused.text().contains("deny.example.com").then_some(())
+        });
+        kubectl(cluster, &["delete", "namespace", name, "--wait=false"]);
+    }
+    entries(cluster, webhook)
+}
+
+fn entries(cluster: &Cluster, webhook: &str) -> Value {
+    cluster.get(KIND, "", webhook).unwrap()["webhooks"].clone()
+}
+
+/// Nothing is left of what was done to it.
+#[track_caller]
+fn is_back(cluster: &Cluster, webhook: &str, before: &Value) {
+    let now = cluster.get(KIND, "", webhook).unwrap();
+    assert_eq!(now["webhooks"], *before);
+    assert!(
+        now["metadata"]["annotations"]["kubectl-upkeep/neutralised"].is_null(),
+        "{now}"
+    );
+}
+
+/// Two namespaces with one cause, and two operators for each of them.
+#[test]
+fn four_runs_over_two_namespaces_that_one_webhook_holds() {
+    let cluster = whole();
+    let before = held(cluster, "shared-guard", &["shared-one", "shared-two"]);
+    let runs: Vec<_> = ["shared-one", "shared-two", "shared-one", "shared-two"]
+        .map(|name| {
+            let command = command(cluster, &["ns", name, "--force-up-to=neutralise"]);
+            std::thread::spawn(move || run(command))
+        })
+        .into_iter()
+        .collect();
+    let ends: Vec<Ran> = runs.into_iter().map(|t| t.join().unwrap()).collect();
+    for ran in ends {
+        ran.expect(0).says("is gone");
+    }
+    is_back(cluster, "shared-guard", &before);
+}
+
+/// Killed after its first, second, ... write: the second run ends the work, and the webhook is as it was.
+#[test]
+fn neutralise_goes_on_after_a_kill_at_any_step() {
+    let cluster = whole();
+    let names: Vec<String> = (1..=5).map(|step| format!("cut-{step}")).collect();
+    let before: BTreeMap<&String, Value> = names.iter().map(|name| (name, held(cluster, name, &[name]))).collect();
+    std::thread::scope(|scope| {
+        for (step, name) in names.iter().enumerate() {
+            let before = &before[name];
+            scope.spawn(move || {
+                let mark = cluster.audit().mark();
+                let mut command = command(cluster, &["ns", name, "--force-up-to=neutralise"]);
+                let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+                wait_for("its writes", DEFAULT_TIMEOUT * 2, || {
+                    let ended = child.try_wait().unwrap().is_some();
+                    let asked = cluster.audit().since(mark, "kubectl-finalize");
+                    let of_it = asked
+                        .iter()
+                        .filter(|r| r.is_write() && r.resource != "selfsubjectaccessreviews");
+                    let of_it = of_it.filter(|r| (&r.name == name || &r.namespace == name) && !is_question(r));
+                    (ended || of_it.count() > step).then_some(())
+                });
+                child.kill().unwrap();
+                child.wait().unwrap();
+                finalize(cluster, &["ns", name, "--force-up-to=neutralise"]).expect(0);
+                is_back(cluster, name, before);
+                assert!(cluster.get("v1/Namespace", "", name).is_none());
+            });
+        }
+    });
+}
+
+/// The diagnosis asks what the server would say to a deletion.
+fn is_question(request: &testsupport::Request) -> bool {
+    request.is_dry_run() && request.resource == "configmaps"
+}
