@@ -274,7 +274,7 @@ fn bad_rights_are_named_before_anything_is_done() {
         if expected.starts_with("missing") {
             let said = format!("error: you may not do what this needs as {user:?}; nothing was changed");
             assert_eq!(first_line(&ran), said);
-            ran.says(&format!("  cause: {expected}"));
+            ran.says_line(&format!("  cause: {expected}"));
         } else {
             assert_eq!(first_line(&ran), expected);
         }

@@ -120,7 +120,7 @@ impl Live {
             stdout: self.out.all(),
             stderr: self.err.all(),
         };
-        Ran::of(output, took)
+        Ran::of(&output, took)
     }
 }
 

@@ -21,7 +21,7 @@ fn b36_an_empty_node_is_removed() {
     place.ns.replicaset("web", 2, &Shape::new().prefers(&place.node));
     scene::wait_all_on(&place.ns, &place.node, 2);
     let refused = place.evacuate(&["--delete"]).expect(3);
-    refused.says("error: --delete needs a confirmation; nothing was changed");
+    refused.says_line("error: --delete needs a confirmation; nothing was changed");
     place.assert_untouched();
     let shown = place.evacuate(&["--delete", "--dry-run=client"]).expect(0);
     assert!(
@@ -39,7 +39,7 @@ fn b36_an_empty_node_is_removed() {
     assert!(!exists(place.cluster(), &place.node));
     assert_eq!(place.ns.wait_pods_ready(2).len(), 2);
     let again = place.evacuate(&["--delete", "--yes"]).expect(1);
-    again.says("Error from server (NotFound): nodes \"b36-a\" not found");
+    again.says_line("Error from server (NotFound): nodes \"b36-a\" not found");
 }
 
 #[test]
@@ -63,11 +63,11 @@ fn b22_a_node_with_attached_volumes_is_not_removed() {
     let attachment = Attachment::held(&ns, &a);
     // Without waiting for it, it is there at the end.
     let ran = evacuate(cluster, &[&a, "--delete", "--yes", "--wait-detach=false"]).expect(4);
-    ran.says("error: node/b22-a is empty, and is still there: volumes are still attached to it: b22");
+    ran.says_line("error: node/b22-a is empty, and is still there: volumes are still attached to it: b22");
     assert!(exists(cluster, &a));
     // Now nobody uses it any more, and it is there before.
     let ran = evacuate(cluster, &[&a, "--delete", "--yes"]).expect(3);
-    ran.says("cause: volumes stay attached to node/b22-a, whatever pods go: b22");
+    ran.says_line("cause: volumes stay attached to node/b22-a, whatever pods go: b22");
     attachment.let_go();
     attachment.wait_gone();
     evacuate(cluster, &[&a, "--delete", "--yes"]).expect(0);
@@ -147,7 +147,7 @@ fn b36_a_node_with_a_finalizer_is_not_called_removed() {
     };
     finalizers(json!(["example.com/machine"]));
     let ran = place.evacuate(&["--delete", "--yes"]).expect(4);
-    ran.says(
+    ran.says_line(
         "error: node/b36f-a is empty, and is still there: its deletion cannot be taken back, and waits for its finalizers: \
          example.com/machine",
     );

@@ -40,7 +40,7 @@ fn rights_to_look() {
     place.ns.wait_pods_ready(1);
     let look = user(place.cluster(), "rbac-look", &["look"]);
     let shown = once_granted(&place, &look, &["--dry-run=client"]);
-    shown.says("Warning: you may not do this yourself: missing: patch nodes (node rbac-look-a); missing: create pods/eviction (namespace rbac-look)");
+    shown.says_line("Warning: you may not do this yourself: missing: patch nodes (node rbac-look-a); missing: create pods/eviction (namespace rbac-look)");
     let refused = kit::run(place.command(&look, &[])).expect(1);
     assert!(refused.stderr.contains("missing: patch nodes"), "{}", refused.text());
     assert!(!place.is_cordoned());
@@ -54,10 +54,10 @@ fn rights_to_empty() {
     let user = user(place.cluster(), "rbac-empty", &["look", "empty"]);
     once_granted(&place, &user, &["--dry-run=server"]);
     let ran = kit::run(place.command(&user, &["--exclude-lb"])).expect(0);
-    ran.never_says("not allowed").never_says("forbidden");
+    ran.says_nothing_of("not allowed").says_nothing_of("forbidden");
     assert_eq!(place.ns.pods_on(&place.node), [""; 0]);
     let ran = kit::run(place.command(&user, &["--uncordon"])).expect(0);
-    ran.never_says("not allowed").never_says("forbidden");
+    ran.says_nothing_of("not allowed").says_nothing_of("forbidden");
     assert!(!place.is_cordoned());
 }
 
@@ -80,7 +80,7 @@ fn rights_to_surge() {
     let ran = once_granted(&place, &user, &["--surge"]);
     assert_eq!(place.ns.pods_on(&place.node), [""; 0], "{}", ran.text());
     let ran = kit::run(place.command(&user, &["--uncordon"])).expect(0);
-    ran.never_says("not allowed").never_says("forbidden");
+    ran.says_nothing_of("not allowed").says_nothing_of("forbidden");
 }
 
 #[test]
@@ -98,10 +98,10 @@ fn rights_over_a_dead_node() {
     live.wait_for("node/rbac-dead-a tainted");
     dead.collect();
     let ran = live.finish().expect(0);
-    ran.never_says("not allowed").never_says("forbidden");
+    ran.says_nothing_of("not allowed").says_nothing_of("forbidden");
     dead.assert_lifted(&ran.text());
     let ran = kit::run(command(&["--uncordon"])).expect(0);
-    ran.never_says("not allowed").never_says("forbidden");
+    ran.says_nothing_of("not allowed").says_nothing_of("forbidden");
 }
 
 /// Who may not follow the Lease forces nothing.
@@ -114,7 +114,7 @@ fn rights_that_are_missing_over_a_dead_node() {
     let ran = wait_for("the rights", DEFAULT_TIMEOUT, || {
         Some(run()).filter(|ran| ran.code == Some(3))
     });
-    ran.says(
+    ran.says_line(
         "cause: node/rbac-unheard-a is silent, and whether its machine comes back cannot be followed: you may not get \
          leases.coordination.k8s.io in kube-node-lease",
     );
@@ -126,7 +126,7 @@ fn rights_to_remove_a_node() {
     let user = user(place.cluster(), "rbac-delete", &["look", "empty", "delete"]);
     once_granted(&place, &user, &["--delete", "--dry-run=server"]);
     let ran = kit::run(place.command(&user, &["--delete", "--yes"])).expect(0);
-    ran.never_says("not allowed").never_says("forbidden");
+    ran.says_nothing_of("not allowed").says_nothing_of("forbidden");
     assert!(
         ran.stdout.ends_with("node \"rbac-delete-a\" deleted\n"),
         "{}",
@@ -140,6 +140,6 @@ fn rights_to_remove_a_node_that_are_missing() {
     let user = user(place.cluster(), "rbac-keep", &["look", "empty"]);
     once_granted(&place, &user, &["--dry-run=server"]);
     let ran = kit::run(place.command(&user, &["--delete", "--yes"])).expect(1);
-    ran.says("cause: missing: delete nodes (node rbac-keep-a)");
+    ran.says_line("cause: missing: delete nodes (node rbac-keep-a)");
     place.assert_untouched();
 }

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use testsupport::{Cluster, Mark, Ns, Request, Rule, wait_for};
 
-use crate::kit::Ran;
-
 /// Beginning of the plugin's user agent.
 pub const AGENT: &str = "kubectl-evacuate";
 
@@ -168,29 +166,4 @@ pub fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines
-}
-
-impl Ran {
-    /// The document on stdout, and nothing else is there.
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
-    }
-
-    /// Some line of stderr is this one; how far columns are apart does not matter.
-    #[track_caller]
-    pub fn says(&self, line: &str) -> &Self {
-        let words = |l: &str| l.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let wanted = words(line);
-        let found = self.stderr.lines().any(|l| words(l) == wanted);
-        assert!(found, "no line {line:?} in\n{}", self.text());
-        self
-    }
-
-    /// No line of either stream holds this.
-    #[track_caller]
-    pub fn never_says(&self, text: &str) -> &Self {
-        assert!(!self.text().contains(text), "{text:?} in\n{}", self.text());
-        self
-    }
 }

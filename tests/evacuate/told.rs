@@ -240,7 +240,9 @@ fn claim_that_is_renewed_meanwhile_is_not_taken_back() {
     let mut late = place.start(&["--uncordon", "--timeout=2s"]);
     late.wait_for("to see whether that run is alive");
     let late = late.finish().expect(5);
-    late.says("error: the time of --timeout was up before every node had been brought back; run it again to go on");
+    late.says_line(
+        "error: the time of --timeout was up before every node had been brought back; run it again to go on",
+    );
     place.evacuate(&["--uncordon"]).expect(0);
     assert!(!is_locked(place.cluster(), &place.node));
 }

@@ -1,48 +1,12 @@
 //! The binary in a clean environment, and its result in one piece.
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use testsupport::Cluster;
-
-/// What a run left behind.
-#[derive(Debug)]
-pub struct Ran {
-    pub stdout: String,
-    pub stderr: String,
-    pub code: Option<i32>,
-}
-
-impl Ran {
-    fn of(output: Output) -> Self {
-        Self {
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            code: output.status.code(),
-        }
-    }
-
-    pub fn text(&self) -> String {
-        format!("{}--- stderr\n{}--- exit {:?}\n", self.stdout, self.stderr, self.code)
-    }
-
-    #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{}", self.text());
-        self
-    }
-
-    #[track_caller]
-    pub fn says(self, text: &str) -> Self {
-        assert!(self.text().contains(text), "{text:?} is not in\n{}", self.text());
-        self
-    }
-
-    #[track_caller]
-    pub fn says_nothing_of(self, text: &str) -> Self {
-        assert!(!self.text().contains(text), "{text:?} is in\n{}", self.text());
-        self
-    }
-}
+pub use testsupport::Ran;
 
 /// The plugin with the cluster's kubeconfig, and nothing else of this machine's environment.
 pub fn command(cluster: &Cluster, args: &[&str]) -> Command {
@@ -67,9 +31,10 @@ pub fn finalize(cluster: &Cluster, args: &[&str]) -> Ran {
     run(command(cluster, args))
 }
 
-/// To its end.
-pub fn run(mut command: Command) -> Ran {
-    Ran::of(command.output().expect("the plugin starts"))
+/// To its end. A run gives up by itself before that.
+#[track_caller]
+pub fn run(command: Command) -> Ran {
+    Ran::to_the_end(command, Duration::from_secs(240))
 }
 
 /// The real kubectl, which has to succeed.

@@ -94,10 +94,7 @@ fn s14_a_finalizer_in_the_spec_of_the_namespace() {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "s14", "labels": {"keep": "me"}},
         "spec": {"finalizers": ["kubernetes", "example.com/origin"]}}),
     );
-    let scene = Scene {
-        cluster,
-        name: "s14".into(),
-    };
+    let scene = Scene::of(cluster, "s14".into());
     scene.delete();
     scene
         .finalize(&["--dry-run"])

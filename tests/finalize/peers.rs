@@ -91,10 +91,7 @@ fn labels_and_annotations_of_the_namespace_stay() {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kept", "labels": {"keep": "me"},
         "annotations": {"keep": "me too"}, "finalizers": ["example.com/later"]}, "spec": {"finalizers": ["example.com/origin"]}}),
     );
-    let scene = Scene {
-        cluster,
-        name: "kept".into(),
-    };
+    let scene = Scene::of(cluster, "kept".into());
     kubectl(cluster, &["delete", "namespace", "kept", "--wait=false"]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plan.json");

@@ -1,6 +1,6 @@
 //! Namespaces and objects that will not go away.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 use testsupport::{Cluster, DEFAULT_TIMEOUT, Node, Options, wait_for};
@@ -41,6 +41,8 @@ fn bystanders(cluster: &Cluster) {
 pub struct Scene {
     pub cluster: &'static Cluster,
     pub name: String,
+    /// One at a time where each would be in the way of the others.
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 /// One for conversions that do not work: they keep every namespace of the cluster from being deleted.
@@ -59,19 +61,27 @@ fn unconvertible() -> &'static Cluster {
 impl Scene {
     /// A new namespace on a control plane where every namespace may be held.
     pub fn apart(name: &str) -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = unconvertible();
         Self {
-            cluster,
-            name: cluster.namespace(name).name().to_owned(),
+            _turn: Some(turn),
+            ..Self::of(cluster, cluster.namespace(name).name().to_owned())
         }
     }
 
     /// A new namespace on the shared control plane.
     pub fn new(name: &str) -> Self {
         let cluster = whole();
+        Self::of(cluster, cluster.namespace(name).name().to_owned())
+    }
+
+    /// A namespace that is there.
+    pub fn of(cluster: &'static Cluster, name: String) -> Self {
         Self {
             cluster,
-            name: cluster.namespace(name).name().to_owned(),
+            name,
+            _turn: None,
         }
     }
 

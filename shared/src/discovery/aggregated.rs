@@ -50,8 +50,6 @@ struct Resource {
     #[serde(default)]
     short_names: Vec<String>,
     #[serde(default)]
-    categories: Vec<String>,
-    #[serde(default)]
     subresources: Vec<Subresource>,
 }
 
@@ -106,7 +104,6 @@ fn kind(group: &str, version: &str, resource: Resource) -> Option<Kind> {
         plural: resource.resource,
         singular: resource.singular_resource,
         short_names: resource.short_names,
-        categories: resource.categories,
         namespaced: resource.scope == "Namespaced",
         verbs: resource.verbs,
         subresources: resource.subresources.into_iter().map(|s| s.subresource).collect(),

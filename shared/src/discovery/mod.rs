@@ -49,8 +49,6 @@ pub struct Kind {
     pub singular: String,
     /// `po`.
     pub short_names: Vec<String>,
-    /// `all`.
-    pub categories: Vec<String>,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
     /// `list`, `delete` and so on.

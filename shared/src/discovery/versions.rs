@@ -52,8 +52,6 @@ struct Resource {
     verbs: Vec<String>,
     #[serde(default)]
     short_names: Vec<String>,
-    #[serde(default)]
-    categories: Vec<String>,
 }
 
 /// The versions without their kinds, which have to be asked for.
@@ -126,7 +124,6 @@ fn kinds(group: &str, version: &str, list: List) -> Vec<Kind> {
             plural: resource.name,
             singular: resource.singular_name,
             short_names: resource.short_names,
-            categories: resource.categories,
             namespaced: resource.namespaced,
             verbs: resource.verbs,
         });

@@ -41,13 +41,13 @@ fn b28_replacements_that_do_not_come_end_the_run() {
     ns.statefulset("api", 1, &Shape::new().only(&b));
     ns.wait_pods_ready(2);
     let ran = evacuate(cluster, &[&a, &b, "--wait-replacements=2s"]).expect(4);
-    ran.says("error: node/b28x-a is empty, but replacements are not Ready: 1 of StatefulSet b28x/web");
+    ran.says_line("error: node/b28x-a is empty, but replacements are not Ready: 1 of StatefulSet b28x/web");
     assert!(
         ran.stderr.contains("\nb28x-a: drained, but not replaced in "),
         "{}",
         ran.text()
     );
-    ran.says("error: unable to drain node \"b28x-b\": not begun: replacements of an earlier node are missing");
+    ran.says_line("error: unable to drain node \"b28x-b\": not begun: replacements of an earlier node are missing");
     let warned = ran.stderr.lines().any(|l| {
         l.starts_with("Warning: no other node can take the successors of these pods: ")
             && l.ends_with(" (b28x/api-0, b28x/web-0)")

@@ -65,7 +65,7 @@ fn b04_names_the_blocking_budget() {
     // One healthy pod more, and everything goes.
     ns.scale("apps/v1/StatefulSet", "web", 3);
     let ran = live.finish().expect(0);
-    ran.says(
+    ran.says_line(
         "Warning: budget b04/web (minAvailable 2) does not allow the eviction of these 2 pods now: it needs 2 \
               healthy pods and has 2; not Ready: late-0 (b04/web-0, b04/web-1)",
     );
@@ -83,13 +83,13 @@ fn b04_without_the_right_to_read_budgets_the_server_names_them() {
     ns.wait_pods_ready(1);
     let config = cluster.user_kubeconfig("b04s", &rights(&["list poddisruptionbudgets.policy"]));
     let ran = run(command_with(cluster, &config, &[&a, "--timeout=3s"])).expect(5);
-    ran.says(
+    ran.says_line(
         "Warning: the eviction of b04s/web-0 is blocked: The disruption budget web needs 1 healthy pods and has 1 \
               currently",
     );
-    ran.says("NODE    POD LEFT    STATE    REASON");
-    ran.says("b04s-a  b04s/web-0  Blocked  The disruption budget web needs 1 healthy pods and has 1 currently");
-    ran.says("error: the time of --timeout is up");
+    ran.says_line("NODE    POD LEFT    STATE    REASON");
+    ran.says_line("b04s-a  b04s/web-0  Blocked  The disruption budget web needs 1 healthy pods and has 1 currently");
+    ran.says_line("error: the time of --timeout is up");
 }
 
 #[test]
@@ -168,13 +168,15 @@ fn b08_a_denied_eviction_is_tried_again_until_the_deadline() {
         "{}",
         ran.text()
     );
-    ran.says(&format!("b08-a  b08/db-0  Retrying  {words}"));
+    ran.says_line(&format!("b08-a  b08/db-0  Retrying  {words}"));
     let tries = evictions(&ns, mark)["db-0"].len();
     assert!((2..=6).contains(&tries), "{tries} tries in 4 s");
 
     let mut live = Live::start(command(cluster, &[&a]));
     live.wait_for(words);
     lift(cluster, "b08");
-    live.finish().expect(0).says(&format!("Warning: pod b08/db-0: {words}"));
+    live.finish()
+        .expect(0)
+        .says_line(&format!("Warning: pod b08/db-0: {words}"));
     assert_eq!(ns.pods_on(&a), [""; 0]);
 }

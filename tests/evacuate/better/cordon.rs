@@ -52,7 +52,7 @@ fn b01_a_denied_cordon_ends_the_run_and_the_others_are_taken_back() {
     let said = "error: unable to drain node \"b01p-b\": it could not be cordoned: nodes \"b01p-b\" is forbidden: \
                 ValidatingAdmissionPolicy 'b01-no-cordons' with binding 'b01-no-cordons' denied request: \
                 b01-no-cordons says no";
-    ran.says(said).never_says("evict");
+    ran.says_line(said).says_nothing_of("evict");
     assert!(
         writes(&ns, mark).iter().all(|w| w.starts_with("patch /api/v1/nodes/")),
         "{:?}",
@@ -118,7 +118,7 @@ fn b26_a_second_run_refuses_while_the_first_is_alive_and_takes_over_when_it_is_d
         line.contains(" is at work on it; if that run has died, it can be taken over in "),
         "{line}"
     );
-    second.never_says("evict");
+    second.says_nothing_of("evict");
     assert!(is_cordoned(cluster, &a) && is_locked(cluster, &a));
     for node in [&b, &c] {
         assert!(
@@ -157,7 +157,7 @@ fn b27_a_node_that_someone_uncordons_is_left_alone() {
     live.wait_for("evicting pod b27/slow-0");
     cordon(cluster, &a, false);
     let ran = live.finish().expect(4);
-    ran.says("error: unable to drain node \"b27-a\": it was uncordoned by someone else");
+    ran.says_line("error: unable to drain node \"b27-a\": it was uncordoned by someone else");
     assert!(!is_cordoned(cluster, &a) && !is_locked(cluster, &a), "{}", ran.text());
 }
 
@@ -181,11 +181,11 @@ fn b32_a_pod_that_arrives_between_check_and_cordon_forbids_the_work() {
     std::thread::sleep(Duration::from_millis(100));
     ns.pod("late", &Shape::new().on(&a));
     let ran = live.finish().expect(3);
-    ran.says(
+    ran.says_line(
         "error: unable to drain node \"b32-a\": pod b32/late arrived meanwhile and it is among the Pods that declare no \
          controller (use --force to override)",
     );
-    ran.never_says("evicting").never_says("stays cordoned");
+    ran.says_nothing_of("evicting").says_nothing_of("stays cordoned");
     assert_eq!(
         ran.stdout,
         "node/b32-a cordoned\nnode/b32-a uncordoned\n",

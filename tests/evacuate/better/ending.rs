@@ -92,7 +92,7 @@ fn b12_the_deadline_holds_while_the_server_is_silent() {
     ))
     .expect(5);
     assert!((2.0..3.0).contains(&ran.took.as_secs_f64()), "{:?}", ran.took);
-    ran.says("error: the time of --timeout was up before the cluster had been read; nothing was changed");
+    ran.says_line("error: the time of --timeout was up before the cluster had been read; nothing was changed");
 }
 
 #[test]

@@ -45,12 +45,14 @@ fn b09_a_late_pod_that_forbids_the_work_stays_and_the_rest_goes_on() {
     live.wait_for("evicting pod b09r/web-0");
     ns.pod("bare", &Shape::new().on(&a));
     let ran = live.finish().expect(4);
-    ran.never_says("evicting pod b09r/bare");
-    ran.says(
+    ran.says_nothing_of("evicting pod b09r/bare");
+    ran.says_line(
         "error: cannot move pod b09r/bare: it is among the Pods that declare no controller (use --force to override)",
     );
-    ran.says("error: unable to drain node \"b09r-a\": 1 pod remains on it");
-    ran.says("b09r-a  b09r/bare  Failed  it is among the Pods that declare no controller (use --force to override)");
+    ran.says_line("error: unable to drain node \"b09r-a\": 1 pod remains on it");
+    ran.says_line(
+        "b09r-a  b09r/bare  Failed  it is among the Pods that declare no controller (use --force to override)",
+    );
     assert_eq!(
         (ns.pods_on(&a), ns.pods_on(&b)),
         (vec!["bare".to_owned()], vec!["web-0".to_owned()])
@@ -120,7 +122,7 @@ fn b16_a_daemon_set_of_another_group_is_a_controller_like_any_other() {
     );
     let left = ns.pods_on(&a);
     assert!(left.len() == 1 && left[0].starts_with("real-"), "{left:?}");
-    ran.says(&format!("Warning: ignoring DaemonSet-managed Pods: b16/{}", left[0]));
+    ran.says_line(&format!("Warning: ignoring DaemonSet-managed Pods: b16/{}", left[0]));
 }
 
 /// As pod-graceful-drain does it: the eviction is accepted as a dry run, and the pod is deleted later.
@@ -187,7 +189,7 @@ fn b21_a_finalizer_on_a_pod_is_named() {
     );
     ns.wait_pods_ready(1);
     let ran = evacuate(cluster, &[&a, "--timeout=5s"]).expect(5);
-    ran.says("b21-a  b21/web-0  Terminating  finalizer example.com/hold");
+    ran.says_line("b21-a  b21/web-0  Terminating  finalizer example.com/hold");
     let ran = evacuate(cluster, &[&a, "--timeout=1s", "-o", "json"]).expect(5);
     assert_eq!(
         ran.json()["remaining"][0]["reason"],

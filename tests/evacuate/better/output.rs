@@ -60,7 +60,7 @@ fn b11_a_blocked_budget_does_not_make_a_dry_run_loop() {
     let mark = cluster.audit().mark();
     evacuate(cluster, &[&a, "--dry-run=server"]).expect(3);
     let ran = evacuate(cluster, &[&a, "--dry-run=server", "--on-blocked=wait"]).expect(0);
-    ran.says(
+    ran.says_line(
         "Warning: the server would not evict now: The disruption budget web needs 2 healthy pods and has 2 currently \
          (b11b/web-0, b11b/web-1)",
     );

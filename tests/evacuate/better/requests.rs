@@ -67,7 +67,7 @@ fn b03_a_server_that_is_unavailable_is_asked_again() {
     );
     let mark = cluster.audit().mark();
     let ran = gate.run(&[&a]).expect(0);
-    ran.says("Warning: the API server does not answer well and is asked again: etcdserver: request timed out");
+    ran.says_line("Warning: the API server does not answer well and is asked again: etcdserver: request timed out");
     assert_eq!(gate.turned_away(), 6);
     let sent = evictions(&ns, mark);
     assert_eq!(sent.values().flatten().collect::<Vec<_>>(), [&201, &201], "{sent:?}");
@@ -93,8 +93,8 @@ fn b06_a_429_without_a_cause_is_throttling_and_no_budget() {
     );
     // Budgets that let nothing through would end this run.
     let ran = gate.run(&[&a, "--on-blocked=fail"]).expect(0);
-    ran.says("Warning: the API server sheds load (429) and asks to wait 1s")
-        .never_says("budget");
+    ran.says_line("Warning: the API server sheds load (429) and asks to wait 1s")
+        .says_nothing_of("budget");
     assert_eq!(gate.turned_away(), 3);
     assert!(ran.took >= Duration::from_secs(1), "{:?}", ran.took);
     assert_eq!(ns.pods_on(&a), [""; 0]);
@@ -140,7 +140,7 @@ fn b03_watches_that_end_at_once_are_replaced_by_lists() {
     let gate = Gate::before(cluster, usize::MAX, watches, "200 OK", "application/json", "");
     let ran = gate.run(&[&a, "--timeout=100s"]).expect(0);
     assert!(gate.turned_away() < 100, "{} watches", gate.turned_away());
-    ran.never_says("webhook");
+    ran.says_nothing_of("webhook");
     crate::scene::wait_all_on(&ns, &b, 3);
 }
 

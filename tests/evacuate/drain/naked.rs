@@ -133,10 +133,10 @@ fn k17_server_that_goes_away() {
         place.wait_terminating(&pods[0]);
         link.cut();
         let ran = run.finish().expect(5);
-        ran.never_says("panicked").never_says(" drained\n");
+        ran.says_nothing_of("panicked").says_nothing_of(" drained\n");
         assert_eq!(place.moves(), row.moves(&pods), "{}", ran.text());
-        ran.says("Warning: the API server does not answer well and is asked again: connection refused");
-        ran.says("error: the time of --timeout is up");
+        ran.says_line("Warning: the API server does not answer well and is asked again: connection refused");
+        ran.says_line("error: the time of --timeout is up");
         // Terminating, or not known where the answer was lost.
         let left = format!(" {}/{} ", place.ns.name(), pods[0]);
         assert_eq!(ran.stderr.matches(&left).count(), 1, "{}", ran.text());

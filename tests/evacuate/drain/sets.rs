@@ -108,7 +108,7 @@ fn k05_orphaned_daemonset_pod_forced() {
         let ran = row.evacuate(&["--force"]);
         row.assert_drained(&ran, std::slice::from_ref(&pod));
         let ns = row.place.ns.name();
-        ran.says(&format!(
+        ran.says_line(&format!(
             "Warning: deleting Pods that declare no controller: {ns}/{pod}"
         ));
     });
@@ -154,7 +154,7 @@ fn k08_job_pod_with_local_data() {
         row.assert_refused(&row.evacuate(&["--force"]), &[&pods[0]]);
         let ran = row.evacuate(&["--force", "--delete-emptydir-data=true"]);
         row.assert_drained(&ran, &pods);
-        ran.says(&format!(
+        ran.says_line(&format!(
             "Warning: deleting Pods with local storage: {}/{}",
             row.place.ns.name(),
             pods[0]

@@ -104,7 +104,7 @@ fn b17_an_old_server_does_not_know_the_taint() {
     let asks = |head: &str| head.starts_with("GET /version ");
     let gate = Gate::before(idle(), usize::MAX, asks, "200 OK", "application/json", version);
     let ran = gate.run(&[&dead.node, "--powered-off"]).expect(0);
-    ran.never_says("tainted");
+    ran.says_nothing_of("tainted");
     assert!(
         ran.stderr
             .contains("and said to be off: 1 pod on it is removed by deletion with grace 0; no budget is asked"),

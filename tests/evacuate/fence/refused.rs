@@ -108,7 +108,7 @@ fn b18_a_kubelet_that_reports_is_not_off() {
     live.wait_for("evicting pod b18f/stuck");
     alive.collect();
     let ran = live.finish().expect(0);
-    ran.never_says("tainted").never_says("silent");
+    ran.says_nothing_of("tainted").says_nothing_of("silent");
     assert!(
         ran.stderr
             .contains("1 node not Ready, with a kubelet that still reports"),

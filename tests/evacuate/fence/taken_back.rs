@@ -128,7 +128,9 @@ fn fence_that_was_cut_off_is_taken_back_or_ended() {
         ran.text()
     );
     let ran = dead.evacuate(&["--uncordon"]).expect(0);
-    ran.says("node/fence-cut-a: removed taint node.kubernetes.io/out-of-service; conditions DrainInProgress, Drained");
+    ran.says_line(
+        "node/fence-cut-a: removed taint node.kubernetes.io/out-of-service; conditions DrainInProgress, Drained",
+    );
     dead.assert_lifted(&ran.text());
     assert!(!scene::is_cordoned(dead.ns.cluster(), &dead.node));
     cut();

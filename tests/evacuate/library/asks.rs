@@ -80,8 +80,8 @@ fn e04_the_preview_counts_what_is_left_out() {
     place.ns.wait_pods_ready(2);
     let args = ["--pod-selector=app=db", "--grace-period=0", "--dry-run=client"];
     let ran = place.evacuate(&args).expect(0);
-    ran.says("node/e04-preview-a: 1 pod goes, 0 stay, 1 is left out by --pod-selector");
-    ran.says(
+    ran.says_line("node/e04-preview-a: 1 pod goes, 0 stay, 1 is left out by --pod-selector");
+    ran.says_line(
         "Warning: --grace-period=0 removes the object of 1 pod from the API at once: no kubelet is waited for, and a pod may \
          still run when its successor starts",
     );

@@ -60,10 +60,10 @@ fn surge_that_was_cut_off_is_undone_on_the_way_back() {
     live.signal("KILL");
     drop(live.finish());
     let shown = stage.place.evacuate(&["--uncordon", "--dry-run=client"]).expect(0);
-    shown.says("deployment.apps surge-back/web: its surge would be undone (dry run)");
+    shown.says_line("deployment.apps surge-back/web: its surge would be undone (dry run)");
     assert_eq!(replicas_of(&stage.place.ns), 4);
     let ran = stage.place.evacuate(&["--uncordon", "-o", "json"]).expect(0);
-    ran.says("deployment.apps surge-back/web: its surge is undone");
+    ran.says_line("deployment.apps surge-back/web: its surge is undone");
     let undone = &ran.json()["surges"][0];
     assert_eq!(
         (&undone["deployment"]["name"], &undone["undone"]),
