@@ -1,6 +1,6 @@
 //! A plan in a file binds what is done to what was seen.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
 use crate::{
@@ -100,4 +100,18 @@ fn watched_until_it_is_gone() {
         String::from_utf8_lossy(&ended.stdout).contains("namespace/watched is gone"),
         "{ended:?}"
     );
+}
+
+/// The server is asked what it would say to the next step.
+#[test]
+fn tried_by_the_server() {
+    let scene = Scene::new("tried");
+    scene.config_map("a", &["example.com/cleanup"]);
+    scene.delete();
+    let ran = scene.finalize(&["--dry-run=server"]).expect(0);
+    ran.says("strip: configmap tried/a: remove example.com/cleanup (server dry run)");
+    let held = scene.cluster.get("v1/ConfigMap", "tried", "a").unwrap();
+    assert_eq!(held["metadata"]["finalizers"], json!(["example.com/cleanup"]));
+    // Switches are typed as for kubectl.
+    scene.mended(&["--force-up-to=strip", "--even-if-alive=false", "--dry-run=none"]);
 }

@@ -45,6 +45,23 @@ fn restored_is_what_was_stripped() {
     ran.says("is another object by now");
 }
 
+/// What was in a namespace comes back with it.
+#[test]
+fn restored_with_its_namespace() {
+    let scene = Scene::new("remade");
+    scene.config_map("a", &["example.com/cleanup"]);
+    scene.delete();
+    let ran = scene.mended(&["--force-up-to=strip"]);
+    let folder = folder(&ran);
+    let ran = finalize(scene.cluster, &["restore", &folder, "--dry-run"]).expect(0);
+    ran.says("namespace/remade created (dry run)")
+        .says("configmap remade/a created (dry run)");
+    assert!(scene.is_gone());
+    let ran = finalize(scene.cluster, &["restore", &folder, "--yes"]).expect(0);
+    ran.says("namespace/remade created").says("configmap remade/a created");
+    assert!(scene.cluster.get("v1/ConfigMap", "remade", "a").is_some());
+}
+
 #[test]
 fn restored_from_nothing() {
     let cluster = crate::scene::whole();

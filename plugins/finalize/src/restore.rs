@@ -38,7 +38,7 @@ enum Step {
 /// A folder that holds no backup; nobody who could be asked; what the server says.
 pub async fn restore(look: &Look<'_>, folder: &Path) -> Result<Exit> {
     let mut saved = read(folder)?;
-    look.add_namespaces(&mut saved).await?;
+    let missing = look.add_namespaces(&mut saved).await?;
     let (ui, cli) = (look.ui, look.cli);
     let mut steps = Vec::new();
     for object in &saved {
@@ -84,7 +84,18 @@ pub async fn restore(look: &Look<'_>, folder: &Path) -> Result<Exit> {
     }
     let mut failed: Option<Error> = None;
     for (name, kind, key, step) in open {
-        match look.write(&kind, &key, &step, dry).await {
+        // The server cannot try what lies in a namespace that is not there yet.
+        let untried = dry
+            && key
+                .namespace
+                .as_ref()
+                .is_some_and(|namespace| missing.contains(namespace));
+        let written = if untried {
+            Ok(())
+        } else {
+            look.write(&kind, &key, &step, dry).await
+        };
+        match written {
             Ok(()) => {
                 let suffix = if dry { " (dry run)" } else { "" };
                 ui.data(&format!("{} {}{suffix}", escape(&name), step.done()));
@@ -204,8 +215,9 @@ impl Step {
 }
 
 impl Look<'_> {
-    /// Adds the namespaces that saved objects lie in, where they are gone.
-    async fn add_namespaces(&self, saved: &mut Vec<Value>) -> Result<()> {
+    /// Adds the namespaces that saved objects lie in, where they are gone, and names them.
+    async fn add_namespaces(&self, saved: &mut Vec<Value>) -> Result<BTreeSet<String>> {
+        let mut missing = BTreeSet::new();
         let names = saved.iter().filter_map(|o| o["metadata"]["namespace"].as_str());
         let names: BTreeSet<String> = names.map(str::to_owned).collect();
         for name in names {
@@ -213,13 +225,17 @@ impl Look<'_> {
             let is_saved = saved
                 .iter()
                 .any(|o| o["kind"] == "Namespace" && o["metadata"]["name"] == name.as_str());
-            if let (false, Some((kind, key))) = (is_saved, target(self, &namespace))
-                && self.read(&kind, &key).await?.is_none()
-            {
-                saved.insert(0, namespace);
+            let Some((kind, key)) = target(self, &namespace) else {
+                continue;
+            };
+            if self.read(&kind, &key).await?.is_none() {
+                if !is_saved {
+                    saved.insert(0, namespace);
+                }
+                missing.insert(name);
             }
         }
-        Ok(())
+        Ok(missing)
     }
 
     async fn read(&self, kind: &Kind, key: &Key) -> Result<Option<Value>> {

@@ -44,16 +44,41 @@ impl Key {
             ..Self::cluster(group, plural, name)
         }
     }
+
+    /// Without blanks, for what is written down: `deployments.apps/shop/web`, `namespaces/stuck`.
+    pub fn id(&self) -> String {
+        let dot = if self.group.is_empty() { "" } else { "." };
+        let namespace = self.namespace.iter().map(|namespace| format!("{namespace}/"));
+        let namespace: String = namespace.collect();
+        format!("{}{dot}{}/{namespace}{}", self.plural, self.group, self.name)
+    }
+
+    /// The singular of its kind, by the rules of English.
+    pub fn one(&self) -> String {
+        singular(&self.plural)
+    }
 }
 
+/// `pod`, `ingress`, `networkpolicy`.
+pub fn singular(plural: &str) -> String {
+    let stem = |suffix: &str| plural.strip_suffix(suffix);
+    match (stem("ies"), stem("es"), stem("s")) {
+        (Some(stem), ..) => format!("{stem}y"),
+        (_, Some(stem), _) if stem.ends_with("ss") || stem.ends_with('x') || stem.ends_with("ch") => stem.to_owned(),
+        (.., Some(stem)) if plural != "endpoints" => stem.to_owned(),
+        _ => plural.to_owned(),
+    }
+}
+
+/// As reports call it: `deployment.apps shop/web`, `namespace/stuck`.
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let dot = if self.group.is_empty() { "" } else { "." };
-        write!(f, "{}{dot}{}/", self.plural, self.group)?;
-        if let Some(namespace) = &self.namespace {
-            write!(f, "{namespace}/")?;
+        write!(f, "{}{dot}{}", self.one(), self.group)?;
+        match &self.namespace {
+            Some(namespace) => write!(f, " {namespace}/{}", self.name),
+            None => write!(f, "/{}", self.name),
         }
-        f.write_str(&self.name)
     }
 }
 
@@ -147,5 +172,32 @@ impl Ask {
             version: None,
             namespace: namespace.filter(|_| kind.namespaced).map(str::to_owned),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn singulars() {
+        for (many, single) in [
+            ("pods", "pod"),
+            ("ingresses", "ingress"),
+            ("storageclasses", "storageclass"),
+            ("networkpolicies", "networkpolicy"),
+            ("leases", "lease"),
+            ("namespaces", "namespace"),
+            ("mailboxes", "mailbox"),
+            ("endpoints", "endpoints"),
+            ("validatingadmissionpolicies", "validatingadmissionpolicy"),
+        ] {
+            assert_eq!(singular(many), single);
+        }
+        let web = Key::within("apps", "deployments", "shop", "web");
+        assert_eq!(
+            (web.id().as_str(), web.to_string().as_str()),
+            ("deployments.apps/shop/web", "deployment.apps shop/web")
+        );
     }
 }

@@ -7,7 +7,7 @@ mod pod;
 mod workload;
 
 pub use answer::{Answer, Reply, Said};
-pub use ask::{Ask, Key, Right};
+pub use ask::{Ask, Key, Right, singular};
 pub use object::Object;
 pub use pod::{Pod, Read as ReadPod};
 pub use workload::{Read as ReadWorkload, Workload};

@@ -62,7 +62,7 @@ impl Case<'_> {
             connection: self.look.connection,
             discovery: self.look.discovery,
             backup: Backup::new("finalize", &self.cluster_uid().await, Timestamp::now())?,
-            target: self.target.to_string(),
+            target: self.target.id(),
         })
     }
 

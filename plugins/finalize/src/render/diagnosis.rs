@@ -20,11 +20,7 @@ const SHOWN: usize = 5;
 
 /// What would hold a target that nobody deletes yet.
 pub fn beforehand(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
-    let name = styles.bold(&escape(&format!(
-        "{}/{}",
-        target.plural.trim_end_matches('s'),
-        target.name
-    )));
+    let name = name(target, styles);
     let count = groups(diagnosis.roots()).len();
     let first = match (&diagnosis.state, count, diagnosis.notes.is_empty()) {
         (State::Living, 0, true) => format!("nothing would hold {name} if it were deleted now"),
@@ -99,12 +95,7 @@ pub fn absent(target: &Key, styles: &Styles) -> String {
 }
 
 fn name(target: &Key, styles: &Styles) -> String {
-    let one = target.plural.trim_end_matches('s');
-    let name = match &target.namespace {
-        Some(namespace) => format!("{one} {namespace}/{}", target.name),
-        None => format!("{one}/{}", target.name),
-    };
-    styles.bold(&escape(&name))
+    styles.bold(&escape(&target.to_string()))
 }
 
 fn verdict(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {

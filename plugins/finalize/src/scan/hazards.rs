@@ -9,7 +9,7 @@ use upkeep::{
 use crate::{
     act::{NEUTRALISED, OFF, parse},
     diagnose::{Backend, Desk, Life},
-    facts::{Ask, Object},
+    facts::{Ask, Object, singular},
 };
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -107,8 +107,8 @@ fn configurations(desk: &Desk<'_>) -> Vec<(ObjRef, Value)> {
         };
         all.extend(found.into_iter().map(|configuration| {
             let text = |field: &str| configuration["metadata"][field].as_str().unwrap_or_default();
-            let one = plural.trim_end_matches('s');
-            (ObjRef::cluster(one, text("name"), text("uid")), configuration)
+            let one = singular(plural);
+            (ObjRef::cluster(&one, text("name"), text("uid")), configuration)
         }));
     }
     all

@@ -12,7 +12,7 @@ use super::{
     super::{Found, Life, desk::Desk, rules},
     content::Content,
 };
-use crate::facts::{Ask, Key, Object};
+use crate::facts::{Ask, Key, Object, singular};
 
 /// How many objects of a kind are asked about: webhooks and policies rarely tell one from another.
 const ASKED: usize = 3;
@@ -83,7 +83,7 @@ fn inside(desk: &Desk<'_>, found: &mut Found) {
                 .filter(|e| e["failurePolicy"] != "Ignore" && e["clientConfig"]["service"]["namespace"] == namespace);
             if let Some(entry) = closed.next() {
                 let text = |field: &str| configuration["metadata"][field].as_str().unwrap_or_default();
-                let subject = ObjRef::cluster(plural.trim_end_matches('s'), text("name"), text("uid"));
+                let subject = ObjRef::cluster(&singular(plural), text("name"), text("uid"));
                 let name = entry["name"].as_str().unwrap_or_default();
                 let evidence = format!(
                     "the webhook {name} of {subject} is answered from within this namespace, and must answer: once its pods are \

@@ -12,7 +12,7 @@ use super::{
     matching::{self, Asked},
 };
 use crate::{
-    facts::{Ask, Key, Object},
+    facts::{Ask, Key, Object, singular},
     ladder::{Mend, Remedy, Rung},
 };
 
@@ -242,8 +242,8 @@ fn find(desk: &Desk<'_>, request: &Request<'_>, webhook: &str) -> Option<Option<
                 None => false,
             };
             let text = |field: &str| configuration["metadata"][field].as_str().unwrap_or_default();
-            let one = plural.trim_end_matches('s');
-            let reference = ObjRef::cluster(one, text("name"), text("uid"));
+            let one = singular(plural);
+            let reference = ObjRef::cluster(&one, text("name"), text("uid"));
             if best.as_ref().is_none_or(|(rank, ..)| *rank < (asked, dead)) {
                 best = Some(((asked, dead), reference, entry));
             }

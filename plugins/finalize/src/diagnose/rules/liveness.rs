@@ -5,7 +5,7 @@ use upkeep::ui::human_duration;
 
 use super::super::{Actor, Life, desk::Desk};
 use crate::{
-    facts::{Key, Workload},
+    facts::{Key, Workload, singular},
     ladder::{Mend, Remedy, Rung},
 };
 
@@ -53,7 +53,7 @@ pub fn by_lease(desk: &Desk<'_>, namespace: &str, name: &str) -> Option<(Life, S
 
 /// What the counts of a workload tell.
 pub fn alive(who: String, workload: &Workload) -> (Actor, Vec<Remedy>) {
-    let one = workload.plural.trim_end_matches('s');
+    let one = singular(workload.plural);
     let namespace = workload.object.namespace.clone().unwrap_or_default();
     let name = &workload.object.name;
     let evidence = match (workload.wanted, workload.ready) {

@@ -13,7 +13,7 @@ use super::{
     usage::in_use,
 };
 use crate::{
-    facts::{Ask, Key, Object, Pod},
+    facts::{Ask, Key, Object, Pod, singular},
     ladder::{Remedy, Rung},
 };
 
@@ -104,10 +104,10 @@ pub fn reserved(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object
 
 fn reference(plural: &str, object: &Value) -> ObjRef {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-    let one = plural.trim_end_matches('s');
+    let one = singular(plural);
     match object["metadata"]["namespace"].as_str() {
-        Some(namespace) => ObjRef::namespaced(one, namespace, text("name"), text("uid")),
-        None => ObjRef::cluster(one, text("name"), text("uid")),
+        Some(namespace) => ObjRef::namespaced(&one, namespace, text("name"), text("uid")),
+        None => ObjRef::cluster(&one, text("name"), text("uid")),
     }
 }
 
