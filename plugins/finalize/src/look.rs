@@ -2,7 +2,7 @@
 
 use upkeep::{client::Connection, discovery::Discovery, ui::Ui};
 
-use crate::{cli::Cli, facts::Key, follow::Case, gather::Cluster, knowledge::Knowledge, ladder::plan::Plan};
+use crate::{cli::Cli, gather::Cluster, knowledge::Knowledge};
 
 /// The command line, the cluster, and what is known.
 pub struct Look<'a> {
@@ -19,15 +19,6 @@ pub struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    /// One target; with a plan nothing is done but what that says.
-    pub fn case(&'a self, target: &'a Key, plan: Option<&'a Plan>) -> Case<'a> {
-        Case {
-            look: self,
-            target,
-            plan,
-        }
-    }
-
     /// Answers questions.
     pub fn cluster(&self) -> Cluster<'a> {
         Cluster::new(self.connection, self.discovery, self.cli.chunk_size)

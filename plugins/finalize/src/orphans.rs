@@ -19,6 +19,7 @@ use upkeep::{
 use crate::{
     diagnose::{Desk, is_double},
     facts::{Ask, Facts, Key, Reply},
+    follow::Case,
     gather::Cluster,
     look::Look,
     render::diagnosis::names,
@@ -137,7 +138,7 @@ impl Look<'_> {
 
     async fn clean(&self, namespace: &str, objects: &[(Key, ObjRef)], began: Instant) -> Result<Exit> {
         let target = Key::cluster("", "namespaces", namespace);
-        let case = self.case(&target, None);
+        let case = Case::new(self, &target, None);
         let hands = case.hands().await?;
         for (key, _) in objects {
             hands.keep(key).await?;

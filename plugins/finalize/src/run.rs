@@ -15,7 +15,7 @@ use crate::{
     cli::{Cli, Wanted},
     diagnose::{Desk, State},
     facts::{Facts, Key},
-    follow::investigate,
+    follow::{Case, investigate},
     knowledge::Knowledge,
     ladder::{
         History, SYSTEM,
@@ -59,12 +59,12 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     match wanted {
         Wanted::Object { kind, name } => {
             let target = target(&connection, &discovery, kind, name)?;
-            look.case(&target, None).follow(began).await
+            Case::new(&look, &target, None).follow(began).await
         }
         Wanted::Apply(file) => {
             let plan = read_plan(file)?;
             let target = plan.target.clone();
-            look.case(&target, Some(&plan)).follow(began).await
+            Case::new(&look, &target, Some(&plan)).follow(began).await
         }
         Wanted::Preflight(name) => look.preflight(name).await,
         Wanted::Orphans(namespaces) => look.orphans(&namespaces, began).await,

@@ -43,7 +43,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// namespace is listed each time; a change of the target itself is heard at once.
 const QUIET: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    /// One target; with a plan nothing is done but what that says.
+    pub fn new(look: &'a Look<'a>, target: &'a Key, plan: Option<&'a Plan>) -> Self {
+        Self { look, target, plan }
+    }
+
     /// Follows it to its end. Whatever happens on the way, what was neutralised is put back.
     ///
     /// # Errors
@@ -57,7 +62,7 @@ impl Case<'_> {
     ///
     /// # Errors
     /// No place for backups.
-    pub async fn hands(&self) -> Result<Hands<'_>> {
+    pub async fn hands(&self) -> Result<Hands<'a>> {
         Ok(Hands {
             connection: self.look.connection,
             discovery: self.look.discovery,
