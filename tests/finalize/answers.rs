@@ -6,11 +6,11 @@ use std::sync::{
 };
 
 use serde_json::{Value, json};
-use testsupport::{Asked, Cluster, DEFAULT_TIMEOUT, Https, Options, wait_for};
+use testsupport::{Asked, Cluster, DEFAULT_TIMEOUT, Https, wait_for};
 
 use crate::{
     kit::{command, finalize, kubectl, run},
-    scene::Scene,
+    scene::{Scene, alone},
 };
 
 const WEBHOOKS: &str = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration";
@@ -122,12 +122,7 @@ fn is_available(cluster: &Cluster, wanted: &str) {
 
 #[test]
 fn an_api_that_is_away_for_seconds_and_one_that_hangs() {
-    let cluster = Cluster::start(Options {
-        controller_manager_args: vec!["--leader-elect=true".into()],
-        scheduler: false,
-        kwok: false,
-        ..Options::default()
-    });
+    let cluster = alone();
     let silent = Arc::new(AtomicBool::new(false));
     let backend = api(silent.clone());
     let behind = cluster.namespace("behind");

@@ -1,9 +1,12 @@
 //! Aggregated APIs that do not answer: on a control plane of their own, for one of them holds every namespace.
 
 use serde_json::{Value, json};
-use testsupport::{Cluster, DEFAULT_TIMEOUT, Options, wait_for};
+use testsupport::{Cluster, DEFAULT_TIMEOUT, wait_for};
 
-use crate::kit::{finalize, kubectl};
+use crate::{
+    kit::{finalize, kubectl},
+    scene::alone,
+};
 
 const KIND: &str = "apiregistration.k8s.io/v1/APIService";
 
@@ -23,12 +26,7 @@ fn is_gone(cluster: &Cluster, namespace: &str) -> bool {
 
 #[test]
 fn s02_a_dead_api_holds_every_namespace() {
-    let cluster = Cluster::start(Options {
-        controller_manager_args: vec!["--leader-elect=true".into()],
-        scheduler: false,
-        kwok: false,
-        ..Options::default()
-    });
+    let cluster = alone();
     for name in ["s02", "s02b"] {
         cluster.namespace(name);
     }
@@ -74,12 +72,7 @@ fn s02_a_dead_api_holds_every_namespace() {
 
 #[test]
 fn s32_what_answers_is_in_the_namespace_itself() {
-    let cluster = Cluster::start(Options {
-        controller_manager_args: vec!["--leader-elect=true".into()],
-        scheduler: false,
-        kwok: false,
-        ..Options::default()
-    });
+    let cluster = alone();
     cluster.namespace("s32");
     let name = "v1beta1.inside.example.io";
     cluster.create(api_service(name, "inside.example.io", "s32"));

@@ -4,7 +4,10 @@ use futures::StreamExt as _;
 use serde_json::json;
 use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
-use crate::scene::Scene;
+use crate::{
+    kit::{finalize, kubectl},
+    scene::{Scene, alone},
+};
 
 /// Each is named, each is mended on its own rung.
 #[test]
@@ -63,4 +66,42 @@ fn five_thousand_objects() {
     let ran = scene.finalize(&["--dry-run"]).expect(0);
     ran.says("1 cause holds it").says("100 objects wait for");
     scene.mended(&["--force-up-to=strip"]);
+}
+
+/// Three hundred kinds, one object of one of them stuck.
+#[test]
+fn three_hundred_definitions() {
+    let cluster = alone();
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let client = cluster.client();
+    let made = futures::stream::iter(0..300).for_each_concurrent(8, |i| {
+        let (client, plural, kind) = (client.clone(), format!("kind{i}s"), format!("Kind{i}"));
+        let versions = json!([{"name": "v1", "served": true, "storage": true, "schema": schema}]);
+        let definition = json!({"metadata": {"name": format!("{plural}.many.example.com")}, "spec": {
+            "group": "many.example.com", "scope": "Namespaced", "versions": versions,
+            "names": {"plural": plural, "kind": kind, "listKind": format!("{kind}List")}}});
+        let request = http::Request::post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+            .header("content-type", "application/json")
+            .body(definition.to_string().into_bytes())
+            .unwrap();
+        async move { drop(client.request::<serde_json::Value>(request).await.unwrap()) }
+    });
+    cluster.block_on(made);
+    let ns = cluster.namespace("kinds");
+    let held = json!({"apiVersion": "many.example.com/v1", "kind": "Kind299", "metadata": {"name": "held",
+        "finalizers": ["example.com/cleanup"]}});
+    wait_for("the last kind to be served", DEFAULT_TIMEOUT * 3, || {
+        let served = kubectl(&cluster, &["get", "--raw", "/apis/many.example.com/v1"]);
+        served.contains("kind299s").then_some(())
+    });
+    ns.create(held);
+    kubectl(&cluster, &["delete", "namespace", "kinds", "--wait=false"]);
+    wait_for("the cause to be seen", DEFAULT_TIMEOUT, || {
+        let ran = finalize(&cluster, &["ns", "kinds", "--dry-run"]).expect(0);
+        ran.text()
+            .contains("kind299.many.example.com kinds/held waits for")
+            .then_some(())
+    });
+    finalize(&cluster, &["ns", "kinds", "--force-up-to=strip"]).expect(0);
+    assert!(cluster.get("v1/Namespace", "", "kinds").is_none());
 }

@@ -1,11 +1,11 @@
 //! Finalizers whose controller is not there, and controllers that do not run.
 
 use serde_json::json;
-use testsupport::{Cluster, DEFAULT_TIMEOUT, Options, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
 use crate::{
     kit::{finalize, kubectl},
-    scene::Scene,
+    scene::{Scene, alone},
 };
 
 /// What would be left outside of the cluster is named before and after.
@@ -59,12 +59,7 @@ fn s11_an_attachment_whose_driver_is_gone() {
 /// Who works on the deletion does not run; nothing is forced for that.
 #[test]
 fn s17_nobody_works_on_the_deletion() {
-    let cluster = Cluster::start(Options {
-        controller_manager_args: vec!["--leader-elect=true".into()],
-        scheduler: false,
-        kwok: false,
-        ..Options::default()
-    });
+    let cluster = alone();
     let ns = cluster.namespace("s17");
     ns.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}));
     wait_for("the Lease", DEFAULT_TIMEOUT, || {

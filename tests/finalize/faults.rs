@@ -1,26 +1,17 @@
 //! Servers that end in the middle, others who write at the same time, large objects.
 
 use serde_json::{Value, json};
-use testsupport::{Cluster, DEFAULT_TIMEOUT, Options, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
 use crate::{
     kit::{Ran, command, finalize, kubectl, kubectl_in, run},
-    scene::Scene,
+    scene::{Scene, alone},
 };
-
-fn own() -> Cluster {
-    Cluster::start(Options {
-        controller_manager_args: vec!["--leader-elect=true".into()],
-        scheduler: false,
-        kwok: false,
-        ..Options::default()
-    })
-}
 
 /// The API server ends and is started again while a webhook is out of the way: the work is ended, and the webhook put back.
 #[test]
 fn the_server_is_restarted_in_the_middle() {
-    let cluster = own();
+    let cluster = alone();
     let ns = cluster.namespace("restarted");
     ns.create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "guarded"}}));
     let held = json!({"name": "held", "finalizers": ["example.com/cleanup"]});

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::{kit::finalize, scene::Scene};
+use crate::{
+    custom::{KIND, define, version},
+    kit::finalize,
+    scene::Scene,
+};
 
 #[test]
 fn preflight_of_a_namespace_that_nothing_holds() {
@@ -26,6 +30,11 @@ fn preflight_names_what_would_hold_it() {
             "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "rules": [],
             "clientConfig": {"service": {"namespace": "pre-held", "name": "guard"}}}]}),
     );
+    let name = define(&scene, "gauges", &[version("v1", true), version("v2", false)]);
+    let conversion = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
+        "clientConfig": {"service": {"namespace": "pre-held", "name": "convert"}}}});
+    let patch = json!({"spec": {"conversion": conversion}});
+    scene.cluster.patch(KIND, "", &name, patch);
     scene
         .cluster
         .create(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "pre-held-node"}}));
@@ -36,9 +45,17 @@ fn preflight_names_what_would_hold_it() {
     let ran = finalize(scene.cluster, &["preflight", "ns/pre-held"]).expect(1);
     ran.says("configmap pre-held/a waits for")
         .says("the webhook inside.example.com of validatingwebhookconfiguration/pre-held is answered from within this namespace")
+        .says("the objects of customresourcedefinition/gauges.pre-held.example.com are converted from within this namespace")
         .says("the kubelet of node/pre-held-node");
+    scene.cluster.delete(KIND, "", &name);
     let ran = finalize(scene.cluster, &["preflight", "ns/pre-held", "-o", "json"]).expect(1);
     let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let inside = document["findings"].as_array().unwrap().iter();
+    assert_eq!(
+        inside.filter(|f| f["id"] == "served-from-inside").count(),
+        1,
+        "{document}"
+    );
     assert_eq!(
         (&document["state"], &document["exitCode"]),
         (&json!("living"), &json!(1))

@@ -1,18 +1,16 @@
 //! `scan`: on a control plane of its own, where nothing but this is stuck.
 
 use serde_json::{Value, json};
-use testsupport::{Cluster, DEFAULT_TIMEOUT, Options, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
-use crate::kit::{disarm, finalize, kubectl};
+use crate::{
+    kit::{disarm, finalize, kubectl},
+    scene::alone,
+};
 
 #[test]
 fn scan_names_everything_that_is_stuck_or_will_be() {
-    let cluster = Cluster::start(Options {
-        controller_manager_args: vec!["--leader-elect=true".into()],
-        scheduler: false,
-        kwok: false,
-        ..Options::default()
-    });
+    let cluster = alone();
     finalize(&cluster, &["scan"]).expect(0).says("nothing is stuck");
     for name in ["disarmed", "forced"] {
         cluster.namespace(name);

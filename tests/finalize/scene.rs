@@ -25,6 +25,16 @@ pub fn whole() -> &'static Cluster {
     })
 }
 
+/// A control plane of one test: what holds every namespace would be in the way of others.
+pub fn alone() -> Cluster {
+    Cluster::start(Options {
+        controller_manager_args: vec!["--leader-elect=true".into()],
+        scheduler: false,
+        kwok: false,
+        ..Options::default()
+    })
+}
+
 /// What nobody asks to be mended: objects with finalizers, some of them being deleted.
 fn bystanders(cluster: &Cluster) {
     let namespace = cluster.namespace("bystander");
@@ -48,14 +58,7 @@ pub struct Scene {
 /// One for conversions that do not work: they keep every namespace of the cluster from being deleted.
 fn unconvertible() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| {
-        Cluster::start(Options {
-            controller_manager_args: vec!["--leader-elect=true".into()],
-            scheduler: false,
-            kwok: false,
-            ..Options::default()
-        })
-    })
+    CLUSTER.get_or_init(alone)
 }
 
 impl Scene {

@@ -14,7 +14,7 @@ use upkeep::{
 };
 
 use crate::{
-    facts::{Answer, Ask, Facts, Key, Object, Pod, Reply, Said, Workload},
+    facts::{Answer, Ask, Definition, Facts, Key, Object, Pod, Reply, Said, Workload},
     knowledge::Knowledge,
 };
 
@@ -145,6 +145,15 @@ impl<'a> Desk<'a> {
     pub fn workloads(&self) -> Option<Result<&'a [Workload], &'a Said>> {
         Some(match self.answer(&Ask::Workloads)? {
             Ok(Reply::Workloads(found)) => Ok(found.as_slice()),
+            Err(said) => Err(said),
+            Ok(_) => return None,
+        })
+    }
+
+    /// All CustomResourceDefinitions.
+    pub fn definitions(&self) -> Option<Result<&'a [Definition], &'a Said>> {
+        Some(match self.answer(&Ask::Definitions)? {
+            Ok(Reply::Definitions(found)) => Ok(found.as_slice()),
             Err(said) => Err(said),
             Ok(_) => return None,
         })

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Object, Pod, Workload};
+use super::{Definition, Object, Pod, Workload};
 
 /// Nobody has answered.
 pub const NO_ANSWER: u16 = 0;
@@ -27,6 +27,8 @@ pub enum Reply {
     Pods(Vec<Pod>),
     /// Workloads.
     Workloads(Vec<Workload>),
+    /// CustomResourceDefinitions.
+    Definitions(Vec<Definition>),
     /// It would be done.
     Done,
 }

@@ -146,6 +146,8 @@ pub enum Ask {
     Pods(Option<String>),
     /// Deployments, StatefulSets and DaemonSets everywhere.
     Workloads,
+    /// All CustomResourceDefinitions, without their schemas.
+    Definitions,
     /// Whether this user may do something.
     May(Right),
     /// What the server would say to a deletion.

@@ -2,12 +2,14 @@
 
 pub mod answer;
 mod ask;
+mod definition;
 mod object;
 mod pod;
 mod workload;
 
 pub use answer::{Answer, Reply, Said};
 pub use ask::{Ask, Key, Right, singular};
+pub use definition::Definition;
 pub use object::Object;
 pub use pod::{Pod, Read as ReadPod};
 pub use workload::{Read as ReadWorkload, Workload};

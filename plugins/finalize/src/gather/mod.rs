@@ -21,7 +21,7 @@ use upkeep::{
 };
 
 use crate::facts::answer::{NO_ANSWER, UNREADABLE};
-use crate::facts::{Answer, Ask, Key, Object, Pod, ReadPod, ReadWorkload, Reply, Right, Said, Workload};
+use crate::facts::{Answer, Ask, Definition, Key, Object, Pod, ReadPod, ReadWorkload, Reply, Right, Said, Workload};
 
 /// How many questions are asked at the same time: few enough that a server's fairness lets other clients pass.
 const AT_ONCE: usize = 16;
@@ -97,6 +97,11 @@ impl<'a> Cluster<'a> {
                 });
                 let found = try_join_all(each).await?;
                 Ok(Reply::Workloads(found.into_iter().flatten().collect()))
+            }
+            Ask::Definitions => {
+                let kind = self.kind("apiextensions.k8s.io", "customresourcedefinitions", None)?;
+                let found = self.list::<Definition, Definition>(&kind, None, |r, p| r.list(p)).await;
+                found.map(Reply::Definitions)
             }
             Ask::May(right) => self.may(right).await,
             Ask::DryDelete(key) => {

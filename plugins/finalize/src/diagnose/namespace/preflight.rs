@@ -12,7 +12,7 @@ use super::{
     super::{Found, Life, desk::Desk, rules},
     content::Content,
 };
-use crate::facts::{Ask, Key, Object, singular};
+use crate::facts::{Ask, Definition, Key, Object, singular};
 
 /// How many objects of a kind are asked about: webhooks and policies rarely tell one from another.
 const ASKED: usize = 3;
@@ -99,6 +99,18 @@ fn inside(desk: &Desk<'_>, found: &mut Found) {
             let subject = ObjRef::cluster("apiservice.apiregistration.k8s.io", text("name"), text("uid"));
             let evidence = format!(
                 "{subject} is answered from within this namespace: once its pods are gone, it holds every namespace, this one too"
+            );
+            warn(subject, evidence);
+        }
+    }
+    if let Some(Ok(all)) = desk.definitions() {
+        let of_this = |d: &&Definition| d.conversion["webhook"]["clientConfig"]["service"]["namespace"] == namespace;
+        for definition in all.iter().filter(of_this) {
+            let object = &definition.object;
+            let subject = ObjRef::cluster("customresourcedefinition", &object.name, &object.uid);
+            let evidence = format!(
+                "the objects of {subject} are converted from within this namespace: once its pods are gone they cannot be read, \
+                 and as long as there are any, no namespace can be deleted"
             );
             warn(subject, evidence);
         }
