@@ -1,6 +1,9 @@
 //! Namespaces and objects that will not go away.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
 
 use serde_json::{Value, json};
 use testsupport::{Cluster, DEFAULT_TIMEOUT, Node, Options, wait_for};
@@ -51,6 +54,8 @@ fn bystanders(cluster: &Cluster) {
 pub struct Scene {
     pub cluster: &'static Cluster,
     pub name: String,
+    /// Everything else, which nobody touches.
+    before: BTreeMap<String, String>,
     /// One at a time where each would be in the way of the others.
     _turn: Option<MutexGuard<'static, ()>>,
 }
@@ -67,10 +72,9 @@ impl Scene {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = unconvertible();
-        Self {
-            _turn: Some(turn),
-            ..Self::of(cluster, cluster.namespace(name).name().to_owned())
-        }
+        let mut scene = Self::of(cluster, cluster.namespace(name).name().to_owned());
+        scene._turn = Some(turn);
+        scene
     }
 
     /// A new namespace on the shared control plane.
@@ -81,9 +85,11 @@ impl Scene {
 
     /// A namespace that is there.
     pub fn of(cluster: &'static Cluster, name: String) -> Self {
+        let before = digest::of(cluster, &name);
         Self {
             cluster,
             name,
+            before,
             _turn: None,
         }
     }
@@ -118,10 +124,9 @@ impl Scene {
     /// Mends it with these flags: it is gone then, nothing else was touched, and a second run finds nothing to do.
     #[track_caller]
     pub fn mended(&self, args: &[&str]) -> Ran {
-        let before = digest::of(self.cluster, &self.name);
         let ran = self.finalize(args).expect(0);
         assert!(self.is_gone(), "{}", ran.text());
-        assert_eq!(before, digest::of(self.cluster, &self.name), "{}", ran.text());
+        assert_eq!(self.before, digest::of(self.cluster, &self.name), "{}", ran.text());
         self.finalize(&[]).expect(0).says("nothing to do");
         ran
     }
@@ -131,5 +136,14 @@ impl Scene {
     pub fn finalize(&self, args: &[&str]) -> Ran {
         let all: Vec<&str> = ["ns", self.name.as_str()].iter().chain(args).copied().collect();
         crate::kit::finalize(self.cluster, &all)
+    }
+}
+
+/// Whatever a test was about: nothing else was touched.
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.before, digest::of(self.cluster, &self.name));
+        }
     }
 }

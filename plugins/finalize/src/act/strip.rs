@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use upkeep::{Result, discovery::Kind};
 
 use super::{Hands, schema};
-use crate::{facts::Key, gather::of_kind};
+use crate::{
+    facts::{Key, is_built_in},
+    gather::of_kind,
+};
 
 /// How often it is asked what is still missing.
 const ROUNDS: usize = 4;
@@ -17,10 +20,9 @@ impl Hands<'_> {
         let at = finalizers.and_then(|all| all.iter().position(|f| f == finalizer));
         let Some(at) = at else { return Ok(()) };
         let kind = self.kind(key)?;
-        let built_in = !kind.group.contains('.') || kind.group.ends_with(".k8s.io");
         let has_status = kind.subresources.iter().any(|s| s == "status");
         let mut ways = vec![(kind.clone(), None)];
-        if built_in && has_status {
+        if is_built_in(&kind.group) && has_status {
             ways.push((kind.clone(), Some("status")));
         }
         let others = self.discovery.versions(&key.group, &key.plural).skip(1);

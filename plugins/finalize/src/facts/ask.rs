@@ -59,6 +59,33 @@ impl Key {
     }
 }
 
+/// The groups of Kubernetes itself with a dot in their name. Others that end in `k8s.io` are served by definitions.
+const BUILT_IN: [&str; 18] = [
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+/// Whether a group belongs to Kubernetes itself.
+pub fn is_built_in(group: &str) -> bool {
+    !group.contains('.') || BUILT_IN.contains(&group)
+}
+
 /// `pod`, `ingress`, `networkpolicy`.
 pub fn singular(plural: &str) -> String {
     let stem = |suffix: &str| plural.strip_suffix(suffix);
@@ -146,6 +173,8 @@ pub enum Ask {
     Pods(Option<String>),
     /// Deployments, StatefulSets and DaemonSets everywhere.
     Workloads,
+    /// Metadata of all Leases but those of kubelets, of which there is one for each node.
+    Leases,
     /// All CustomResourceDefinitions, without their schemas.
     Definitions,
     /// Whether this user may do something.

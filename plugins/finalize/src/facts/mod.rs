@@ -8,7 +8,7 @@ mod pod;
 mod workload;
 
 pub use answer::{Answer, Reply, Said};
-pub use ask::{Ask, Key, Right, singular};
+pub use ask::{Ask, Key, Right, is_built_in, singular};
 pub use definition::Definition;
 pub use object::Object;
 pub use pod::{Pod, Read as ReadPod};

@@ -25,6 +25,8 @@ use crate::facts::{Answer, Ask, Definition, Key, Object, Pod, ReadPod, ReadWorkl
 
 /// How many questions are asked at the same time: few enough that a server's fairness lets other clients pass.
 const AT_ONCE: usize = 16;
+/// Kubelets renew theirs in a namespace of their own.
+const NOT_OF_NODES: &str = "metadata.namespace!=kube-node-lease";
 /// What a patch would write that is only to find out whether one is let through.
 const TOUCH: &str = "kubectl-upkeep/touch";
 
@@ -97,6 +99,12 @@ impl<'a> Cluster<'a> {
                 });
                 let found = try_join_all(each).await?;
                 Ok(Reply::Workloads(found.into_iter().flatten().collect()))
+            }
+            Ask::Leases => {
+                let kind = self.kind("coordination.k8s.io", "leases", None)?;
+                let form = |r: &Requests, p: &ListParams| r.list_metadata(&p.clone().fields(NOT_OF_NODES));
+                let found = self.list::<Object, Object>(&kind, None, form).await;
+                found.map(Reply::Metadata)
             }
             Ask::Definitions => {
                 let kind = self.kind("apiextensions.k8s.io", "customresourcedefinitions", None)?;

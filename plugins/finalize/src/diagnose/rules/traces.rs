@@ -2,10 +2,7 @@
 //!
 //! The first trace that leads to a workload or to a Lease is followed; those before it stay as evidence.
 
-use k8s_openapi::{
-    api::coordination::v1::Lease,
-    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta},
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
 use upkeep::{discovery::Kind, ui::human_duration};
 
@@ -15,7 +12,7 @@ use super::{
     owners::{Resources, by_rights},
 };
 use crate::{
-    facts::{Ask, Key, Object},
+    facts::{Ask, Key, Object, is_built_in},
     ladder::Remedy,
 };
 
@@ -32,8 +29,6 @@ const DELIVER: [&str; 8] = [
     "Terraform",
     "pulumi-kubernetes",
 ];
-/// Where the kubelets renew their Leases, one for each node.
-const OF_NODES: &str = "kube-node-lease";
 
 type Found = (Actor, Vec<Remedy>);
 
@@ -64,7 +59,7 @@ pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Opt
             unknown.0.who = manager;
         }
     }
-    if is_custom(&kind.group)
+    if !is_built_in(&kind.group)
         && let Some(entry) = last_status(&entries)
     {
         let manager = entry.manager.clone().unwrap_or_default();
@@ -82,7 +77,7 @@ pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Opt
         group: &kind.group,
         plural: Some(&kind.plural),
     };
-    if is_custom(of_kind.group)
+    if !is_built_in(of_kind.group)
         && let Some(found) = by_rights(desk, of_kind)?
     {
         return Some(with(traces, found));
@@ -94,7 +89,7 @@ pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Opt
         traces.push(format!("its name speaks of {group}"));
         return Some(with(traces, found));
     }
-    if is_custom(&kind.group) {
+    if !is_built_in(&kind.group) {
         traces.extend(installed_by(desk, kind)?);
     }
     Some(with(traces, unknown))
@@ -138,23 +133,14 @@ fn by_name(desk: &Desk<'_>, manager: &str) -> Option<Option<Found>> {
     if let Some(workload) = workloads.iter().find(|w| w.object.name == manager) {
         return Some(Some(alive(manager.to_owned(), workload)));
     }
-    let Ok(leases) = desk.all::<Lease>(&Ask::list("coordination.k8s.io", "leases", None))? else {
+    let Ok(leases) = desk.metadata(&Ask::Leases)? else {
         return Some(None);
     };
-    let of_it = leases.iter().map(|lease| &lease.metadata).find(|meta| {
-        let is_of_node = meta.namespace.as_deref() == Some(OF_NODES);
-        !is_of_node && meta.name.as_deref() == Some(manager)
-    });
-    let Some((namespace, name)) = of_it.and_then(|meta| meta.namespace.as_deref().zip(meta.name.as_deref())) else {
+    let Some(lease) = leases.iter().find(|lease| lease.name == manager) else {
         return Some(None);
     };
-    let (life, evidence) = by_lease(desk, namespace, name)?;
+    let (life, evidence) = by_lease(desk, lease.namespace.as_deref().unwrap_or_default(), &lease.name)?;
     Some(Some((actor(manager.to_owned(), life, evidence), Vec::new())))
-}
-
-/// Whether somebody has added the group to the cluster. What is built in is changed by many.
-fn is_custom(group: &str) -> bool {
-    group.contains('.') && !group.ends_with(".k8s.io")
 }
 
 /// The group that a finalizer's name speaks of: `GROUP/x`, `finalizer.GROUP`, `x.finalizers.GROUP`, `PLURAL.GROUP`.
@@ -162,7 +148,7 @@ fn group_in(desk: &Desk<'_>, finalizer: &str) -> Option<String> {
     let domain = finalizer.split('/').next().unwrap_or_default();
     let labels: Vec<&str> = domain.split('.').collect();
     let mut groups = (0..labels.len().saturating_sub(1)).map(|from| labels.get(from..).unwrap_or_default().join("."));
-    groups.find(|group| is_custom(group) && desk.discovery().preferred().any(|kind| kind.group == *group))
+    groups.find(|group| !is_built_in(group) && desk.discovery().preferred().any(|kind| kind.group == *group))
 }
 
 /// What has brought the kind into the cluster, and whether anything runs where that lies.
