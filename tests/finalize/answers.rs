@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use testsupport::{Asked, Cluster, DEFAULT_TIMEOUT, Https, wait_for};
 
 use crate::{
+    custom::{KIND, define, version},
     kit::{command, finalize, kubectl, run},
     scene::{Scene, alone},
 };
@@ -62,6 +63,77 @@ fn a_webhook_that_says_no_is_kept() {
     allowed.store(true, Ordering::SeqCst);
     scene.mended(&["--force-up-to=finalize"]).says_nothing_of("neutralise:");
     assert_eq!(entries(&scene, &name), before);
+}
+
+/// What it says is its own affair: also the words that the server has for one that does not answer.
+#[test]
+fn a_webhook_that_says_no_in_the_words_of_the_server() {
+    let scene = Scene::new("worded");
+    scene.config_map("wanted", &[]);
+    let backend = Https::start(|asked| {
+        let mut says = review(asked, false);
+        says["response"]["status"]["message"] =
+            json!("upstream: failed calling webhook \"guard.example.com\": it is down");
+        Some(says)
+    });
+    let name = guard(&scene, &backend);
+    let before = entries(&scene, &name);
+    wait_for("the webhook", DEFAULT_TIMEOUT, || {
+        let refused = finalize(scene.cluster, &["cm/wanted", "-n", "worded", "--dry-run"]);
+        refused.text().contains("it is down").then_some(())
+    });
+    scene.delete();
+    let ran = scene.finalize(&["--force-up-to=neutralise"]).expect(4);
+    ran.says("does not allow DELETE").says_nothing_of("neutralise:");
+    assert_eq!(entries(&scene, &name), before);
+    scene.cluster.delete(WEBHOOKS, "", &name);
+    scene.finalize(&[]).expect(0);
+}
+
+/// A conversion that is refused is meant, and is not taken out of the way.
+#[test]
+fn a_conversion_webhook_that_says_no() {
+    let scene = Scene::apart("refused");
+    let name = define(&scene, "bills", &[version("v1", true), version("v2", false)]);
+    scene.create(json!({"apiVersion": "refused.example.com/v1", "kind": "Kindbills", "metadata": {"name": "b"}}));
+    let backend = Https::start(|asked| {
+        let uid = &asked.body["request"]["uid"];
+        let result = json!({"status": "Failed", "message": "bill b has no price, refusing to convert"});
+        Some(
+            json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview",
+            "response": {"uid": uid, "convertedObjects": [], "result": result}}),
+        )
+    });
+    let client = json!({"url": backend.url(), "caBundle": backend.ca_bundle()});
+    let conversion =
+        json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": client}});
+    let versions = json!([version("v1", false), version("v2", true)]);
+    let spec = json!({"spec": {"conversion": conversion, "versions": versions}});
+    scene.cluster.patch(KIND, "", &name, spec);
+    let before = scene.cluster.get(KIND, "", &name).unwrap()["spec"]["conversion"].clone();
+    wait_for("the conversion", DEFAULT_TIMEOUT, || {
+        let ran = finalize(scene.cluster, &[name.as_str(), "b", "-n", "refused", "--dry-run"]);
+        ran.text().contains("bill b has no price").then_some(())
+    });
+    kubectl(scene.cluster, &["delete", "namespace", "refused", "--wait=false"]);
+    let ran = wait_for("the cause", DEFAULT_TIMEOUT, || {
+        let ran = scene.finalize(&["--dry-run"]).expect(0);
+        ran.text().contains("answers, and does not convert").then_some(ran)
+    });
+    ran.says("bill b has no price").says_nothing_of("set the conversion");
+    scene.finalize(&["--force-up-to=neutralise", "--timeout=60s"]);
+    assert_eq!(
+        scene.cluster.get(KIND, "", &name).unwrap()["spec"]["conversion"],
+        before
+    );
+    scene.cluster.patch(
+        KIND,
+        "",
+        &name,
+        json!({"spec": {"conversion": {"strategy": "None", "webhook": null}}}),
+    );
+    scene.finalize(&["--force-up-to=narrow"]).expect(0);
+    scene.cluster.delete(KIND, "", &name);
 }
 
 /// It is started anew while the namespace goes.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
 use crate::{
+    custom::{KIND, define, version},
     kit::{Ran, command, finalize, kubectl, kubectl_in, run},
     scene::{Scene, alone},
 };
@@ -201,6 +202,89 @@ fn names_with_control_characters() {
     assert!(other["metadata"]["deletionTimestamp"].is_null());
     scene.delete();
     scene.finalize(&["--force-up-to=strip"]).expect(0);
+}
+
+/// Somebody else frees the object, and makes one of the same name: that one was not meant.
+#[test]
+fn another_object_under_the_same_name() {
+    let scene = Scene::new("renamed");
+    scene.config_map("a", &["example.com/cleanup"]);
+    kubectl(scene.cluster, &["delete", "cm", "a", "-n", "renamed", "--wait=false"]);
+    let going = command(scene.cluster, &["cm/a", "-n", "renamed", "--timeout=60s", "--watch"]);
+    let going = std::thread::spawn(move || run(going));
+    wait_for("the run to have looked", DEFAULT_TIMEOUT, || {
+        let ran = finalize(scene.cluster, &["cm/a", "-n", "renamed", "--dry-run"]).expect(0);
+        ran.text().contains("waits for").then_some(())
+    });
+    let free = r#"{"metadata": {"finalizers": null}}"#;
+    kubectl(
+        scene.cluster,
+        &["patch", "cm", "a", "-n", "renamed", "--type=merge", "-p", free],
+    );
+    scene.config_map("a", &["example.com/cleanup"]);
+    going.join().unwrap().expect(0).says("configmap renamed/a is gone");
+    let other = scene.cluster.get("v1/ConfigMap", "renamed", "a").unwrap();
+    assert_eq!(other["metadata"]["finalizers"], json!(["example.com/cleanup"]));
+}
+
+/// A kind that is not served any more is out of sight, not gone.
+#[test]
+fn a_kind_that_is_not_served_any_more() {
+    let scene = Scene::new("unserved");
+    let name = define(&scene, "orders", &[version("v1", true)]);
+    scene.create(
+        json!({"apiVersion": "unserved.example.com/v1", "kind": "Kindorders", "metadata": {"name": "o",
+        "finalizers": ["example.com/cleanup"]}}),
+    );
+    let orders = "orders.unserved.example.com";
+    kubectl(
+        scene.cluster,
+        &["delete", orders, "o", "-n", "unserved", "--wait=false"],
+    );
+    let going = command(
+        scene.cluster,
+        &[orders, "o", "-n", "unserved", "--watch", "--timeout=25s"],
+    );
+    let going = std::thread::spawn(move || run(going));
+    wait_for("the run to have looked", DEFAULT_TIMEOUT, || {
+        let ran = finalize(scene.cluster, &[orders, "o", "-n", "unserved", "--dry-run"]).expect(0);
+        ran.text().contains("waits for").then_some(())
+    });
+    let mut unserved = version("v1", true);
+    unserved["served"] = json!(false);
+    scene
+        .cluster
+        .patch(KIND, "", &name, json!({"spec": {"versions": [unserved]}}));
+    going.join().unwrap().says_nothing_of("is gone");
+    scene
+        .cluster
+        .patch(KIND, "", &name, json!({"spec": {"versions": [version("v1", true)]}}));
+    wait_for("the kind to be served", DEFAULT_TIMEOUT, || {
+        let ran = finalize(scene.cluster, &[orders, "o", "-n", "unserved", "--force-up-to=strip"]);
+        (ran.code == Some(0)).then_some(())
+    });
+    scene.cluster.delete(KIND, "", &name);
+}
+
+/// Words that name nothing, and flags that would be passed over.
+#[test]
+fn words_that_make_no_sense() {
+    let cluster = crate::scene::whole();
+    for (args, says) in [
+        (&["ns", ""][..], "an empty word"),
+        (&["preflight", "ns", ""], "an empty word"),
+        (&["ns", "x", "--leave-behind="], "has an empty word"),
+        (&["ns", "x", "--leave-behind=a.example.com,"], "has an empty word"),
+        (&["ns", "x", "--yes"], "--yes answers"),
+        (&["ns", "x", "--clean"], "--clean belongs to orphans"),
+        (&["explain"], "explain needs"),
+        (&["restore"], "restore needs"),
+        (&["scan", "-n", "x"], "-n cannot narrow it"),
+        (&["explain", "foregroundDeletion", "-o", "json"], "-o is for"),
+        (&["cm", "a", "-o", "wide"], "invalid value 'wide'"),
+    ] {
+        finalize(cluster, args).expect(2).says(says);
+    }
 }
 
 #[test]

@@ -101,6 +101,36 @@ fn neutralise_goes_on_after_a_kill_at_any_step() {
     });
 }
 
+/// A second run for the same target ends while the first is at work: what that one needs stays out of the way.
+#[test]
+fn a_second_run_leaves_what_the_first_needs() {
+    let cluster = whole();
+    let before = held(cluster, "needed", &["needed"]);
+    // It keeps the first run at work after the webhook is out of the way.
+    let free = |finalizers: Value| {
+        let patch = json!({"metadata": {"finalizers": finalizers}}).to_string();
+        kubectl(
+            cluster,
+            &["patch", "cm", "a", "-n", "needed", "--type=merge", "-p", &patch],
+        );
+    };
+    free(json!(["example.com/cleanup"]));
+    let mut first = command(cluster, &["ns", "needed", "--force-up-to=neutralise", "--timeout=90s"]);
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the webhook to be out of the way", DEFAULT_TIMEOUT * 2, || {
+        (entries(cluster, "needed") != before).then_some(())
+    });
+    let second = finalize(cluster, &["ns", "needed", "--timeout=1s"]);
+    assert!(second.code == Some(5) || second.code == Some(4), "{}", second.text());
+    if first.try_wait().unwrap().is_none() {
+        second.says_nothing_of("is as it was");
+    }
+    free(json!(null));
+    first.wait().unwrap();
+    finalize(cluster, &["ns", "needed", "--force-up-to=neutralise"]).expect(0);
+    is_back(cluster, "needed", &before);
+}
+
 /// The diagnosis asks what the server would say to a deletion.
 fn is_question(request: &testsupport::Request) -> bool {
     request.is_dry_run() && request.resource == "configmaps"

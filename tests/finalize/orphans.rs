@@ -80,3 +80,29 @@ fn s16b_a_deployment_whose_namespace_is_gone() {
     assert!(scene.cluster.list("v1/Pod", "s16b", "").is_empty());
     assert!(scene.cluster.list("apps/v1/Deployment", "s16b", "").is_empty());
 }
+
+/// A run before has made the namespace anew, and did not come to delete it.
+#[test]
+fn a_clean_up_that_was_cut_off_goes_on() {
+    let scene = Scene::new("halfway");
+    scene.config_map("a", &["example.com/cleanup"]);
+    forced(&scene);
+    finalize(scene.cluster, &["ns", "halfway"])
+        .expect(4)
+        .says("which does not exist")
+        .says("orphans halfway --clean");
+    let meta = json!({"name": "halfway", "labels": {"kubectl-upkeep/orphans": "1"}});
+    scene
+        .cluster
+        .create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}));
+    finalize(scene.cluster, &["orphans", "halfway"])
+        .expect(1)
+        .says("orphans halfway --clean");
+    let args = ["orphans", "halfway", "--clean", "--yes", "--force-up-to=strip"];
+    finalize(scene.cluster, &args).expect(0);
+    assert!(scene.is_gone());
+    // One that somebody has is left alone.
+    finalize(scene.cluster, &["orphans", "bystander", "--clean", "--yes"])
+        .expect(0)
+        .says("is no orphan");
+}

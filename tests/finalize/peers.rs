@@ -122,6 +122,6 @@ fn a_namespace_that_nobody_deletes() {
     scene
         .finalize(&["--force-up-to=finalize", "--even-if-alive"])
         .expect(3)
-        .says("nobody has asked for its deletion");
+        .says("nobody has asked for the deletion");
     assert_eq!(before, scene.cluster.get("v1/Namespace", "", "untouched").unwrap());
 }

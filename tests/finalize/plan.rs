@@ -70,6 +70,19 @@ fn plans_that_are_none() {
     finalize(cluster, &["--apply", file])
         .expect(1)
         .says("is no plan of kubectl finalize");
+    let target = |group: &str, plural: &str, name: &str| {
+        let target = json!({"group": group, "plural": plural, "namespace": null, "name": name});
+        json!({"kind": "FinalizePlan", "version": 1, "target": target, "uid": "u", "evenIfAlive": false, "steps": []})
+            .to_string()
+    };
+    std::fs::write(&path, target("", "namespaces", "kube-node-lease")).unwrap();
+    finalize(cluster, &["--apply", file])
+        .expect(3)
+        .says("belongs to the cluster itself");
+    std::fs::write(&path, target("nowhere.example.com", "things", "x")).unwrap();
+    finalize(cluster, &["--apply", file])
+        .expect(1)
+        .says("does not serve things");
     finalize(cluster, &["ns", "x", "--apply", file]).expect(2);
     finalize(cluster, &["--apply", file, "--force-up-to=strip"]).expect(2);
 }
@@ -109,7 +122,7 @@ fn tried_by_the_server() {
     scene.config_map("a", &["example.com/cleanup"]);
     scene.delete();
     let ran = scene.finalize(&["--dry-run=server"]).expect(0);
-    ran.says("strip: configmap tried/a: remove example.com/cleanup (server dry run)");
+    ran.says("strip: configmap tried/a: remove example.com/cleanup (server dry run: it would be done)");
     let held = scene.cluster.get("v1/ConfigMap", "tried", "a").unwrap();
     assert_eq!(held["metadata"]["finalizers"], json!(["example.com/cleanup"]));
     // Switches are typed as for kubectl.

@@ -1,5 +1,6 @@
 //! What a run has changed or deleted comes back.
 
+use serde_json::json;
 use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
 use crate::{
@@ -60,6 +61,36 @@ fn restored_with_its_namespace() {
     let ran = finalize(scene.cluster, &["restore", &folder, "--yes"]).expect(0);
     ran.says("namespace/remade created").says("configmap remade/a created");
     assert!(scene.cluster.get("v1/ConfigMap", "remade", "a").is_some());
+}
+
+/// What another run had taken out of the way when it was saved is not brought back.
+#[test]
+fn restored_is_nothing_that_was_neutralised() {
+    let scene = Scene::new("whole-again");
+    let kind = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration";
+    let made = scene.cluster.create(
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "whole-again"}, "webhooks": [{"name": "dead.example.com", "sideEffects": "None",
+        "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "rules": [],
+        "clientConfig": {"service": {"namespace": "default", "name": "nope"}}}]}),
+    );
+    let mut saved = made.clone();
+    saved["apiVersion"] = json!("admissionregistration.k8s.io/v1");
+    saved["kind"] = json!("ValidatingWebhookConfiguration");
+    saved["webhooks"][0]["failurePolicy"] = json!("Ignore");
+    let record = json!({"fields": [{"field": "failurePolicy", "webhook": "dead.example.com", "was": "Fail",
+        "needed": [{"target": "namespaces/old", "until": "2020-01-01T00:00:00Z"}]}]});
+    saved["metadata"]["annotations"] = json!({"kubectl-upkeep/neutralised": record.to_string()});
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("001-x.json"), saved.to_string()).unwrap();
+    let path = folder.path().to_str().unwrap();
+    finalize(scene.cluster, &["restore", path, "--yes"])
+        .expect(0)
+        .says("is as it was");
+    let now = scene.cluster.get(kind, "", "whole-again").unwrap();
+    assert_eq!(now["webhooks"], made["webhooks"]);
+    assert!(now["metadata"]["annotations"].is_null(), "{now}");
+    scene.cluster.delete(kind, "", "whole-again");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use testsupport::{DEFAULT_TIMEOUT, wait_for};
+use serde_json::json;
+use testsupport::{DEFAULT_TIMEOUT, Rule, wait_for};
 
 use crate::{
-    kit::{Ran, command, finalize, run},
+    kit::{Ran, command, finalize, kubectl, run},
     scene::Scene,
 };
 
@@ -49,4 +50,79 @@ fn rights_to_mend() {
     });
     as_user(&scene, &user, &["--force-up-to=strip"]).expect(0);
     assert!(scene.is_gone());
+}
+
+/// Who may not see the pods does not know that none of them uses a claim.
+#[test]
+fn rights_that_hide_who_uses_a_claim() {
+    let scene = Scene::new("blind");
+    let cluster = scene.cluster;
+    scene.create(
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {
+        "storageClassName": "none", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
+    );
+    scene.create(
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "user"}, "spec": {"nodeName": "live-0",
+        "containers": [{"name": "c", "image": "i"}], "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}}),
+    );
+    kubectl(cluster, &["delete", "pvc", "data", "-n", "blind", "--wait=false"]);
+    let rules = [Rule::allow(
+        "get,list,watch,patch,delete",
+        "namespaces,persistentvolumeclaims,configmaps",
+    )];
+    let user = cluster.user_kubeconfig("blind-user", &rules);
+    let pvc = |args: &[&str]| {
+        let mut command = command(cluster, &[&["pvc/data", "-n", "blind"], args].concat());
+        command.env("KUBECONFIG", &user);
+        run(command)
+    };
+    let ran = pvc(&["--dry-run"]).expect(0);
+    ran.says("could not be looked at (what uses it could not be looked at: pods is forbidden");
+    // What may be alive is never taken for dead.
+    pvc(&["--force-up-to=strip"]).expect(4).says("--even-if-alive");
+    let held = cluster.get("v1/PersistentVolumeClaim", "blind", "data").unwrap();
+    assert_eq!(held["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
+    finalize(cluster, &["pvc/data", "-n", "blind", "--force-up-to=evict-user"]).expect(0);
+}
+
+/// Who may change a node and not list them takes off the taint that they have put on.
+#[test]
+fn rights_to_change_what_may_not_be_listed() {
+    let scene = Scene::new("unlisted");
+    let cluster = scene.cluster;
+    cluster.create(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "unlisted-node"}}));
+    scene.create(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranded"}, "spec": {"nodeName": "unlisted-node",
+        "terminationGracePeriodSeconds": 1, "containers": [{"name": "c", "image": "i"}]}}));
+    kubectl(
+        cluster,
+        &["delete", "pod", "stranded", "-n", "unlisted", "--wait=false"],
+    );
+    let rules = [
+        Rule::allow("get,patch", "nodes"),
+        Rule::allow("get,list,watch", "pods,leases.coordination.k8s.io"),
+    ];
+    let user = cluster.user_kubeconfig("unlisted-user", &rules);
+    let mut command = command(
+        cluster,
+        &[
+            "pod/stranded",
+            "-n",
+            "unlisted",
+            "--force-up-to=repair",
+            "--powered-off",
+        ],
+    );
+    command.env("KUBECONFIG", &user);
+    run(command).expect(0).says("is not out of service any more");
+    let node = cluster.get("v1/Node", "", "unlisted-node").unwrap();
+    assert!(
+        node["spec"]["taints"]
+            .as_array()
+            .is_none_or(|all| all.iter().all(|t| t["key"] != "node.kubernetes.io/out-of-service"))
+    );
+    assert!(
+        node["metadata"]["annotations"]["kubectl-upkeep/out-of-service"].is_null(),
+        "{node}"
+    );
+    cluster.delete("v1/Node", "", "unlisted-node");
 }

@@ -15,7 +15,8 @@ fn operator(scene: &Scene, replicas: u8) -> String {
     let group = format!("{name}.example.com");
     scene.cluster.create(
         json!({"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": name}, "rules": [
-        {"apiGroups": [group], "resources": ["orders", "orders/finalizers"], "verbs": ["update"]}]}),
+        {"apiGroups": [group], "resources": ["orders", "orders/finalizers"], "verbs": ["update"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["patch"]}]}),
     );
     let operators = scene.cluster.namespace(&format!("{name}-operators"));
     scene.cluster.create(
@@ -74,7 +75,7 @@ fn unknown_finalizer_with_a_group_in_its_name() {
     scene.config_map("a", &["finalizer.spoken.example.com/cleanup"]);
     scene.delete();
     let ran = scene.finalize(&["--dry-run"]).expect(0);
-    ran.says("its name speaks of spoken.example.com")
+    ran.says("the name of the finalizer speaks of spoken.example.com")
         .says(&format!("deployment {operators}/keeper is scaled to 0"));
     let free = r#"{"metadata": {"finalizers": null}}"#;
     kubectl(

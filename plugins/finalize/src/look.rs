@@ -1,5 +1,6 @@
 //! What every way to look at the cluster needs.
 
+use k8s_openapi::jiff::SignedDuration;
 use upkeep::{client::Connection, discovery::Discovery, ui::Ui};
 
 use crate::{cli::Cli, gather::Cluster, knowledge::Knowledge};
@@ -16,6 +17,8 @@ pub struct Look<'a> {
     pub discovery: &'a Discovery,
     /// What is known about finalizers.
     pub knowledge: &'a Knowledge,
+    /// How far the server's clock is ahead of this machine's.
+    pub skew: SignedDuration,
 }
 
 impl<'a> Look<'a> {

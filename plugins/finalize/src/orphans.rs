@@ -6,7 +6,8 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::api::core::v1 as core;
+use kube::Api;
 use serde::Serialize;
 use upkeep::{
     Error, Exit, Result,
@@ -17,8 +18,9 @@ use upkeep::{
 };
 
 use crate::{
+    act::CLEANED,
     diagnose::{Desk, is_double},
-    facts::{Ask, Facts, Key, Reply},
+    facts::{Ask, Facts, Key, Reply, Right},
     follow::Case,
     gather::Cluster,
     look::Look,
@@ -37,6 +39,17 @@ struct Document<'a> {
     exit_code: u8,
 }
 
+/// Whether a namespace is there whose objects were orphans.
+enum Back {
+    No,
+    /// It is somebody's.
+    Yes,
+    /// A run has made it anew, and it is being deleted.
+    Going,
+    /// A run has made it anew, and did not come to delete it.
+    CutOff,
+}
+
 impl Look<'_> {
     /// Lists them, of these namespaces or of all; with `--clean` gets rid of them. Orphans that stay are exit code 1.
     ///
@@ -50,8 +63,13 @@ impl Look<'_> {
             self.ui.warning(&escape(&finding.evidence));
         }
         let clean = self.cli.switches.clean && !self.cli.only_looks();
-        if form.is_document() && !clean {
-            let exit = if groups.is_empty() { Exit::Done } else { Exit::Failed };
+        // What could not be looked at may have some.
+        let exit = if groups.is_empty() && unseen.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Failed
+        };
+        if form.is_document() {
             let document = Document {
                 kind: "Orphans",
                 version: 1,
@@ -66,8 +84,37 @@ impl Look<'_> {
             return Ok(exit);
         }
         if groups.is_empty() {
-            self.ui.data("there are no orphans");
-            return Ok(Exit::Done);
+            let blind = if unseen.is_empty() {
+                ""
+            } else {
+                " in what could be looked at"
+            };
+            let mut back = Vec::new();
+            for namespace in namespaces {
+                match self.is_back(namespace).await? {
+                    Back::No => self
+                        .ui
+                        .data(&format!("there are no orphans of {}{blind}", escape(namespace))),
+                    Back::Yes => self.ui.data(&format!(
+                        "namespace/{} exists, so that what is in it is no orphan",
+                        escape(namespace)
+                    )),
+                    Back::Going => back.push(*namespace),
+                    Back::CutOff if clean => return self.clean(namespace, &[], began).await,
+                    Back::CutOff => back.push(*namespace),
+                }
+            }
+            if namespaces.is_empty() {
+                self.ui.data(&format!("there are no orphans{blind}"));
+            }
+            return match back.first() {
+                Some(namespace) => Err(Error::failed(format!(
+                    "namespace/{namespace} was made anew to get rid of what is in it, and is not gone yet"
+                ))
+                .hint(format!("kubectl finalize orphans {namespace} --clean"))
+                .hint(format!("kubectl finalize ns {namespace}"))),
+                None => Ok(exit),
+            };
         }
         for (namespace, objects) in &groups {
             let objects: Vec<&ObjRef> = objects.iter().map(|(_, reference)| reference).collect();
@@ -83,12 +130,13 @@ impl Look<'_> {
                 self.ui.data(&text);
             }
         }
+        if !clean && self.cli.switches.clean {
+            let text = "each of these namespaces would be made anew, and deleted with what is in it";
+            self.ui.status(text);
+            return Ok(Exit::Done);
+        }
         if !clean {
-            return Ok(if self.cli.switches.clean {
-                Exit::Done
-            } else {
-                Exit::Failed
-            });
+            return Ok(Exit::Failed);
         }
         self.confirmed(&groups)?;
         let mut worst = Exit::Done;
@@ -103,7 +151,7 @@ impl Look<'_> {
 
     async fn looked(&self) -> (Groups, Vec<Finding>) {
         let cluster = self.cluster();
-        let mut facts = Facts::of(self.discovery, Key::cluster("", "", ""));
+        let mut facts = Facts::of(self.discovery, Key::cluster("", "", ""), self.skew);
         loop {
             let desk = Desk::new(&facts, self.knowledge);
             let mut unseen = Vec::new();
@@ -114,9 +162,24 @@ impl Look<'_> {
                 None if asks.is_empty() => return (Groups::new(), unseen),
                 _ => {}
             }
-            facts.answers.extend(cluster.answer(asks).await);
-            facts.now = Timestamp::now();
+            let answers = cluster.answer(asks).await;
+            facts.learn(answers);
         }
+    }
+
+    /// Whether a namespace of that name is there again.
+    async fn is_back(&self, namespace: &str) -> Result<Back> {
+        let namespaces: Api<core::Namespace> = Api::all(self.connection.client.clone());
+        let found = namespaces.get_metadata_opt(namespace).await;
+        let Some(found) = found.map_err(|error| self.connection.explain(&error))? else {
+            return Ok(Back::No);
+        };
+        let cut_off = found.metadata.labels.is_some_and(|labels| labels.contains_key(CLEANED));
+        Ok(match (cut_off, found.metadata.deletion_timestamp) {
+            (true, Some(_)) => Back::Going,
+            (true, None) => Back::CutOff,
+            (false, _) => Back::Yes,
+        })
     }
 
     fn confirmed(&self, groups: &Groups) -> Result<()> {
@@ -139,6 +202,19 @@ impl Look<'_> {
     async fn clean(&self, namespace: &str, objects: &[(Key, ObjRef)], began: Instant) -> Result<Exit> {
         let target = Key::cluster("", "namespaces", namespace);
         let case = Case::new(self, &target, None);
+        let right = Ask::May(Right {
+            verb: "delete",
+            subresource: "",
+            group: String::new(),
+            plural: "namespaces".into(),
+            namespace: None,
+        });
+        if let Some(Err(said)) = self.cluster().answer([right.clone()].into()).await.remove(&right) {
+            let error = Error::refused(format!(
+                "namespace/{namespace} could not be deleted again; nothing was changed"
+            ));
+            return Err(error.caused_by(said.message));
+        }
         let hands = case.hands().await?;
         for (key, _) in objects {
             hands.keep(key).await?;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use upkeep::{Error, Exit, Result, backup::restorable, discovery::Kind, ui::escape};
 
 use crate::{
+    act::closed,
     facts::Key,
     gather::{of_kind, of_object},
     look::Look,
@@ -41,12 +42,14 @@ pub async fn restore(look: &Look<'_>, folder: &Path) -> Result<Exit> {
     let missing = look.add_namespaces(&mut saved).await?;
     let (ui, cli) = (look.ui, look.cli);
     let mut steps = Vec::new();
+    let mut failed: Option<Error> = None;
     for object in &saved {
         let Some((kind, key)) = target(look, object) else {
-            ui.warning(&format!(
-                "{}: the server does not serve its kind",
-                escape(&title(object))
-            ));
+            let text = format!("{}: the server does not serve its kind yet", title(object));
+            ui.warning(&escape(&text));
+            failed = Some(
+                Error::failed("could not bring everything back").hint("once its kind is served, do the same again"),
+            );
             continue;
         };
         let now = look.read(&kind, &key).await?;
@@ -82,7 +85,6 @@ pub async fn restore(look: &Look<'_>, folder: &Path) -> Result<Exit> {
             return Err(Error::refused("not confirmed; nothing was changed"));
         }
     }
-    let mut failed: Option<Error> = None;
     for (name, kind, key, step) in open {
         // The server cannot try what lies in a namespace that is not there yet.
         let untried = dry
@@ -116,7 +118,7 @@ fn read(folder: &Path) -> Result<Vec<Value>> {
     let failed = |what: &str| Error::failed(format!("{what} {}", folder.display()));
     let entries = std::fs::read_dir(folder).map_err(|e| failed("cannot read the folder").caused_by(e))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|e| e == "json"));
+    files.retain(|path| path.is_file() && path.extension().is_some_and(|e| e == "json"));
     files.sort();
     if files.is_empty() {
         return Err(failed("nothing is saved in")
@@ -130,7 +132,7 @@ fn read(folder: &Path) -> Result<Vec<Value>> {
         // Of an object that was changed more than once the first state is the one to go back to.
         let known = objects
             .iter()
-            .any(|o| o["metadata"]["uid"] == object["metadata"]["uid"]);
+            .any(|o| o["metadata"]["uid"].is_string() && o["metadata"]["uid"] == object["metadata"]["uid"]);
         if !known {
             objects.push(object);
         }
@@ -169,6 +171,8 @@ fn target(look: &Look<'_>, object: &Value) -> Option<(Kind, Key)> {
 }
 
 fn decide(saved: &Value, now: Option<&Value>) -> Step {
+    // Nothing of what a run had taken out of the way when it was saved.
+    let saved = &closed(saved);
     let wanted = restorable(saved);
     let Some(now) = now else {
         return Step::Create(wanted);
@@ -176,7 +180,7 @@ fn decide(saved: &Value, now: Option<&Value>) -> Step {
     if now["metadata"]["uid"] != saved["metadata"]["uid"] {
         return Step::Taken;
     }
-    if restorable(now) == wanted {
+    if restorable(&closed(now)) == wanted {
         return Step::Nothing;
     }
     // Finalizers and owners are what they are now: none can be added to what is being deleted.

@@ -1,14 +1,16 @@
 //! What was asked for: one target, a look at the whole cluster, or what is known about a finalizer.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use k8s_openapi::jiff::Timestamp;
 use upkeep::{
     Error, Exit, Result,
     client::{Agent, Connection, connect, log_to_stderr},
     discovery::Discovery,
     output,
-    ui::Ui,
+    ui::{Ui, human_duration},
 };
 
 use crate::{
@@ -48,13 +50,25 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     }
     let began = Instant::now();
     let connection = connect(&cli.kube, &AGENT, ui).await?;
-    let discovery = Discovery::ask(&connection).await?;
+    let (discovery, skew) = futures::join!(Discovery::ask(&connection), connection.skew());
+    let discovery = discovery?;
+    if !skew.is_zero() {
+        let (seconds, way) = (
+            skew.as_secs().unsigned_abs(),
+            if skew.is_negative() { "ahead of" } else { "behind" },
+        );
+        let seconds = human_duration(Duration::from_secs(seconds));
+        ui.warning(&format!(
+            "the clock of this machine is {seconds} {way} the API server's, which is gone by"
+        ));
+    }
     let look = Look {
         cli,
         ui,
         connection: &connection,
         discovery: &discovery,
         knowledge: &knowledge,
+        skew,
     };
     match wanted {
         Wanted::Object { kind, name } => {
@@ -64,6 +78,14 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         Wanted::Apply(file) => {
             let plan = read_plan(file)?;
             let target = plan.target.clone();
+            not_of_the_system(&target)?;
+            if discovery.versions(&target.group, &target.plural).next().is_none() {
+                let error = Error::failed(format!(
+                    "the server does not serve {} now; nothing was changed",
+                    target.plural
+                ));
+                return Err(error);
+            }
             Case::new(&look, &target, Some(&plan)).follow(began).await
         }
         Wanted::Preflight(name) => look.preflight(name).await,
@@ -77,7 +99,7 @@ impl Look<'_> {
     /// `scan`.
     async fn around(&self) -> Result<Exit> {
         let cluster = self.cluster();
-        let mut facts = Facts::of(self.discovery, Key::cluster("", "", ""));
+        let mut facts = Facts::of(self.discovery, Key::cluster("", "", ""), self.skew);
         loop {
             let desk = Desk::new(&facts, self.knowledge);
             let found = scan(&desk);
@@ -85,8 +107,8 @@ impl Look<'_> {
             if asks.is_empty() {
                 return render::scan::show(self.ui, self.cli.output.unwrap_or_default(), &found, facts.now);
             }
-            facts.answers.extend(cluster.answer(asks).await);
-            facts.now = Timestamp::now();
+            let answers = cluster.answer(asks).await;
+            facts.learn(answers);
         }
     }
 
@@ -95,7 +117,7 @@ impl Look<'_> {
         let target = Key::cluster("", "namespaces", name);
         let facts = Facts {
             preflight: true,
-            ..Facts::of(self.discovery, target.clone())
+            ..Facts::of(self.discovery, target.clone(), self.skew)
         };
         let (_, diagnosis) = investigate(&self.cluster(), facts, self.knowledge).await;
         match &diagnosis.state {
@@ -144,16 +166,26 @@ fn target(connection: &Connection, discovery: &Discovery, kind: &str, name: &str
             error.hint(format!("{} does not answer: {}", dark.api_service(), dark.reason))
         })
     })?;
-    if found.is("", "Namespace") && SYSTEM.contains(&name) {
-        let error = Error::refused(format!(
-            "namespace/{name} belongs to the cluster itself and is never taken out; nothing was changed"
-        ));
-        return Err(error.hint("name the object in it that does not go away"));
-    }
     let namespace = connection.namespace.as_str();
     // As a namespace it could never be there.
     if found.namespaced && !namespace.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
         return Err(Error::usage(format!("{namespace:?} is no name of a namespace")));
     }
-    Ok(Key::new(found, Some(namespace), name))
+    let target = Key::new(found, Some(namespace), name);
+    not_of_the_system(&target)?;
+    Ok(target)
+}
+
+/// Namespaces of the cluster itself.
+fn not_of_the_system(target: &Key) -> Result<()> {
+    let Key {
+        group, plural, name, ..
+    } = target;
+    if group.is_empty() && plural == "namespaces" && SYSTEM.contains(&name.as_str()) {
+        let error = Error::refused(format!(
+            "namespace/{name} belongs to the cluster itself and is never taken out; nothing was changed"
+        ));
+        return Err(error.hint("name the object in it that does not go away"));
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ mod apply;
 mod files;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -24,6 +24,7 @@ use files::{append, make_folder, write_new};
 pub struct Backup {
     folder: PathBuf,
     saved: AtomicUsize,
+    used: AtomicBool,
 }
 
 impl Backup {
@@ -35,8 +36,11 @@ impl Backup {
         let time = began.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
         let run = format!("{time}-{}", std::process::id());
         let folder = root()?.join(plugin).join(file_name(cluster)).join(run);
-        let saved = AtomicUsize::new(0);
-        Ok(Self { folder, saved })
+        Ok(Self {
+            folder,
+            saved: AtomicUsize::new(0),
+            used: AtomicBool::new(false),
+        })
     }
 
     /// Where it is.
@@ -46,7 +50,7 @@ impl Backup {
 
     /// Whether anything was saved.
     pub fn is_used(&self) -> bool {
-        self.saved.load(Ordering::Relaxed) > 0
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Saves an object and waits until it is on the disk.
@@ -66,6 +70,7 @@ impl Backup {
         let path = self.folder.join(format!("{stem}.json"));
         write_new(&path, &raw).map_err(|e| self.failed().caused_by(e))?;
         write_new(&self.folder.join(format!("{stem}.yaml")), &apply).map_err(|e| self.failed().caused_by(e))?;
+        self.used.store(true, Ordering::Relaxed);
         Ok(path)
     }
 

@@ -10,6 +10,7 @@
 
 mod bounds;
 mod choice;
+mod clock;
 mod config;
 mod credentials;
 mod exec;

@@ -16,7 +16,7 @@ use kube::{Client, api::ApiResource};
 use serde_json::Value;
 
 use crate::client::Connection;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Both forms; a server without the first gives the second.
 const BOTH: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
@@ -154,7 +154,15 @@ impl Discovery {
         for answer in answers {
             versions.extend(aggregated::read(&answer).unwrap_or_else(|| versions::read(&answer)));
         }
-        Ok(Self::from_versions(versions::fill(connection, versions).await))
+        let found = Self::from_versions(versions::fill(connection, versions).await);
+        if found.find("namespaces").is_none() {
+            let error = Error::failed(format!(
+                "{} serves no namespaces, so that it is no Kubernetes API",
+                connection.server
+            ));
+            return Err(error.hint("look at the address of the server in the kubeconfig"));
+        }
+        Ok(found)
     }
 
     fn from_versions(versions: Vec<Version>) -> Self {

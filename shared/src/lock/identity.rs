@@ -40,7 +40,7 @@ impl Identity {
 
     /// Whether the process of `self` is known to be gone, as seen from `me`: the same machine, boot and pid namespace, and
     /// nobody with that pid and start time.
-    pub(super) fn is_gone_here(&self, me: &Self) -> bool {
+    pub fn is_gone_here(&self, me: &Self) -> bool {
         let (Some(theirs), Some(mine), Some(started)) = (&self.machine, &me.machine, &self.process) else {
             return false;
         };

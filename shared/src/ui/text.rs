@@ -82,22 +82,35 @@ pub fn broken(text: &str, width: usize) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Where the text of a line begins: after its blanks, and after the mark of an item.
+/// How far into a line a label may reach.
+const LABEL: usize = 20;
+
+/// Where the text of a line begins: after its blanks, after the mark of an item, and after a label that stands in a column of
+/// its own, two blanks or more before the text.
 fn indent(line: &str) -> usize {
     let mut rest = line;
-    let mut columns = 0;
+    let (mut column, mut blanks) = (0, 0);
+    let mut text = None;
     while let Some(c) = rest.chars().next() {
         let color = color_len(rest);
         if color > 0 {
             rest = &rest[color..];
-        } else if c == ' ' || c == '*' {
-            columns += 1;
-            rest = &rest[1..];
-        } else {
-            break;
+            continue;
         }
+        match (c, text) {
+            (' ', _) => blanks += 1,
+            ('*', None) => {}
+            (_, None) => {
+                text = Some(column);
+                blanks = 0;
+            }
+            (_, Some(_)) if blanks >= 2 && column <= LABEL => return column,
+            (_, Some(_)) => blanks = 0,
+        }
+        column += 1;
+        rest = &rest[c.len_utf8()..];
     }
-    if rest.is_empty() { 0 } else { columns }
+    text.unwrap_or(0)
 }
 
 /// Cuts a line to so many characters and leaves its colours whole.
@@ -162,6 +175,8 @@ mod tests {
     fn prose_is_broken_between_words() {
         assert_eq!(broken("is node/a-very-long off?", 12), "is\nnode/a-very-long\noff?");
         assert_eq!(broken("one two three", 9), "one two\nthree");
+        // What follows a label goes on below the text, not below the label.
+        assert_eq!(broken("  do  one two", 11), "  do  one\n      two");
         assert_eq!(broken("first\nsecond", 80), "first\nsecond");
         assert_eq!(broken("word", 0), "word");
         assert_eq!(broken("  one two three", 11), "  one two\n  three");

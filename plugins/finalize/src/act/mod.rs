@@ -11,7 +11,8 @@ mod schema;
 mod strip;
 
 pub use self::{
-    record::{NEUTRALISED, parse},
+    namespace::CLEANED,
+    record::{NEUTRALISED, closed, parse},
     repair::OFF,
 };
 
@@ -23,10 +24,11 @@ use kube::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use upkeep::{
-    Error, Result,
+    Error, Exit, Result,
     backup::Backup,
     client::Connection,
     discovery::{Discovery, Kind},
+    lock::Identity,
 };
 
 use crate::{
@@ -45,6 +47,8 @@ pub struct Hands<'a> {
     pub backup: Backup,
     /// What will not go away: `namespaces/stuck`.
     pub target: String,
+    /// This run.
+    pub run: Identity,
 }
 
 /// A line of the journal.
@@ -52,7 +56,7 @@ pub struct Hands<'a> {
 struct Note<'a> {
     time: String,
     why: &'a str,
-    change: String,
+    change: &'a Mend,
     object: &'a Key,
     uid: &'a str,
     version: &'a str,
@@ -86,12 +90,15 @@ impl Hands<'_> {
         let key = mend.key();
         let object = self.try_out(mend).await?;
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-        self.backup.save(&object)?;
+        // Without a backup nothing is changed.
+        self.backup
+            .save(&object)
+            .map_err(|error| error.with_exit(Exit::Refused))?;
         let note = |result: &str| {
             self.backup.note(&Note {
                 time: k8s_openapi::jiff::Timestamp::now().to_string(),
                 why,
-                change: format!("{mend:?}"),
+                change: mend,
                 object: &key,
                 uid: text("uid"),
                 version: text("resourceVersion"),

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use upkeep::{Error, Result};
 
 use super::{Hands, MANAGER};
-use crate::facts::Key;
+use crate::{facts::Key, gather::of_object};
 
 /// On a namespace that is only made so that its deletion cleans up.
-const CLEANED: &str = "kubectl-upkeep/orphans";
+pub const CLEANED: &str = "kubectl-upkeep/orphans";
 
 impl Hands<'_> {
     /// The whole object as it was read, without the one entry: a body with the name alone would wipe labels and annotations.
@@ -44,6 +44,15 @@ impl Hands<'_> {
         let made = match self.send(request.map_err(kube::Error::HttpError)).await {
             Ok(made) => made,
             Err(kube::Error::Api(status)) if status.code == 409 => {
+                let found = self.read(&Key::cluster("", "namespaces", namespace)).await?;
+                let meta = &found["metadata"];
+                // A run before this one did not come to delete it.
+                if meta["labels"][CLEANED].is_string() && meta["deletionTimestamp"].is_null() {
+                    let uid = meta["uid"].as_str().unwrap_or_default();
+                    return self
+                        .delete(&Key::cluster("", "namespaces", namespace), uid, None, false)
+                        .await;
+                }
                 let text = format!("namespace/{namespace} is back: what is in it belongs to whoever has made it");
                 return Err(Error::refused(text));
             }
@@ -59,10 +68,11 @@ impl Hands<'_> {
     /// # Errors
     /// A disk that takes no backup; what the server says.
     pub async fn keep(&self, key: &Key) -> Result<()> {
-        match self.read(key).await {
+        let request = Request::get(of_object(&self.kind(key)?, key)).body(Vec::new());
+        match self.send(request.map_err(kube::Error::HttpError)).await {
             Ok(object) => self.backup.save(&object).map(drop),
-            Err(error) if error.to_string().contains("not found") => Ok(()),
-            Err(error) => Err(error),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(self.connection.explain(&error)),
         }
     }
 }

@@ -49,7 +49,7 @@ impl Hands<'_> {
         let mut object = object.clone();
         let mut tries = 1;
         loop {
-            let operations = open(&object, place.clone(), need(&self.target, namespace));
+            let operations = open(&object, place.clone(), need(&self.target, &self.run, namespace));
             let gone = || Error::failed(format!("there is nothing any more that could be changed: {place}"));
             match self
                 .patch(&path, &object, None, operations.ok_or_else(gone)?, dry_run)

@@ -1,9 +1,11 @@
 //! At the end everything is put back that was only taken out of the way: by this run, by one for the same target that was
 //! cut off, and what is overdue.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
-use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use upkeep::{Error, Result};
 
@@ -37,15 +39,15 @@ enum Written {
 }
 
 impl Hands<'_> {
-    /// Says what was put back, and what others have changed since. `ours`: this run has taken something out of the way, so
-    /// that a server which does not answer is waited for.
-    pub async fn put_back(&self, ours: bool) -> Vec<Result<String>> {
+    /// Says what was put back, and what others have changed since. `ours` is what this run has taken out of the way, for which
+    /// a server that does not answer is waited for. `gone`: the target is.
+    pub async fn put_back(&self, ours: &[Key], gone: bool) -> Vec<Result<String>> {
         let began = Instant::now();
         let mut done = Vec::new();
         loop {
-            match self.all_of_it(&mut done).await {
+            match self.all_of_it(ours, gone, &mut done).await {
                 Ok(()) => return done,
-                Err(Unreachable(_)) if !ours => return done,
+                Err(Unreachable(_)) if ours.is_empty() => return done,
                 Err(Unreachable(_)) if began.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
                 Err(Unreachable(why)) => {
                     let error = Error::failed("what was taken out of the way could not be put back").caused_by(why);
@@ -59,19 +61,30 @@ impl Hands<'_> {
     }
 
     /// What was done before nobody answered any more is not there a second time.
-    async fn all_of_it(&self, done: &mut Vec<Result<String>>) -> std::result::Result<(), Unreachable> {
+    async fn all_of_it(
+        &self,
+        ours: &[Key],
+        gone: bool,
+        done: &mut Vec<Result<String>>,
+    ) -> std::result::Result<(), Unreachable> {
         let kinds = KINDS
             .iter()
             .map(|(group, plural)| self.marked(group, plural, NEUTRALISED));
         let (marked, nodes) = futures::join!(futures::future::join_all(kinds), self.marked("", "nodes", OFF));
+        // Who may not list them all knows at least those of this run.
+        let (ours_off, ours): (Vec<Key>, Vec<Key>) = ours.iter().cloned().partition(|key| key.plural == "nodes");
+        let mut opened: BTreeSet<Key> = ours.into_iter().collect();
         for keys in marked {
-            for key in keys? {
-                if let Some(object) = self.seen(&key, done).await? {
-                    done.extend(self.as_it_was(&key, &object).await?);
-                }
+            opened.extend(keys?);
+        }
+        for key in opened {
+            if let Some(object) = self.seen(&key, done).await? {
+                done.extend(self.as_it_was(&key, &object, gone).await?);
             }
         }
-        for key in nodes? {
+        let mut off: BTreeSet<Key> = ours_off.into_iter().collect();
+        off.extend(nodes?);
+        for key in off {
             if let Some(node) = self.seen(&key, done).await? {
                 done.extend(self.in_service(&key, &node).await?);
             }
@@ -95,7 +108,7 @@ impl Hands<'_> {
         }
     }
 
-    /// Objects of a kind that carry this annotation. Who may not list them has not changed them either.
+    /// Objects of a kind that carry this annotation, as far as they may be listed.
     async fn marked(&self, group: &str, plural: &str, annotation: &str) -> std::result::Result<Vec<Key>, Unreachable> {
         let Some(kind) = self.discovery.versions(group, plural).next() else {
             return Ok(Vec::new());
@@ -113,9 +126,13 @@ impl Hands<'_> {
     }
 
     /// What this run and those before it for the same target have changed, and what is overdue.
-    async fn as_it_was(&self, key: &Key, object: &Value) -> std::result::Result<Option<Result<String>>, Unreachable> {
-        let now = Timestamp::now();
-        let is_over = |need: &Need| need.target == self.target || need.until < now;
+    async fn as_it_was(
+        &self,
+        key: &Key,
+        object: &Value,
+        gone: bool,
+    ) -> std::result::Result<Option<Result<String>>, Unreachable> {
+        let is_over = |need: &Need| need.is_over(&self.target, &self.run, gone);
         let mut object = object.clone();
         let mut tries = 1;
         loop {

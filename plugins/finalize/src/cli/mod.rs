@@ -104,7 +104,7 @@ pub struct Cli {
         value_hint = ValueHint::FilePath)]
     pub apply: Option<PathBuf>,
 
-    /// How long to wait until it is gone: 5 minutes, and with --watch as long as it takes, where this is not given
+    /// How long to wait until it is gone: 5 minutes, and with --watch as long as it takes, where this is not given; 0 is as long as it takes
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
 
@@ -169,6 +169,7 @@ impl Cli {
     /// How long it is waited until the target is gone.
     pub fn patience(&self) -> Duration {
         match self.timeout {
+            Some(Duration::ZERO) => Duration::MAX,
             Some(timeout) => timeout,
             None if self.switches.watch => Duration::MAX,
             None => PATIENCE,
@@ -183,9 +184,19 @@ impl Cli {
         if let Some(file) = &self.apply {
             return Ok(Wanted::Apply(file));
         }
+        if self.leave_behind.iter().any(|word| word.trim().is_empty()) {
+            return Err(Error::usage(
+                "--leave-behind has an empty word: name each resource or group",
+            ));
+        }
         let words: Vec<&str> = self.target.iter().map(String::as_str).collect();
         let hint = "see 'kubectl finalize --help' for usage";
+        self.fits(words.first().copied().unwrap_or_default())
+            .map_err(|text| Error::usage(text).hint(hint))?;
         match words.as_slice() {
+            _ if words.iter().any(|word| word.is_empty()) => {
+                Err(Error::usage("an empty word names nothing").hint(hint))
+            }
             ["explain", finalizer] => Ok(Wanted::Explain(finalizer)),
             ["scan"] => Ok(Wanted::Scan),
             ["orphans", namespaces @ ..] => Ok(Wanted::Orphans(namespaces.to_vec())),
@@ -196,6 +207,9 @@ impl Cli {
                 _ => Err(Error::usage("preflight looks at a namespace: preflight ns NAME").hint(hint)),
             },
             ["preflight", ..] => Err(Error::usage("preflight looks at a namespace: preflight ns NAME").hint(hint)),
+            ["explain", ..] => Err(Error::usage("explain needs the name of one finalizer").hint(hint)),
+            ["restore", ..] => Err(Error::usage("restore needs the folder of one run").hint(hint)),
+            ["scan", ..] => Err(Error::usage("scan looks at the whole cluster, and takes no name").hint(hint)),
             [kind, name] if !kind.contains('/') && !name.contains('/') => Ok(Wanted::Object { kind, name }),
             [one] if one.split('/').count() == 2 => {
                 let (kind, name) = one.split_once('/').unwrap_or_default();
@@ -206,6 +220,27 @@ impl Cli {
             }
             [] => Err(Error::usage("name what will not go away: KIND NAME or KIND/NAME").hint(hint)),
             _ => Err(Error::usage(format!("{:?} is neither KIND NAME nor KIND/NAME", words.join(" "))).hint(hint)),
+        }
+    }
+
+    /// Flags that would be passed over say that they do not belong here.
+    fn fits(&self, word: &str) -> std::result::Result<(), &'static str> {
+        let Switches { clean, yes, watch, .. } = self.switches;
+        let only_words = matches!(word, "scan" | "preflight" | "explain");
+        match word {
+            _ if clean && word != "orphans" => Err("--clean belongs to orphans"),
+            _ if yes && !matches!(word, "orphans" | "restore") => {
+                Err("--yes answers the questions of orphans and restore; here --force-up-to says how much may be done")
+            }
+            "orphans" if clean && self.output.is_some() => Err("-o shows orphans; --clean tells what it does in words"),
+            "restore" | "explain" if self.output.is_some() => {
+                Err("-o is for looking at objects: this is told in words")
+            }
+            "scan" if self.kube.namespace.is_some() => Err("scan looks at the whole cluster: -n cannot narrow it"),
+            _ if only_words && (self.force_up_to.is_some() || watch || self.plan_out.is_some()) => {
+                Err("this only looks, and changes nothing: --force-up-to, --watch and --plan-out belong to KIND NAME")
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -20,6 +20,9 @@ pub struct CauseKey {
 /// The `id` of what somebody does not want, who answers.
 pub const DENIED: &str = "denied";
 
+/// The `id` of what stands in the conditions of a namespace.
+pub const CONTROLLER_SAYS: &str = "controller-says";
+
 /// One cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,4 +80,6 @@ pub enum Life {
     Dead,
     /// Nothing tells.
     Unknown,
+    /// What would tell may not be read, or could not be. That is never taken for a no.
+    Unread,
 }

@@ -15,7 +15,7 @@ use upkeep::{
 };
 
 pub use self::{
-    cause::{Actor, Cause, CauseKey, DENIED, Life},
+    cause::{Actor, CONTROLLER_SAYS, Cause, CauseKey, DENIED, Life},
     desk::Desk,
     rules::Backend,
 };
@@ -142,7 +142,29 @@ impl Found {
     }
 }
 
+impl State {
+    /// Why it cannot be seen.
+    pub fn why(&self) -> Option<String> {
+        match self {
+            Self::Unseen(said) => Some(said.message.clone()),
+            _ => None,
+        }
+    }
+}
+
 impl Diagnosis {
+    /// Of what is not there any more.
+    pub fn gone() -> Self {
+        Self {
+            state: State::Gone,
+            causes: Vec::new(),
+            in_time: Vec::new(),
+            untouched: 0,
+            notes: Vec::new(),
+            asks: BTreeSet::new(),
+        }
+    }
+
     /// Causes behind which there is no other.
     pub fn roots(&self) -> impl Iterator<Item = &Cause> {
         self.causes.iter().filter(|cause| cause.behind.is_empty())

@@ -2,7 +2,7 @@
 
 use super::{Cause, CauseKey, Found, State, desk::Desk, rules};
 use crate::{
-    facts::{Ask, Object},
+    facts::{Ask, Key, Object, Said, answer::NO_ANSWER},
     ladder::{Mend, Remedy, Rung},
 };
 
@@ -10,7 +10,7 @@ use crate::{
 pub fn look(desk: &Desk<'_>, found: &mut Found) -> State {
     let target = desk.target();
     let Some(kind) = desk.discovery().versions(&target.group, &target.plural).next() else {
-        return State::Gone;
+        return unserved(desk, target);
     };
     let object = match desk.typed::<Object>(target) {
         None => return State::Unknown,
@@ -33,6 +33,30 @@ pub fn look(desk: &Desk<'_>, found: &mut Found) -> State {
         left_over(desk, found, kind, &object);
     }
     State::Going(since)
+}
+
+/// Its kind is not served any more: with its definition it is gone, otherwise it is only out of sight.
+fn unserved(desk: &Desk<'_>, target: &Key) -> State {
+    let unseen = |message: String| {
+        State::Unseen(Said {
+            code: NO_ANSWER,
+            reason: String::new(),
+            message,
+        })
+    };
+    if let Some(dark) = desk.discovery().dark.iter().find(|dark| dark.group == target.group) {
+        return unseen(format!("{} does not answer: {}", dark.api_service(), dark.reason));
+    }
+    let name = format!("{}.{}", target.plural, target.group);
+    match desk.raw(&Key::cluster(
+        "apiextensions.k8s.io",
+        "customresourcedefinitions",
+        &name,
+    )) {
+        None => State::Unknown,
+        Some(Err(said)) if said.is_missing() => State::Gone,
+        _ => unseen(format!("the server does not serve {name} any more")),
+    }
 }
 
 /// Nothing holds it any more, but nobody has looked since.

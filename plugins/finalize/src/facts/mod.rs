@@ -16,14 +16,16 @@ pub use workload::{Read as ReadWorkload, Workload};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use upkeep::discovery::Discovery;
 
 /// What is known when it is decided what holds the target.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// When the questions were answered.
+    /// When the questions were answered, by the server's clock.
     pub now: Timestamp,
+    /// How far that is ahead of this machine's.
+    pub skew: SignedDuration,
     /// What the server serves.
     pub discovery: Discovery,
     /// What will not go away.
@@ -38,15 +40,22 @@ pub struct Facts {
 
 impl Facts {
     /// Nothing is known yet.
-    pub fn of(discovery: &Discovery, target: Key) -> Self {
+    pub fn of(discovery: &Discovery, target: Key, skew: SignedDuration) -> Self {
         Self {
-            now: Timestamp::now(),
+            now: Timestamp::now() + skew,
+            skew,
             discovery: discovery.clone(),
             target,
             answers: BTreeMap::new(),
             preflight: false,
             refused: BTreeMap::new(),
         }
+    }
+
+    /// Takes in what was answered just now.
+    pub fn learn(&mut self, answers: BTreeMap<Ask, Answer>) {
+        self.answers.extend(answers);
+        self.now = Timestamp::now() + self.skew;
     }
 
     /// What nobody has answered.

@@ -46,11 +46,17 @@ impl Case<'_> {
         let done: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
         let mut changed = false;
         for (chosen, done) in done {
-            let Chosen { mend, text, leaves, .. } = chosen;
+            let Chosen {
+                mend,
+                rung,
+                text,
+                leaves,
+                ..
+            } = chosen;
             match &done {
                 Err(error) => {
                     ui.warning(&escape(&error.to_string()));
-                    if let Mend::Strip { key, .. } = &mend {
+                    if let (Mend::Strip { key, .. }, Exit::Failed) = (&mend, error.exit()) {
                         refused.insert(key.clone(), error.to_string());
                     }
                 }
@@ -61,6 +67,7 @@ impl Case<'_> {
             }
             history.push(Tried {
                 mend,
+                rung,
                 text,
                 leaves,
                 failed: done.err().map(|error| error.headline().to_owned()),
@@ -83,7 +90,10 @@ impl Case<'_> {
         for (chosen, tried) in tried {
             let (rung, title) = (render::diagnosis::word(chosen.rung), chosen.title());
             match tried {
-                Ok(_) => ui.status(&format!("{rung}: {} (server dry run)", escape(&title))),
+                Ok(_) => ui.status(&format!(
+                    "{rung}: {} (server dry run: it would be done)",
+                    escape(&title)
+                )),
                 Err(error) => {
                     exit = Exit::Failed;
                     ui.error(&Error::failed(format!("the server would refuse: {title}")).caused_by(error.headline()));
@@ -93,13 +103,17 @@ impl Case<'_> {
         exit
     }
 
-    /// Directly after a namespace was taken out by force: what is in it all the same.
-    pub(super) async fn left_behind(&self, ui: &Ui, history: &History) {
+    /// What is in a namespace that is not there: directly after it was taken out by force, or where it was gone before.
+    pub(super) async fn left_behind(&self, history: &History, seen: bool) -> bool {
+        let ui = self.look.ui;
         let abandoned = |t: &Tried| matches!(t.mend, Mend::Abandon { .. }) && t.failed.is_none();
-        if !history.iter().any(abandoned) {
-            return;
+        let is_namespace = self.target.group.is_empty() && self.target.plural == "namespaces";
+        let abandoned = history.iter().any(abandoned);
+        if !is_namespace || (seen && !abandoned) {
+            return false;
         }
-        for finding in orphans::of(&self.look.cluster(), self.look.discovery, &self.target.name).await {
+        let findings = orphans::of(&self.look.cluster(), self.look.discovery, &self.target.name).await;
+        for finding in &findings {
             let subjects: Vec<_> = finding.subjects.iter().collect();
             let evidence = escape(&finding.evidence);
             ui.warning(&format!("{evidence}: {}", render::diagnosis::names(&subjects)));
@@ -107,5 +121,6 @@ impl Case<'_> {
                 ui.status(&format!("  {} {}", ui.styles().accent("hint:"), escape(hint)));
             }
         }
+        !findings.is_empty() && !abandoned
     }
 }

@@ -1,45 +1,98 @@
 //! Looks at everything that may hold the target, says what is new, and waits for news.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
-use k8s_openapi::jiff::Timestamp;
 use upkeep::{
     Result,
     discovery::Discovery,
-    ui::{Ui, escape},
+    ui::{Ui, escape, human_duration},
 };
 
 use super::Case;
 use crate::{
-    diagnose::{Diagnosis, State, diagnose},
+    diagnose::{CauseKey, Diagnosis, State, diagnose},
     facts::{Ask, Facts, Key, Reply},
     gather::Cluster,
     knowledge::Knowledge,
+    ladder::{History, Rung},
     render, wait,
 };
 
+/// What was printed.
+#[derive(Default)]
+pub(super) struct Shown {
+    text: Option<String>,
+    causes: BTreeSet<CauseKey>,
+}
+
+/// How often it is said that it is waited.
+const SECOND: Duration = Duration::from_secs(1);
+
 impl Case<'_> {
     /// Prints what is new, and says whether anything was.
-    pub(super) fn show(&self, ui: &Ui, diagnosis: &Diagnosis, shown: &mut Option<String>) -> bool {
-        let told = match (&diagnosis.state, &shown) {
+    pub(super) fn show(&self, ui: &Ui, diagnosis: &Diagnosis, history: &History, shown: &mut Shown) -> bool {
+        let told = match (&diagnosis.state, &shown.text) {
             (State::Gone, None) => render::diagnosis::absent(self.target, ui.styles()),
-            _ => render::diagnosis::text(diagnosis, self.target, ui.styles()),
+            _ => {
+                let acted = history.iter().any(|tried| tried.failed.is_none());
+                render::diagnosis::text(diagnosis, self.target, acted, ui.styles())
+            }
         };
-        let before = shown.as_deref().map(render::diagnosis::ageless);
+        let before = shown.text.as_deref().map(render::diagnosis::ageless);
         let new = before.as_ref() != Some(&render::diagnosis::ageless(&told)) || diagnosis.state == State::Gone;
         if new {
             if diagnosis.state == State::Gone && !self.look.cli.output.unwrap_or_default().is_document() {
                 ui.data(&told);
             } else {
-                ui.paragraph(&told);
+                let keys: BTreeSet<CauseKey> = diagnosis.causes.iter().map(|cause| cause.key.clone()).collect();
+                let stripped = history.last().is_some_and(|tried| tried.rung == Rung::Strip);
+                // Of many finalizers that go one after the other the rest is not told each time.
+                let only_fewer = stripped && !keys.is_empty() && keys.is_subset(&shown.causes);
+                let part = if only_fewer {
+                    told.lines().next().unwrap_or_default()
+                } else {
+                    &told
+                };
+                ui.paragraph(part);
+                shown.causes.extend(keys);
             }
-            *shown = Some(told);
+            shown.text = Some(told);
         }
         new
     }
 
+    /// Waits for news, and says so: on a terminal all the time, elsewhere the `first` time.
+    pub(super) async fn wait(&self, facts: &Facts, patience: Duration, began: Instant, first: bool) {
+        let live = self.look.ui.live();
+        if !live.is_shown() && first {
+            let until = match self.look.cli.patience() {
+                Duration::MAX => "for as long as it takes".to_owned(),
+                limit => format!("for up to {}", human_duration(limit)),
+            };
+            let text = format!("waiting for {} to go, {until}", self.target);
+            self.look.ui.status(&escape(&text));
+        }
+        let mut news = std::pin::pin!(self.news(facts, patience));
+        loop {
+            tokio::select! {
+                () = &mut news => return,
+                () = tokio::time::sleep(SECOND) => {
+                    let so_far = human_duration(began.elapsed());
+                    let until = match self.look.cli.patience() {
+                        Duration::MAX => String::new(),
+                        limit => format!(" of {}", human_duration(limit)),
+                    };
+                    live.set(&format!("waiting for {} to go: {so_far}{until}", escape(&self.target.to_string())));
+                }
+            }
+        }
+    }
+
     /// Ends when the target has changed, or when it is time to look again.
-    pub(super) async fn news(&self, facts: &Facts, patience: Duration) {
+    async fn news(&self, facts: &Facts, patience: Duration) {
         let seen = facts.answers.get(&Ask::Get(self.target.clone()));
         let version = match seen {
             Some(Ok(Reply::One(object))) => object["metadata"]["resourceVersion"].as_str().unwrap_or("0"),
@@ -61,7 +114,7 @@ impl Case<'_> {
         let discovery = Discovery::ask(self.look.connection).await?;
         let facts = Facts {
             refused: refused.clone(),
-            ..Facts::of(&discovery, self.target.clone())
+            ..Facts::of(&discovery, self.target.clone(), self.look.skew)
         };
         let cluster = Cluster::new(self.look.connection, &discovery, self.look.cli.chunk_size);
         Ok(investigate(&cluster, facts, self.look.knowledge).await)
@@ -75,8 +128,8 @@ pub async fn investigate(cluster: &Cluster<'_>, mut facts: Facts, knowledge: &Kn
         if diagnosis.asks.is_empty() {
             return (facts, diagnosis);
         }
-        facts.answers.extend(cluster.answer(diagnosis.asks).await);
-        facts.now = Timestamp::now();
+        let answers = cluster.answer(diagnosis.asks).await;
+        facts.learn(answers);
     }
 }
 

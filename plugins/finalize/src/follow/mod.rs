@@ -1,6 +1,7 @@
 //! One target from the first look to its end: gather, decide, confirm, act, and again, until it is gone.
 
 mod apply;
+mod closing;
 mod investigate;
 mod plan;
 mod step;
@@ -12,10 +13,13 @@ use std::{
 
 use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
 use kube::Api;
-use upkeep::{Error, Exit, Result, backup::Backup, output, signals::Signals, ui::escape};
+use upkeep::{Error, Exit, Result, backup::Backup, lock::Identity, output, signals::Signals};
 
 pub use self::investigate::investigate;
-use self::{investigate::Unreachable, step::Step};
+use self::{
+    investigate::{Shown, Unreachable},
+    step::Step,
+};
 use crate::{
     act::Hands,
     diagnose::{Diagnosis, State},
@@ -35,6 +39,24 @@ pub struct Case<'a> {
     pub plan: Option<&'a Plan>,
 }
 
+/// What it came to.
+struct Ended {
+    diagnosis: Diagnosis,
+    exit: Exit,
+    /// Whether the target was there at all.
+    seen: bool,
+}
+
+/// Cut off, with what was seen last.
+fn ended(last: Option<Ended>, exit: Exit, otherwise: &str) -> Result<Ended> {
+    match last {
+        Some(last) => Ok(Ended { exit, ..last }),
+        None => Err(Error::new(exit, otherwise)),
+    }
+}
+
+/// How long the first look may take whatever the time limit is.
+const FIRST: Duration = Duration::from_secs(30);
 /// How long a controller is left alone before it is made to look again.
 const NUDGE: Duration = Duration::from_secs(10);
 /// A server that does not answer is asked again after this time.
@@ -68,6 +90,7 @@ impl<'a> Case<'a> {
             discovery: self.look.discovery,
             backup: Backup::new("finalize", &self.cluster_uid().await, Timestamp::now())?,
             target: self.target.id(),
+            run: Identity::current(),
         })
     }
 
@@ -76,73 +99,58 @@ impl<'a> Case<'a> {
     /// # Errors
     /// Whatever keeps it from finding out what holds the target.
     pub async fn follow_with(&self, began: Instant, hands: &Hands<'_>) -> Result<Exit> {
-        let ui = self.look.ui;
         let mut history = History::new();
-        let ended = self.to_its_end(began, hands, &mut history).await;
-        let mut failed = false;
-        if !self.look.cli.only_looks() {
-            for put_back in hands
-                .put_back(history.iter().any(|tried| tried.mend.is_for_a_while()))
-                .await
-            {
-                match put_back {
-                    Ok(text) => ui.status(&escape(&text)),
-                    Err(error) => {
-                        ui.error(&error);
-                        failed = true;
-                    }
-                }
-            }
+        let mut signals = Signals::new();
+        let ended = self.to_its_end(began, hands, &mut history, &mut signals).await;
+        let is_put_back = self.put_back(hands, &history, &ended, &mut signals).await;
+        self.what_stays(hands, &history);
+        let ended = ended?;
+        let mut exit = ended.exit;
+        if ended.diagnosis.state == State::Gone && self.left_behind(&history, ended.seen).await {
+            exit = Exit::Incomplete;
         }
-        if hands.backup.is_used() {
-            ui.status(&format!(
-                "what was changed is saved in {}",
-                hands.backup.folder().display()
-            ));
-        }
-        for tried in history.iter().filter(|t| t.failed.is_none() && !t.leaves.is_empty()) {
-            let key = escape(&tried.mend.key().to_string()).to_string();
-            let leaves = escape(&tried.leaves.join(", ")).to_string();
-            ui.warning(&format!(
-                "{key} is gone, and this is left outside of the cluster, where nobody removes it: {leaves}"
-            ));
-        }
-        let (diagnosis, exit) = ended?;
-        let exit = if failed { Exit::Failed } else { exit };
-        if diagnosis.state == State::Gone {
-            self.left_behind(ui, &history).await;
+        if !is_put_back {
+            exit = Exit::Failed;
         }
         let form = self.look.cli.output.unwrap_or_default();
         if form.is_document() {
-            let document = render::document::of(&diagnosis, self.target, &history, exit);
-            ui.document(&output::document(form, &document)?);
+            let document = render::document::of(&ended.diagnosis, self.target, &history, exit);
+            self.look.ui.document(&output::document(form, &document)?);
         }
-        if diagnosis.state == State::Living && !self.look.cli.only_looks() {
-            return Err(Error::refused("nobody has asked for its deletion; nothing was changed"));
-        }
-        Ok(exit)
+        self.closing(&Ended { exit, ..ended }, &history, began)
     }
 
-    async fn to_its_end(&self, began: Instant, hands: &Hands<'_>, history: &mut History) -> Result<(Diagnosis, Exit)> {
+    async fn to_its_end(
+        &self,
+        began: Instant,
+        hands: &Hands<'_>,
+        history: &mut History,
+        signals: &mut Signals,
+    ) -> Result<Ended> {
         let ui = self.look.ui;
+        let patience = self.look.cli.patience();
+        let (mut first, mut waited) = (None, false);
         let mut refused = BTreeMap::new();
-        let mut shown = None;
-        let mut signals = Signals::new();
-        let mut last = None;
+        let mut shown = Shown::default();
+        let mut last: Option<Ended> = None;
         let mut quiet = QUIET.0;
         let mut nudged = Instant::now();
         let mut unreachable = Unreachable::default();
         let mut silent = BTreeSet::new();
         loop {
+            let left = patience.saturating_sub(began.elapsed());
+            // The first look is not given up for being slow.
+            let enough = if last.is_none() { left.max(FIRST) } else { left };
             let looked = tokio::select! {
                 looked = self.investigate(&refused) => looked,
-                exit = signals.next() => match last {
-                    Some(diagnosis) => return Ok((diagnosis, exit)),
-                    None => return Err(Error::new(exit, "interrupted; nothing was changed")),
-                },
+                exit = signals.next() => return ended(last, exit, "interrupted; nothing was changed"),
+                () = tokio::time::sleep(enough) => {
+                    return ended(last, Exit::Deadline, "the API server did not answer in time; nothing was changed");
+                }
             };
             let why = match &looked {
                 Err(error) => Some(error.headline().to_owned()),
+                Ok((_, diagnosis)) if matches!(diagnosis.state, State::Unseen(_)) => diagnosis.state.why(),
                 Ok((facts, _)) => facts.unreachable(&silent).map(str::to_owned),
             };
             if let Ok((facts, _)) = &looked {
@@ -150,40 +158,44 @@ impl<'a> Case<'a> {
             }
             // What was begun is not left alone because the server restarts.
             if let (Some(why), Some(_)) = (why, &last)
-                && began.elapsed() < self.look.cli.patience()
+                && began.elapsed() < patience
             {
                 unreachable.say(ui, &why);
                 tokio::select! {
                     () = tokio::time::sleep(AGAIN) => continue,
-                    exit = signals.next() => match last {
-                        Some(diagnosis) => return Ok((diagnosis, exit)),
-                        None => return Err(Error::new(exit, "interrupted")),
-                    },
+                    exit = signals.next() => return ended(last, exit, "interrupted"),
                 }
             }
             unreachable = Unreachable::default();
-            let (facts, diagnosis) = looked?;
+            let (facts, mut diagnosis) = looked?;
             if let State::Unseen(said) = &diagnosis.state {
-                let name = escape(&self.target.name);
-                return Err(Error::failed(format!("cannot read {name}")).caused_by(&said.message));
+                return Err(Error::failed(format!("cannot read {}", self.target)).caused_by(&said.message));
             }
             self.bound(&facts)?;
-            if self.show(ui, &diagnosis, &mut shown) {
+            // What has its name by now is another object, and nobody has asked for that one to be mended.
+            let uid = self.uid(&facts).map(str::to_owned);
+            if first.is_some() && uid.is_some() && uid != first {
+                diagnosis = Diagnosis::gone();
+            }
+            first = first.or(uid);
+            let seen = first.is_some();
+            if self.show(ui, &diagnosis, history, &mut shown) {
                 quiet = QUIET.0;
             }
             if let Some(file) = &self.look.cli.plan_out {
                 self.write_plan(ui, file, &facts, &diagnosis)?;
             }
+            let end = |diagnosis, exit| Ok(Ended { diagnosis, exit, seen });
             match self.step(ui, &diagnosis, history) {
-                Step::End(exit) => return Ok((diagnosis, exit)),
+                Step::End(exit) => return end(diagnosis, exit),
                 Step::Try(chosen) => {
                     let exit = self.try_out(ui, &chosen, hands).await;
-                    return Ok((diagnosis, exit));
+                    return end(diagnosis, exit);
                 }
                 Step::Wait => {
-                    let left = self.look.cli.patience().saturating_sub(began.elapsed());
+                    let left = patience.saturating_sub(began.elapsed());
                     if left.is_zero() {
-                        return Ok((diagnosis, Exit::Deadline));
+                        return end(diagnosis, Exit::Deadline);
                     }
                     refused.clear();
                     // Who has tried in vain tries less and less often.
@@ -192,11 +204,13 @@ impl<'a> Case<'a> {
                         nudged = Instant::now();
                     }
                     tokio::select! {
-                        () = self.news(&facts, quiet.min(left)) => {}
-                        exit = signals.next() => return Ok((diagnosis, exit)),
+                        () = self.wait(&facts, quiet.min(left), began, !waited) => {}
+                        exit = signals.next() => return end(diagnosis, exit),
                     }
+                    waited = true;
                     quiet = QUIET.1.min(quiet * 2);
                 }
+                Step::Apply(_) if began.elapsed() >= patience => return end(diagnosis, Exit::Deadline),
                 // A change that has begun is not cut off: it is one request, and what comes of it has to be known.
                 Step::Apply(chosen) => {
                     quiet = QUIET.0;
@@ -204,6 +218,7 @@ impl<'a> Case<'a> {
                 }
                 Step::Declined(chosen) => history.extend(chosen.into_iter().map(|chosen| Tried {
                     mend: chosen.mend,
+                    rung: chosen.rung,
                     text: chosen.text,
                     leaves: Vec::new(),
                     failed: Some("not wanted".into()),
@@ -211,7 +226,11 @@ impl<'a> Case<'a> {
                     at: Timestamp::now(),
                 })),
             }
-            last = Some(diagnosis);
+            last = Some(Ended {
+                diagnosis,
+                exit: Exit::Done,
+                seen,
+            });
         }
     }
 

@@ -30,7 +30,7 @@ impl Case<'_> {
         Err(Error::refused(text))
     }
 
-    fn uid<'f>(&self, facts: &'f Facts) -> Option<&'f str> {
+    pub(super) fn uid<'f>(&self, facts: &'f Facts) -> Option<&'f str> {
         match facts.answers.get(&Ask::Get(self.target.clone())) {
             Some(Ok(Reply::One(object))) => object["metadata"]["uid"].as_str(),
             _ => None,
@@ -46,8 +46,13 @@ impl Case<'_> {
         std::fs::write(file, text + "\n").map_err(|e| failed(&e))?;
         let steps = plural(plan.steps.len(), "step");
         let file = file.display();
+        if plan.steps.is_empty() {
+            let text = format!("{file} has no steps: nothing may be done with this force (--force-up-to)");
+            ui.warning(&text);
+            return Ok(());
+        }
         ui.status(&format!(
-            "{steps} written to {file}; 'kubectl finalize --apply={file}' makes them"
+            "{steps} written to {file}; 'kubectl finalize --apply={file}' does what it says"
         ));
         Ok(())
     }

@@ -97,23 +97,38 @@ impl Case<'_> {
                 }
             }
             _ if dry => Step::End(Exit::Done),
-            Next::Wait => Step::Wait,
             Next::Apply(steps) => Step::Apply(Chosen::of(&steps)),
-            Next::Stuck => {
-                // Somebody can be asked: the gentlest step that was not allowed beforehand.
-                let may_ask = self.look.cli.force_up_to.is_none() && self.plan.is_none() && ui.is_stdin_tty();
-                match next(diagnosis, history, &self.cap(Rung::Finalize), now) {
-                    Next::Apply(steps) if may_ask => {
-                        let chosen = Chosen::of(&steps);
-                        match ui.confirm(&question(&chosen)) {
-                            Ok(true) => Step::Apply(chosen),
-                            _ => Step::Declined(chosen),
-                        }
-                    }
-                    _ => Step::End(Exit::Incomplete),
+            other => {
+                let is_stuck = other == Next::Stuck;
+                match self.asked(ui, diagnosis, history, is_stuck) {
+                    Some(step) => step,
+                    None if is_stuck => Step::End(Exit::Incomplete),
+                    None => Step::Wait,
                 }
             }
         }
+    }
+
+    /// Somebody can be asked: the gentlest step that was not allowed beforehand, and what is as gentle as that at once.
+    fn asked(&self, ui: &Ui, diagnosis: &Diagnosis, history: &History, is_stuck: bool) -> Option<Step> {
+        if self.look.cli.force_up_to.is_some() || self.plan.is_some() || !ui.is_stdin_tty() {
+            return None;
+        }
+        let Next::Apply(mut steps) = next(diagnosis, history, &self.cap(Rung::Finalize), Timestamp::now()) else {
+            return None;
+        };
+        let (_, first) = steps.first()?;
+        let (rung, risk) = (first.rung, first.risk);
+        if !is_stuck && history.last().is_none_or(|last| rung > last.rung) {
+            return None;
+        }
+        // A yes is for one kind of loss.
+        steps.retain(|(_, remedy)| remedy.risk == risk);
+        let chosen = Chosen::of(&steps);
+        Some(match ui.confirm(&question(&chosen)) {
+            Ok(true) => Step::Apply(chosen),
+            _ => Step::Declined(chosen),
+        })
     }
 }
 

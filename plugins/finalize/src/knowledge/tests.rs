@@ -78,3 +78,20 @@ fn a_users_own_entries_win() {
     assert_eq!(error.exit(), upkeep::Exit::Usage);
     assert!(built_in().with_file(&folder.path().join("none")).is_err());
 }
+
+/// What the documentation shows can be read.
+#[test]
+fn the_example_of_the_documentation() {
+    let page = include_str!("../../../../docs/finalize.md");
+    let (_, section) = page.split_once("## Finalizers of your own").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let example: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.yaml");
+    std::fs::write(&file, example.join("\n")).unwrap();
+    let knowledge = Knowledge::built_in().unwrap().with_file(&file).unwrap();
+    let entry = knowledge
+        .of("shop.example.com/payment", Some("Order"), Field::Metadata)
+        .unwrap();
+    assert_eq!(entry.remover, "shop-operator");
+}

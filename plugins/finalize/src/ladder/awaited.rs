@@ -38,10 +38,18 @@ pub fn is_young(diagnosis: &Diagnosis) -> bool {
     matches!(diagnosis.state, State::Going(age) if age < SETTLES)
 }
 
-/// Whether the target as a whole needs a moment: it was asked to go just now, or what was in the way is out of it, and its
-/// controller has not come by again.
+/// Whether something gentler was done a moment ago, and may help yet.
+pub fn helps(rung: Rung, history: &History, now: Timestamp) -> bool {
+    let mut gentler = history.iter().filter(|tried| tried.rung < rung);
+    gentler.any(|tried| tried.lately(now, SETTLES))
+}
+
+/// Whether the target as a whole needs a moment: it was asked to go just now, or something was done, and its controller has
+/// not come by again.
 pub fn settles(diagnosis: &Diagnosis, history: &History, now: Timestamp) -> bool {
-    let mut opened = history.iter().filter(|tried| tried.mend.is_for_a_while());
-    let seconds = if diagnosis.untouched > 0 { AWAITED } else { SETTLES };
-    is_young(diagnosis) || opened.any(|tried| tried.lately(now, seconds))
+    let seconds = |tried: &Tried| {
+        let opened = tried.mend.is_for_a_while() && diagnosis.untouched > 0;
+        if opened { AWAITED } else { SETTLES }
+    };
+    is_young(diagnosis) || history.iter().any(|tried| tried.lately(now, seconds(tried)))
 }

@@ -14,7 +14,7 @@ use crate::{
     knowledge::Risk,
 };
 
-pub use next::{Cap, History, Next, SYSTEM, Tried, next};
+pub use next::{Cap, History, Next, SYSTEM, Tried, next, open};
 
 /// How much force. Each rung is only stepped on when the lower ones cannot help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ValueEnum)]

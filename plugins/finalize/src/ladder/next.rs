@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     Mend, Remedy, Rung,
-    awaited::{AWAITED, is_young, settles, treated},
+    awaited::{AWAITED, helps, is_young, settles, treated},
 };
 use crate::diagnose::{Cause, Diagnosis, Life, State};
 
@@ -41,6 +41,8 @@ pub type History = Vec<Tried>;
 pub struct Tried {
     /// What.
     pub mend: Mend,
+    /// With how much force.
+    pub rung: Rung,
     /// In words.
     pub text: String,
     /// What it leaves outside of the cluster.
@@ -75,15 +77,12 @@ pub fn next<'a>(diagnosis: &'a Diagnosis, history: &History, cap: &Cap, now: Tim
         State::Living => return Next::Living,
         State::Going(_) | State::Unknown | State::Unseen(_) => {}
     }
-    let steps: Vec<(&Cause, &Remedy)> = diagnosis
-        .roots()
-        .flat_map(|cause| cause.remedies.iter().map(move |remedy| (cause, remedy)))
-        .filter(|(cause, remedy)| treated(cause, history, now).is_none_or(|rung| remedy.rung <= rung))
-        .filter(|(cause, remedy)| allowed(cause, remedy, history, cap, now))
-        .collect();
+    let mut steps = open(diagnosis, history, cap, now);
+    steps.retain(|(cause, remedy)| treated(cause, history, now).is_none_or(|rung| remedy.rung <= rung));
     if let Some(rung) = steps.iter().map(|(_, remedy)| remedy.rung).min() {
         // What does not answer may just be started anew.
-        if rung == Rung::Neutralise && is_young(diagnosis) && cap.planned.is_none() {
+        let too_early = rung == Rung::Neutralise && is_young(diagnosis) && cap.planned.is_none();
+        if too_early || helps(rung, history, now) {
             return Next::Wait;
         }
         return Next::Apply(together(steps, rung));
@@ -95,6 +94,22 @@ pub fn next<'a>(diagnosis: &'a Diagnosis, history: &History, cap: &Cap, now: Tim
     } else {
         Next::Wait
     }
+}
+
+/// What may be done about what holds the target directly, whether it is time for it or not.
+pub fn open<'a>(
+    diagnosis: &'a Diagnosis,
+    history: &History,
+    cap: &Cap,
+    now: Timestamp,
+) -> Vec<(&'a Cause, &'a Remedy)> {
+    let roots = diagnosis.roots();
+    let steps = roots.flat_map(|cause| cause.remedies.iter().map(move |remedy| (cause, remedy)));
+    let mut open: Vec<_> = steps
+        .filter(|(cause, remedy)| allowed(cause, remedy, history, cap, now))
+        .collect();
+    open.sort_by_key(|(_, remedy)| remedy.rung);
+    open
 }
 
 /// Those of one rung that can be made at the same time: each to an object of its own. What reaches further than one object
@@ -135,7 +150,8 @@ fn allowed(cause: &Cause, remedy: &Remedy, history: &History, cap: &Cap, now: Ti
     let again = failed < TRIES && history.iter().any(|tried| tried.failed.is_none());
     let declined = history.iter().any(|t| &t.mend == mend && t.declined);
     let tried = done(history, mend, now) || declined || (failed > 0 && !again);
-    let alive = cause.actor.as_ref().is_some_and(|actor| actor.life == Life::Alive);
+    let life = cause.actor.as_ref().map(|actor| actor.life);
+    let may_live = matches!(life, Some(Life::Alive | Life::Unread));
     let system = matches!(mend, Mend::Exclude { namespace: Some(name), .. } if SYSTEM.contains(&name.as_str()));
     let said = match mend {
         _ if cap.planned.is_some() => cap.planned.as_ref().is_some_and(|planned| planned.contains(mend)),
@@ -147,15 +163,15 @@ fn allowed(cause: &Cause, remedy: &Remedy, history: &History, cap: &Cap, now: Ti
         && remedy.rung <= cap.rung
         && said
         && !system
-        && (!alive || remedy.rung < Rung::Neutralise || cap.even_if_alive)
+        && (!may_live || remedy.rung < Rung::Neutralise || cap.even_if_alive)
 }
 
 impl Cap {
     /// Whether a resource may be left behind: it was named, or its group.
     fn leaves(&self, resource: &str) -> bool {
-        let group = resource.split_once('.').map_or("", |(_, group)| group);
+        let group = resource.split_once('.').map(|(_, group)| group);
         self.leave_behind
             .iter()
-            .any(|named| named == resource || named == group)
+            .any(|named| named == resource || Some(named.as_str()) == group)
     }
 }

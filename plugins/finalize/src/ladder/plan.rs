@@ -4,7 +4,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Cap, History, Mend, Next, Tried, next};
+use super::{Cap, History, Mend, open};
 use crate::{diagnose::Diagnosis, facts::Key};
 
 /// How the file says what it is.
@@ -41,24 +41,15 @@ pub struct Step {
 
 /// Everything that may be done about what holds the target now.
 pub fn plan(diagnosis: &Diagnosis, target: &Key, uid: &str, cap: &Cap) -> Plan {
-    let mut history = History::new();
-    let mut steps = Vec::new();
-    // Long before any step was made, so that none is waited for.
-    while let Next::Apply(chosen) = next(diagnosis, &history, cap, Timestamp::MAX) {
-        for (cause, remedy) in chosen {
-            let Some(mend) = remedy.mend.clone() else { continue };
+    let mut steps = Vec::<Step>::new();
+    for (cause, remedy) in open(diagnosis, &History::new(), cap, Timestamp::now()) {
+        // One change may help against several causes.
+        let known = steps.iter().any(|step| Some(&step.change) == remedy.mend.as_ref());
+        if let Some(mend) = remedy.mend.clone().filter(|_| !known) {
             steps.push(Step {
                 cause: cause.says.clone(),
                 what: remedy.text.clone(),
-                change: mend.clone(),
-            });
-            history.push(Tried {
-                mend,
-                text: remedy.text.clone(),
-                leaves: Vec::new(),
-                failed: None,
-                declined: false,
-                at: Timestamp::MIN,
+                change: mend,
             });
         }
     }

@@ -88,6 +88,7 @@ fn cap(rung: Rung) -> Cap {
 fn done(mend: &Remedy, seconds_ago: i64) -> Tried {
     Tried {
         mend: mend.mend.clone().unwrap(),
+        rung: mend.rung,
         text: String::new(),
         leaves: Vec::new(),
         failed: None,
@@ -122,7 +123,9 @@ fn the_gentlest_rung_comes_first_and_only_as_far_as_is_allowed() {
     let none = History::new();
     assert_eq!(word(&held, &none, &cap(Rung::Wait)), "stuck");
     assert_eq!(word(&held, &none, &cap(Rung::Finalize)), "keeper");
-    let scaled = vec![done(&scale_up(), 1)];
+    // Whatever was done is looked at before anything stronger, for whichever cause.
+    assert_eq!(word(&held, &vec![done(&scale_up(), 1)], &cap(Rung::Finalize)), "wait");
+    let scaled = vec![done(&scale_up(), 20)];
     assert_eq!(word(&held, &scaled, &cap(Rung::Finalize)), "w");
     // The keeper has a minute to start, whatever else may be done.
     let opened = vec![done(&scale_up(), 1), done(&exclude("ns"), 1)];

@@ -7,10 +7,10 @@ use upkeep::{
 
 use super::group::groups;
 use crate::{
-    diagnose::{Cause, Diagnosis, Life, State},
+    diagnose::{CONTROLLER_SAYS, Cause, Diagnosis, Life, State},
     facts::Key,
     knowledge::Risk,
-    ladder::{Remedy, Rung},
+    ladder::{Mend, Remedy, Rung},
 };
 
 /// So many seconds after it was asked for, a deletion has just begun.
@@ -27,9 +27,9 @@ pub fn beforehand(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> Strin
         (State::Living, 0, false) => format!("nothing holds {name} now, but"),
         (State::Living, 1, _) => format!("if {name} were deleted now, 1 cause would hold it"),
         (State::Living, count, _) => format!("if {name} were deleted now, {count} causes would hold it"),
-        _ => verdict(diagnosis, target, styles),
+        _ => verdict(diagnosis, target, false, styles),
     };
-    below(first, diagnosis, styles)
+    below(first, diagnosis, false, styles)
 }
 
 /// The same without ages, which change all the time: `46s`, `2m10s`.
@@ -45,14 +45,18 @@ pub fn ageless(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The whole diagnosis.
-pub fn text(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
-    below(verdict(diagnosis, target, styles), diagnosis, styles)
+/// The whole diagnosis. `acted`: this run has changed something, so that what was written before is old.
+pub fn text(diagnosis: &Diagnosis, target: &Key, acted: bool, styles: &Styles) -> String {
+    below(verdict(diagnosis, target, acted, styles), diagnosis, acted, styles)
 }
 
-fn below(first: String, diagnosis: &Diagnosis, styles: &Styles) -> String {
+fn below(first: String, diagnosis: &Diagnosis, acted: bool, styles: &Styles) -> String {
     let mut lines = vec![first];
-    for note in &diagnosis.notes {
+    for note in diagnosis
+        .notes
+        .iter()
+        .filter(|note| !acted || note.id != CONTROLLER_SAYS)
+    {
         let word = if note.severity == Severity::Warning {
             styles.warn("Warning:")
         } else {
@@ -98,7 +102,7 @@ fn name(target: &Key, styles: &Styles) -> String {
     styles.bold(&escape(&target.to_string()))
 }
 
-fn verdict(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
+fn verdict(diagnosis: &Diagnosis, target: &Key, acted: bool, styles: &Styles) -> String {
     let name = name(target, styles);
     let age = |seconds: i64| human_duration(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
     match &diagnosis.state {
@@ -108,7 +112,9 @@ fn verdict(diagnosis: &Diagnosis, target: &Key, styles: &Styles) -> String {
         State::Going(seconds) => {
             let count = groups(diagnosis.roots()).len();
             let why = match count {
+                0 if !diagnosis.in_time.is_empty() => "it takes its time".to_owned(),
                 0 if *seconds < BEGINS => "its deletion has just begun".to_owned(),
+                0 if acted => "nothing holds it any more that could be found".to_owned(),
                 0 => "nothing holds it that could be found".to_owned(),
                 count => format!(
                     "{} it",
@@ -148,6 +154,7 @@ fn of_group(group: &[&Cause], diagnosis: &Diagnosis, styles: &Styles) -> Vec<Str
             Life::Alive => styles.good("alive"),
             Life::Dead => styles.bad("dead"),
             Life::Unknown => styles.warn("not known"),
+            Life::Unread => styles.warn("could not be looked at"),
         };
         let why = if actor.evidence.is_empty() {
             String::new()
@@ -174,13 +181,12 @@ fn of_group(group: &[&Cause], diagnosis: &Diagnosis, styles: &Styles) -> Vec<Str
             plural(behind, "more cause")
         ));
     }
-    let each = if group.len() > 1 {
-        styles.dim(" (each)")
-    } else {
-        String::new()
-    };
-    let remedies = cause.remedies.iter();
-    lines.extend(remedies.map(|remedy| format!("{}{each}", of_remedy(remedy, styles))));
+    lines.extend(cause.remedies.iter().map(|remedy| {
+        // Bringing a controller back is one thing for all of them.
+        let each = group.len() > 1 && matches!(remedy.mend, Some(Mend::Strip { .. }));
+        let each = if each { styles.dim(" (each)") } else { String::new() };
+        format!("{}{each}", of_remedy(remedy, styles))
+    }));
     lines
 }
 
@@ -194,12 +200,17 @@ pub fn names(objects: &[&ObjRef]) -> String {
 }
 
 fn of_remedy(remedy: &Remedy, styles: &Styles) -> String {
-    let rung = word(remedy.rung);
+    // What only a person can do is not done whatever is allowed.
+    let rung = if remedy.mend.is_some() {
+        word(remedy.rung)
+    } else {
+        "by hand"
+    };
     let risk = match remedy.risk {
         None | Some(Risk::Bookkeeping) => String::new(),
-        Some(Risk::Orphans) => styles.warn(" [orphans]"),
-        Some(Risk::External) => styles.warn(" [left outside of the cluster]"),
-        Some(Risk::Data) => styles.bad(" [data]"),
+        Some(Risk::Orphans) => styles.warn(" [leaves objects behind]"),
+        Some(Risk::External) => styles.warn(" [leaves something outside of the cluster]"),
+        Some(Risk::Data) => styles.bad(" [loses data]"),
     };
     let leaves = match remedy.leaves.as_slice() {
         [] => String::new(),

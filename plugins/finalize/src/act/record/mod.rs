@@ -8,6 +8,7 @@ mod tests;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use upkeep::lock::Identity;
 
 /// What was changed, for whom, and how it was before.
 pub const NEUTRALISED: &str = "kubectl-upkeep/neutralised";
@@ -58,11 +59,30 @@ pub enum Place {
 pub struct Need {
     /// For what: `namespaces/stuck`.
     pub target: String,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Identity>,
     /// From then on any run may put it back.
     pub until: Timestamp,
     /// The namespace that is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+}
+
+impl Need {
+    fn id(&self) -> Option<&str> {
+        self.run.as_ref().map(|run| run.run.as_str())
+    }
+
+    /// Whether it is over, as seen by the run that puts things back: its own, one for the same target that lives no more, or
+    /// one that was to be over long ago. `gone`: the target is, so that nobody needs anything for it.
+    pub fn is_over(&self, target: &str, me: &Identity, gone: bool) -> bool {
+        let ended = self
+            .run
+            .as_ref()
+            .is_none_or(|run| run.run == me.run || run.is_gone_here(me));
+        self.until < Timestamp::now() || (self.target == target && (gone || ended))
+    }
 }
 
 impl Place {
@@ -136,7 +156,7 @@ pub fn open(object: &Value, place: Place, need: Need) -> Option<Vec<Value>> {
     record.fields.retain(|field| field.place != place);
     field
         .needed
-        .retain(|known| known.target != need.target || known.namespace != need.namespace);
+        .retain(|known| known.id() != need.id() || known.namespace != need.namespace);
     field.needed.push(need);
     let is = field.is();
     record.fields.push(field);
@@ -231,9 +251,10 @@ fn unchanged_since(object: &Value) -> Vec<Value> {
 }
 
 /// For a run that begins now.
-pub fn need(target: &str, namespace: Option<&str>) -> Need {
+pub fn need(target: &str, run: &Identity, namespace: Option<&str>) -> Need {
     Need {
         target: target.to_owned(),
+        run: Some(run.clone()),
         until: Timestamp::now() + LASTS,
         namespace: namespace.map(str::to_owned),
     }
@@ -256,4 +277,33 @@ fn annotation() -> String {
 fn text(record: &Record) -> String {
     // Strings, times and JSON always can be written.
     serde_json::to_string(record).unwrap_or_default()
+}
+
+/// The object as it was before anything of it was taken out of the way: what is brought back has nothing of that.
+pub fn closed(object: &Value) -> Value {
+    let mut whole = object.clone();
+    for field in read(object).unwrap_or_default().fields {
+        let after = Field {
+            needed: Vec::new(),
+            ..field.clone()
+        };
+        if let Some(at) = field.place.pointer(object)
+            && let Some(now) = whole.pointer_mut(&at)
+            && let Some(was) = without(now, &field, &after)
+        {
+            *now = was;
+        }
+    }
+    if let Some(annotations) = whole
+        .pointer_mut("/metadata/annotations")
+        .and_then(Value::as_object_mut)
+    {
+        annotations.remove(NEUTRALISED);
+        if annotations.is_empty()
+            && let Some(meta) = whole["metadata"].as_object_mut()
+        {
+            meta.remove("annotations");
+        }
+    }
+    whole
 }

@@ -1,6 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
+use std::sync::OnceLock;
+
 use super::*;
+
+fn run() -> Identity {
+    static RUN: OnceLock<Identity> = OnceLock::new();
+    RUN.get_or_init(Identity::current).clone()
+}
 
 fn patched(object: &Value, operations: &[Value]) -> Value {
     let patch: json_patch::Patch = serde_json::from_value(json!(operations)).unwrap();
@@ -31,7 +38,7 @@ fn opened(object: &Value, namespace: &str) -> Value {
     let place = Place::NamespaceSelector {
         webhook: "b.example.com".into(),
     };
-    let need = need(&format!("namespaces/{namespace}"), Some(namespace));
+    let need = need(&format!("namespaces/{namespace}"), &run(), Some(namespace));
     patched(object, &open(object, place, need).unwrap())
 }
 
@@ -84,7 +91,10 @@ fn what_somebody_else_has_changed_since_stays() {
         webhook: "b.example.com".into(),
     };
     let whole = configuration(json!({}));
-    let mut changed = patched(&whole, &open(&whole, place, need("namespaces/s", None)).unwrap());
+    let mut changed = patched(
+        &whole,
+        &open(&whole, place, need("namespaces/s", &run(), None)).unwrap(),
+    );
     assert_eq!(changed["webhooks"][1]["failurePolicy"], "Ignore");
     changed["webhooks"][1]["failurePolicy"] = json!("Other");
     let (again, back) = closed(&changed, "s");
@@ -107,7 +117,7 @@ fn what_somebody_else_has_changed_since_stays() {
 fn conversions() {
     let webhook = json!({"strategy": "Webhook", "webhook": {}});
     let whole = json!({"metadata": {"name": "d", "resourceVersion": "1"}, "spec": {"conversion": webhook}});
-    let operations = open(&whole, Place::Conversion, need("namespaces/s", None)).unwrap();
+    let operations = open(&whole, Place::Conversion, need("namespaces/s", &run(), None)).unwrap();
     let changed = patched(&whole, &operations);
     assert_eq!(changed["spec"]["conversion"], json!({"strategy": "None"}));
     assert_eq!(content(&closed(&changed, "s").0), content(&whole));

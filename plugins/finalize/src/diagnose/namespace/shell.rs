@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1 as core;
 use upkeep::report::{Finding, ObjRef, Severity};
 
 use super::{
-    super::{Cause, CauseKey, Found, desk::Desk, rules},
+    super::{CONTROLLER_SAYS, Cause, CauseKey, Found, desk::Desk, rules},
     content::Content,
 };
 use crate::{
@@ -74,7 +74,7 @@ pub fn conditions(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespac
         let message = condition.message.clone().unwrap_or_default();
         if found.causes.is_empty() && !rules::conversion_elsewhere(desk, found, &message) {
             found.notes.push(Finding {
-                id: "controller-says",
+                id: CONTROLLER_SAYS,
                 severity: Severity::Warning,
                 subjects: vec![reference(namespace)],
                 evidence: format!("the namespace controller says: {message}"),

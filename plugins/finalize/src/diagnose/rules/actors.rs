@@ -5,7 +5,7 @@ use wildmatch::WildMatch;
 
 use super::{
     super::{Actor, Life, desk::Desk},
-    liveness::{actor, alive, by_lease},
+    liveness::{actor, alive, by_lease, unread},
     traces,
 };
 use crate::{
@@ -60,7 +60,7 @@ fn by_workload(desk: &Desk<'_>, entry: &Entry) -> Option<(Actor, Vec<Remedy>)> {
     }
     let all = match desk.workloads()? {
         Ok(all) => all,
-        Err(said) => return Some((actor(who, Life::Unknown, said.message.clone()), Vec::new())),
+        Err(said) => return Some(unread(who, said)),
     };
     let named = |w: &&Workload| {
         entry

@@ -50,7 +50,9 @@ pub fn read(message: &str) -> Refused<'_> {
         let rest = message.split_once(text)?.1;
         rest.split_once(end)
     };
-    if let Some((webhook, rest)) = quoted("failed calling webhook \"", '"') {
+    // Who says no may say anything, the words of the server too: those are at the beginning.
+    let dead = message.strip_prefix("Internal error occurred: failed calling webhook \"");
+    if let Some((webhook, rest)) = dead.and_then(|rest| rest.split_once('"')) {
         let why = rest.trim_start_matches(':').trim();
         let why = why.strip_prefix("failed to call webhook:").unwrap_or(why).trim();
         return Refused::Unreachable { webhook, why };

@@ -4,21 +4,23 @@ use upkeep::discovery::Kind;
 
 use super::{
     super::{Cause, CauseKey, Found, desk::Desk},
-    subject::key,
+    subject::{LedOn, key},
 };
 use crate::facts::{Ask, Object};
 
 /// The dependents that the owner waits for. True if there are any, or it is not known yet.
-pub fn dependents(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> bool {
+pub fn dependents<'a>(desk: &Desk<'a>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> LedOn<'a> {
     // Those of a cluster-scoped owner can be anywhere.
     let namespace = object.namespace.as_deref();
     let mut waits_for = Vec::new();
     let mut complete = true;
+    let mut unread = None;
     let possible = |k: &&Kind| k.can("list") && k.can("delete") && (namespace.is_none() || k.namespaced);
     for other in desk.discovery().preferred().filter(possible) {
         match desk.metadata(&Ask::metadata(other, namespace)) {
             None => complete = false,
-            Some(Err(_)) => {}
+            Some(Err(said)) if said.is_missing() || said.code == 405 => {}
+            Some(Err(said)) => unread = Some(said),
             Some(Ok(objects)) => {
                 let blocks = |o: &&Object| o.owners.iter().any(|r| r.uid == object.uid && r.block_owner_deletion);
                 waits_for.extend(objects.iter().filter(blocks).map(|o| (other, o)));
@@ -26,10 +28,10 @@ pub fn dependents(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Obje
         }
     }
     if !complete {
-        return true;
+        return Ok(true);
     }
     if waits_for.is_empty() {
-        return false;
+        return unread.map_or(Ok(false), Err);
     }
     let mut behind = Vec::<CauseKey>::new();
     for (other, dependent) in &waits_for {
@@ -60,5 +62,5 @@ pub fn dependents(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Obje
         behind,
         remedies: Vec::new(),
     });
-    true
+    Ok(true)
 }

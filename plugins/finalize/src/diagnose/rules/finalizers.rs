@@ -12,7 +12,7 @@ use super::{
     usage,
 };
 use crate::{
-    facts::{Key, Object},
+    facts::{Key, Object, Said},
     knowledge::{Entry, Field, Risk},
     ladder::{Mend, Remedy, Rung},
 };
@@ -31,21 +31,28 @@ pub fn finalizer(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Objec
         ("ResourceClaim", "resource.kubernetes.io/delete-protection") => {
             references::reserved(desk, found, kind, object, name)
         }
-        ("CustomResourceDefinition", CLEANUP) => definitions::instances(desk, found, kind, object, name),
+        ("CustomResourceDefinition", CLEANUP) => Ok(definitions::instances(desk, found, kind, object, name)),
         (_, "foregroundDeletion") => chain::dependents(desk, found, kind, object, name),
-        _ => false,
+        _ => Ok(false),
     };
-    if !led_on {
-        held(desk, found, kind, object, name);
+    match led_on {
+        Ok(true) => {}
+        Ok(false) => held(desk, found, kind, object, name, None),
+        Err(said) => held(desk, found, kind, object, name, Some(said)),
     }
 }
 
-fn held(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str) {
+/// `unread`: what would tell why it is there could not be looked at.
+fn held(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str, unread: Option<&Said>) {
     let entry = desk.knowledge.of(name, Some(&kind.kind), Field::Metadata);
     let subject = desk.reference(kind, object);
-    let Some((actor, mut remedies)) = actors::of(desk, kind, object, name, entry) else {
+    let Some((mut actor, mut remedies)) = actors::of(desk, kind, object, name, entry) else {
         return;
     };
+    if let Some(said) = unread {
+        actor.life = Life::Unread;
+        actor.evidence = format!("what uses it could not be looked at: {}", said.message);
+    }
     if let Some(entry) = entry {
         let right = Remedy::by_hand(Rung::Repair, entry.right.clone());
         if actor.life != Life::Alive && !remedies.iter().any(|r| r.rung == Rung::Repair) {

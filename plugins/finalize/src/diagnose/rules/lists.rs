@@ -6,7 +6,7 @@ use upkeep::{
     report::{Finding, ObjRef, Severity},
 };
 
-use super::super::{Cause, CauseKey, Found, desk::Desk};
+use super::super::{Cause, CauseKey, DENIED, Found, desk::Desk};
 use crate::{
     facts::{Ask, Key, Object, Said},
     knowledge::Risk,
@@ -54,7 +54,15 @@ pub fn unlisted<'a>(
     }
     let uid = raw["metadata"]["uid"].as_str().unwrap_or_default();
     let subject = ObjRef::cluster("customresourcedefinition.apiextensions.k8s.io", &definition, uid);
-    let (id, says) = if conversion {
+    let (id, says) = if conversion && answers(&said.message) {
+        (
+            DENIED,
+            format!(
+                "the conversion webhook of {} answers, and does not convert",
+                kind.resource()
+            ),
+        )
+    } else if conversion {
         (
             "conversion-down",
             format!("the conversion webhook of {} does not answer", kind.resource()),
@@ -76,7 +84,10 @@ pub fn unlisted<'a>(
         let (version, objects) = stored.unwrap_or(("", &[]));
         let mut remedies = vec![Remedy::by_hand(Rung::Repair, "bring the conversion webhook back")];
         remedies.extend(by_stored_version(kind, objects, version));
-        remedies.push(unconvert(&definition, uid));
+        // Who answers has a reason.
+        if !answers(&said.message) {
+            remedies.push(unconvert(&definition, uid));
+        }
         (objects, remedies)
     } else {
         let again = missing_version(&said.message, &definition);
@@ -115,6 +126,9 @@ pub fn conversion_elsewhere(desk: &Desk<'_>, found: &mut Found, message: &str) -
     };
     let definition = format!("{}.{}", kind.plural, kind.group);
     let key = Key::cluster("apiextensions.k8s.io", "customresourcedefinitions", &definition);
+    if answers(message) {
+        return false;
+    }
     let Some(Ok(raw)) = desk.raw(&key) else { return true };
     let uid = raw["metadata"]["uid"].as_str().unwrap_or_default();
     found.cause(Cause {
@@ -137,6 +151,14 @@ pub fn conversion_elsewhere(desk: &Desk<'_>, found: &mut Found, message: &str) -
         ],
     });
     true
+}
+
+/// Whether the webhook was reached: then the server tells what it has said, otherwise what became of the request.
+fn answers(message: &str) -> bool {
+    let failed = message
+        .split_once("conversion webhook for ")
+        .and_then(|(_, rest)| rest.split_once(" failed: "));
+    failed.is_some_and(|(_, why)| !why.starts_with("Post \""))
 }
 
 /// The version in which the objects can be listed, because they are stored in it. Nothing while that is not known.

@@ -5,7 +5,7 @@ use upkeep::ui::human_duration;
 
 use super::super::{Actor, Life, desk::Desk};
 use crate::{
-    facts::{Key, Workload, singular},
+    facts::{Key, Said, Workload, singular},
     ladder::{Mend, Remedy, Rung},
 };
 
@@ -33,7 +33,7 @@ pub fn by_lease(desk: &Desk<'_>, namespace: &str, name: &str) -> Option<(Life, S
             // It may run without leader election.
             return Some((Life::Unknown, format!("there is no Lease {namespace}/{name}")));
         }
-        Err(said) => return Some((Life::Unknown, said.message.clone())),
+        Err(said) => return Some((Life::Unread, said.message.clone())),
     };
     let spec = lease.spec.unwrap_or_default();
     let holder = spec.holder_identity.unwrap_or_default();
@@ -82,6 +82,11 @@ pub fn alive(who: String, workload: &Workload) -> (Actor, Vec<Remedy>) {
         ..actor(who, life, evidence)
     };
     (actor, remedies)
+}
+
+/// An actor of which nothing is known because it could not be looked at.
+pub fn unread(who: String, said: &Said) -> (Actor, Vec<Remedy>) {
+    (actor(who, Life::Unread, said.message.clone()), Vec::new())
 }
 
 /// An actor of which nothing is known, and whom nobody can bring back.

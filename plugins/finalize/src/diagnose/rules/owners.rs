@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use upkeep::discovery::Kind;
+
 use super::{
     super::{Actor, desk::Desk},
-    liveness::alive,
+    liveness::{alive, unread},
 };
 use crate::{facts::Ask, ladder::Remedy};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
@@ -25,6 +27,8 @@ pub struct Resources<'a> {
     pub group: &'a str,
     /// `orders`.
     pub plural: Option<&'a str>,
+    /// A kind that must be allowed to be changed as well.
+    pub also: Option<&'a Kind>,
 }
 
 /// The workload, with what brings it back. Nothing inside where nobody has the right, and nothing at all while it is not known.
@@ -35,16 +39,21 @@ pub fn by_rights(desk: &Desk<'_>, resources: Resources<'_>) -> Option<Option<(Ac
         desk.all::<ClusterRole>(&roles),
         desk.all::<ClusterRoleBinding>(&bindings),
     );
-    let (Ok(roles), Ok(bindings)) = (roles?, bindings?) else {
-        return Some(None);
+    let (roles, bindings) = match (roles?, bindings?) {
+        (Ok(roles), Ok(bindings)) => (roles, bindings),
+        (Err(said), _) | (_, Err(said)) => return Some(Some(unread("somebody unknown".into(), said))),
     };
-    let accounts = accounts(resources, &roles, bindings);
+    let mut accounts = accounts(&|rule| grants(rule, resources), &roles, &bindings);
+    if let Some(kind) = resources.also {
+        let others = self::accounts(&|rule| changes(rule, kind), &roles, &bindings);
+        accounts.retain(|account| others.contains(account));
+    }
     if accounts.is_empty() {
         return Some(None);
     }
     let workloads = match desk.workloads()? {
         Ok(workloads) => workloads,
-        Err(_) => return Some(None),
+        Err(said) => return Some(Some(unread("somebody unknown".into(), said))),
     };
     let of_them = workloads.iter().filter(|w| {
         let namespace = w.object.namespace.clone().unwrap_or_default();
@@ -63,20 +72,26 @@ pub fn by_rights(desk: &Desk<'_>, resources: Resources<'_>) -> Option<Option<(Ac
     }))
 }
 
-fn accounts(resources: Resources<'_>, roles: &[ClusterRole], bindings: Vec<ClusterRoleBinding>) -> BTreeSet<Account> {
+fn accounts(
+    grants: &dyn Fn(&PolicyRule) -> bool,
+    roles: &[ClusterRole],
+    bindings: &[ClusterRoleBinding],
+) -> BTreeSet<Account> {
     let named = roles.iter().filter_map(|role| {
         let name = role.metadata.name.as_deref()?;
         let for_people = FOR_PEOPLE.contains(&name) || name.starts_with("system:");
-        let grants = role.rules.iter().flatten().any(|rule| grants(rule, resources));
+        let grants = role.rules.iter().flatten().any(grants);
         (grants && !for_people).then_some(name)
     });
     let named: BTreeSet<&str> = named.collect();
     let of_these = bindings
-        .into_iter()
+        .iter()
         .filter(|b| b.role_ref.kind == "ClusterRole" && named.contains(b.role_ref.name.as_str()));
-    let subjects = of_these.flat_map(|binding| binding.subjects.unwrap_or_default());
+    let subjects = of_these.flat_map(|binding| binding.subjects.iter().flatten());
     let accounts = subjects.filter(|s| s.kind == "ServiceAccount");
-    accounts.map(|s| (s.namespace.unwrap_or_default(), s.name)).collect()
+    accounts
+        .map(|s| (s.namespace.clone().unwrap_or_default(), s.name.clone()))
+        .collect()
 }
 
 /// By name of group and resource: a `*` is given to many who never use it.
@@ -94,6 +109,15 @@ fn grants(rule: &PolicyRule, of: Resources<'_>) -> bool {
         && verbs.any(|v| matches!(v.as_str(), "update" | "patch" | "*"))
 }
 
+/// Who takes a finalizer off an object writes to it.
+fn changes(rule: &PolicyRule, kind: &Kind) -> bool {
+    let has = |all: &Option<Vec<String>>, wanted: &str| all.iter().flatten().any(|one| one == "*" || one == wanted);
+    let mut verbs = rule.verbs.iter();
+    has(&rule.api_groups, &kind.group)
+        && has(&rule.resources, &kind.plural)
+        && verbs.any(|v| matches!(v.as_str(), "update" | "patch" | "*"))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -106,6 +130,10 @@ mod tests {
         let orders = |plural| Resources {
             group: "shop.example.com",
             plural,
+            also: None,
+        };
+        let accounts = |of: Resources<'_>, roles: &[ClusterRole], bindings: Vec<ClusterRoleBinding>| {
+            super::accounts(&|rule| grants(rule, of), roles, &bindings)
         };
         let role = |name: &str, resource: &str| {
             let rules = json!([{"apiGroups": ["shop.example.com"], "resources": [resource], "verbs": ["update"]}]);

@@ -110,13 +110,14 @@ fn unfinished(
     let subject = desk.reference(kind, object);
     let mut remedies = Vec::new();
     if life == Life::Dead {
+        remedies.push(Remedy::by_hand(Rung::Repair, format!("bring node/{node} back")));
         remedies.push(Remedy {
             risk: Some(Risk::Data),
             ..Remedy::mend(
                 Rung::Repair,
                 format!(
-                    "bring node/{node} back; or, if its machine is surely off (--powered-off), taint it \
-                     node.kubernetes.io/out-of-service, so that its pods are removed and its volumes detached"
+                    "taint node/{node} as out of service until this is done, which removes its pods and detaches its volumes; \
+                     only if its machine is surely off (--powered-off)"
                 ),
                 Mend::OutOfService { node: node.to_owned() },
             )

@@ -9,7 +9,7 @@ use upkeep::{discovery::Kind, report::ObjRef};
 
 use super::{
     super::{Cause, CauseKey, Found, desk::Desk},
-    subject::key,
+    subject::{LedOn, key},
     usage::in_use,
 };
 use crate::{
@@ -21,12 +21,12 @@ use crate::{
 const SHOWN: usize = 3;
 
 /// A VolumeAttributesClass, while a claim or a volume has it. True if that is why, or it is not known yet.
-pub fn attributes_class(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> bool {
+pub fn attributes_class<'a>(desk: &Desk<'a>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> LedOn<'a> {
     let mut users = Vec::new();
     for plural in ["persistentvolumeclaims", "persistentvolumes"] {
         match desk.all::<Value>(&Ask::list("", plural, None)) {
-            None => return true,
-            Some(Err(_)) => {}
+            None => return Ok(true),
+            Some(Err(said)) => return Err(said),
             Some(Ok(all)) => users.extend(
                 all.iter()
                     .filter(|o| has_class(o, &object.name))
@@ -35,7 +35,7 @@ pub fn attributes_class(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object:
         }
     }
     let way = "give these another class, or delete them";
-    kept(desk, found, kind, object, name, users, Vec::new(), way)
+    Ok(kept(desk, found, kind, object, name, users, Vec::new(), way))
 }
 
 fn has_class(object: &Value, class: &str) -> bool {
@@ -48,22 +48,22 @@ fn has_class(object: &Value, class: &str) -> bool {
 }
 
 /// A ServiceCIDR, while Services have addresses of it. True if that is why, or it is not known yet.
-pub fn service_range(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> bool {
+pub fn service_range<'a>(desk: &Desk<'a>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> LedOn<'a> {
     let range = match desk.raw(&Key::new(kind, None, &object.name)) {
-        None => return true,
-        Some(Err(_)) => return false,
+        None => return Ok(true),
+        Some(Err(said)) => return Err(said),
         Some(Ok(range)) => range,
     };
     // Addresses that lie in another range as well do not keep it; its controller has counted.
     let mut conditions = range["status"]["conditions"].as_array().into_iter().flatten();
     if !conditions.any(|c| c["type"] == "Ready" && c["status"] == "False") {
-        return false;
+        return Ok(false);
     }
     let cidrs = range["spec"]["cidrs"].as_array().into_iter().flatten();
     let cidrs: Vec<IpNet> = cidrs.filter_map(|c| c.as_str()?.parse().ok()).collect();
     let addresses = match desk.all::<Value>(&Ask::list("networking.k8s.io", "ipaddresses", None)) {
-        None => return true,
-        Some(Err(_)) => return false,
+        None => return Ok(true),
+        Some(Err(said)) => return Err(said),
         Some(Ok(addresses)) => addresses,
     };
     let within = |address: &&Value| {
@@ -75,20 +75,21 @@ pub fn service_range(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &O
         ObjRef::namespaced("service", text("namespace"), text("name"), "")
     });
     let way = "delete these Services, or add another ServiceCIDR that has their addresses";
-    kept(desk, found, kind, object, name, users.collect(), Vec::new(), way)
+    Ok(kept(desk, found, kind, object, name, users.collect(), Vec::new(), way))
 }
 
 /// A ResourceClaim, while it is reserved for pods. True if that is why, or it is not known yet.
-pub fn reserved(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> bool {
+pub fn reserved<'a>(desk: &Desk<'a>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> LedOn<'a> {
     let namespace = object.namespace.as_deref().unwrap_or_default();
     let claim = match desk.raw(&Key::new(kind, Some(namespace), &object.name)) {
-        None => return true,
-        Some(Err(_)) => return false,
+        None => return Ok(true),
+        Some(Err(said)) => return Err(said),
         Some(Ok(claim)) => claim,
     };
     let pods: &[Pod] = match desk.pods(namespace) {
-        None => return true,
-        Some(pods) => pods.unwrap_or(&[]),
+        None => return Ok(true),
+        Some(Err(said)) => return Err(said),
+        Some(Ok(pods)) => pods,
     };
     let reserved = claim["status"]["reservedFor"].as_array().into_iter().flatten();
     let reserved: Vec<&str> = reserved.filter_map(|user| user["uid"].as_str()).collect();
@@ -97,9 +98,9 @@ pub fn reserved(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object
     let (mut names, mut behind) = (Vec::new(), Vec::new());
     for pod in users {
         names.push(ObjRef::namespaced("pod", namespace, &pod.object.name, &pod.object.uid));
-        behind.push(in_use(found, pod, &subject));
+        behind.push(in_use(desk, found, pod, &subject));
     }
-    kept(desk, found, kind, object, name, names, behind, "")
+    Ok(kept(desk, found, kind, object, name, names, behind, ""))
 }
 
 fn reference(plural: &str, object: &Value) -> ObjRef {

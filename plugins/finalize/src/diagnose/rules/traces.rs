@@ -8,7 +8,7 @@ use upkeep::{discovery::Kind, ui::human_duration};
 
 use super::{
     super::{Actor, Life, desk::Desk},
-    liveness::{actor, alive, by_lease, nobody_known},
+    liveness::{actor, alive, by_lease, nobody_known, unread},
     owners::{Resources, by_rights},
 };
 use crate::{
@@ -37,7 +37,7 @@ pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Opt
     let key = Key::new(kind, object.namespace.as_deref(), &object.name);
     let raw = match desk.raw(&desk.sample(kind, finalizer, key))? {
         Ok(raw) => raw,
-        Err(_) => return Some(nobody_known()),
+        Err(said) => return Some(unread("somebody unknown".into(), said)),
     };
     let meta: ObjectMeta = serde_json::from_value(raw.get("metadata")?.clone()).ok()?;
     let entries = meta.managed_fields.unwrap_or_default();
@@ -76,6 +76,7 @@ pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Opt
     let of_kind = Resources {
         group: &kind.group,
         plural: Some(&kind.plural),
+        also: None,
     };
     if !is_built_in(of_kind.group)
         && let Some(found) = by_rights(desk, of_kind)?
@@ -84,10 +85,19 @@ pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Opt
     }
     let named = group_in(desk, finalizer).filter(|group| *group != kind.group);
     if let Some(group) = &named
-        && let Some(found) = by_rights(desk, Resources { group, plural: None })?
+        && let Some((mut actor, _)) = by_rights(
+            desk,
+            Resources {
+                group,
+                plural: None,
+                also: Some(kind),
+            },
+        )?
     {
-        traces.push(format!("its name speaks of {group}"));
-        return Some(with(traces, found));
+        // A name is too little to start anything for.
+        traces.push(format!("the name of the finalizer speaks of {group}"));
+        actor.workload = None;
+        return Some(with(traces, (actor, Vec::new())));
     }
     if !is_built_in(&kind.group) {
         traces.extend(installed_by(desk, kind)?);
@@ -127,14 +137,16 @@ fn ago(desk: &Desk<'_>, entry: &ManagedFieldsEntry) -> Option<(i64, String)> {
 
 /// A workload, or the Lease of one, that has the name of a field manager.
 fn by_name(desk: &Desk<'_>, manager: &str) -> Option<Option<Found>> {
-    let Ok(workloads) = desk.workloads()? else {
-        return Some(None);
+    let workloads = match desk.workloads()? {
+        Ok(workloads) => workloads,
+        Err(said) => return Some(Some(unread(manager.to_owned(), said))),
     };
     if let Some(workload) = workloads.iter().find(|w| w.object.name == manager) {
         return Some(Some(alive(manager.to_owned(), workload)));
     }
-    let Ok(leases) = desk.metadata(&Ask::Leases)? else {
-        return Some(None);
+    let leases = match desk.metadata(&Ask::Leases)? {
+        Ok(leases) => leases,
+        Err(said) => return Some(Some(unread(manager.to_owned(), said))),
     };
     let Some(lease) = leases.iter().find(|lease| lease.name == manager) else {
         return Some(None);

@@ -5,19 +5,19 @@ use upkeep::{discovery::Kind, report::ObjRef};
 
 use super::{
     super::{Cause, CauseKey, Found, desk::Desk},
-    subject::key,
+    subject::{LedOn, key},
 };
 use crate::{
-    facts::{Key, Object, Pod},
+    facts::{Key, Object, Pod, singular},
     ladder::{Mend, Remedy, Rung},
 };
 
 /// A claim is kept while a pod that has a node names it, also one that has ended. True if that is why.
-pub fn claim(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> bool {
+pub fn claim<'a>(desk: &Desk<'a>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> LedOn<'a> {
     let namespace = object.namespace.as_deref().unwrap_or_default();
     let pods = match desk.pods(namespace) {
-        None => return true,
-        Some(Err(_)) => return false,
+        None => return Ok(true),
+        Some(Err(said)) => return Err(said),
         Some(Ok(pods)) => pods,
     };
     let users: Vec<&Pod> = pods
@@ -25,10 +25,10 @@ pub fn claim(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, n
         .filter(|pod| !pod.node.is_empty() && pod.claims.contains(&object.name))
         .collect();
     if users.is_empty() {
-        return false;
+        return Ok(false);
     }
     let subject = desk.reference(kind, object);
-    let behind: Vec<CauseKey> = users.iter().map(|pod| in_use(found, pod, &subject)).collect();
+    let behind: Vec<CauseKey> = users.iter().map(|pod| in_use(desk, found, pod, &subject)).collect();
     found.cause(Cause {
         key: key(desk, kind, object, name),
         says: format!("{subject} is kept while {} it", used_by(&users)),
@@ -38,7 +38,7 @@ pub fn claim(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, n
         behind,
         remedies: Vec::new(),
     });
-    true
+    Ok(true)
 }
 
 fn used_by(users: &[&Pod]) -> String {
@@ -55,7 +55,7 @@ fn used_by(users: &[&Pod]) -> String {
 }
 
 /// The pod that uses it. One that is going needs no push; what holds that one is found with it.
-pub fn in_use(found: &mut Found, pod: &Pod, subject: &ObjRef) -> CauseKey {
+pub fn in_use(desk: &Desk<'_>, found: &mut Found, pod: &Pod, subject: &ObjRef) -> CauseKey {
     let object = &pod.object;
     let user = ObjRef::namespaced(
         "pod",
@@ -68,7 +68,7 @@ pub fn in_use(found: &mut Found, pod: &Pod, subject: &ObjRef) -> CauseKey {
         subject: user.clone(),
         detail: String::new(),
     };
-    let owner = object.owners.iter().find(|o| o.controller);
+    let owner = top_owner(desk, object);
     let state = match (object.is_deleting(), pod.finished) {
         (true, _) => "is being deleted itself",
         (false, true) => "has ended, but still names it",
@@ -76,7 +76,17 @@ pub fn in_use(found: &mut Found, pod: &Pod, subject: &ObjRef) -> CauseKey {
     };
     let mut remedies = Vec::new();
     if !object.is_deleting() {
-        let again = owner.map(|o| format!("; {} {} would start another one: scale it to 0 first", o.kind, o.name));
+        let again = owner.as_ref().map(|(plural, name)| {
+            let namespace = object.namespace.as_deref().unwrap_or_default();
+            let one = singular(plural);
+            let scale = match plural.as_str() {
+                "deployments" | "replicasets" | "statefulsets" => {
+                    format!(": kubectl scale {one}/{name} -n {namespace} --replicas=0 keeps it from that")
+                }
+                _ => String::new(),
+            };
+            format!("; {one} {name} starts another one, which cannot use what is gone by then{scale}")
+        });
         let mend = Mend::Evict {
             pod: Key::within(
                 "",
@@ -96,7 +106,7 @@ pub fn in_use(found: &mut Found, pod: &Pod, subject: &ObjRef) -> CauseKey {
         key: key.clone(),
         says: format!("{user} uses {subject}: it {state}"),
         evidence: owner
-            .map(|o| format!("it belongs to {} {}", o.kind, o.name))
+            .map(|(plural, name)| format!("it belongs to {} {name}", singular(&plural)))
             .into_iter()
             .collect(),
         actor: None,
@@ -107,25 +117,40 @@ pub fn in_use(found: &mut Found, pod: &Pod, subject: &ObjRef) -> CauseKey {
     key
 }
 
+/// Who would start another pod: the Deployment rather than its ReplicaSet. Plural of its kind, and its name.
+fn top_owner(desk: &Desk<'_>, object: &Object) -> Option<(String, String)> {
+    let owner = object.owners.iter().find(|o| o.controller)?;
+    let namespace = object.namespace.as_deref()?;
+    let above = || {
+        let key = Key::within("apps", "replicasets", namespace, &owner.name);
+        let set = desk.typed::<Object>(&key)?.ok()?;
+        let above = set.owners.into_iter().find(|o| o.controller)?;
+        Some((format!("{}s", above.kind.to_ascii_lowercase()), above.name))
+    };
+    let itself = (format!("{}s", owner.kind.to_ascii_lowercase()), owner.name.clone());
+    let found = if owner.kind == "ReplicaSet" { above() } else { None };
+    Some(found.unwrap_or(itself))
+}
+
 /// A volume is kept while it is bound. True if that is why.
-pub fn volume(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> bool {
+pub fn volume<'a>(desk: &Desk<'a>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> LedOn<'a> {
     let volume = match desk.typed::<core::PersistentVolume>(&Key::new(kind, None, &object.name)) {
-        None => return true,
-        Some(Err(_)) => return false,
+        None => return Ok(true),
+        Some(Err(said)) => return Err(said),
         Some(Ok(volume)) => volume,
     };
     let bound = volume.status.and_then(|s| s.phase).as_deref() == Some("Bound");
     let claim = volume.spec.and_then(|s| s.claim_ref).filter(|_| bound);
     let Some((namespace, claim)) = claim.and_then(|c| Some((c.namespace?, c.name?))) else {
-        return false;
+        return Ok(false);
     };
     let subject = desk.reference(kind, object);
     let Some(claims) = desk.discovery().find("persistentvolumeclaims") else {
-        return false;
+        return Ok(false);
     };
     let bound_to = match desk.typed::<Object>(&Key::new(claims, Some(&namespace), &claim)) {
-        None => return true,
-        Some(Err(_)) => return false,
+        None => return Ok(true),
+        Some(Err(said)) => return Err(said),
         Some(Ok(bound_to)) => bound_to,
     };
     let reference = desk.reference(claims, &bound_to);
@@ -148,5 +173,5 @@ pub fn volume(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, 
             format!("delete {reference}, if its data is not needed any more"),
         )],
     });
-    true
+    Ok(true)
 }
