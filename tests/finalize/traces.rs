@@ -1,10 +1,11 @@
 //! Finalizers of which nothing is known: what tells who may look after them.
 
 use serde_json::{Value, json};
+use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
 use crate::{
     custom::{KIND, define, version},
-    kit::{Ran, finalize, kubectl, kubectl_in},
+    kit::{Ran, command, finalize, kubectl, kubectl_in, run},
     scene::Scene,
 };
 
@@ -62,7 +63,30 @@ fn unknown_finalizer_of_an_operator_that_is_scaled_to_0() {
         .says("its ServiceAccount may change orders/finalizers")
         .says(&format!("deployment {operators}/keeper is scaled to 0"))
         .says("scale deployment");
-    scene.mended(&["--force-up-to=strip"]).says("repair:");
+    let mending = command(scene.cluster, &["ns", "operated", "--force-up-to=strip"]);
+    let mending = std::thread::spawn(move || run(mending));
+    wait_for("the operator to be back", DEFAULT_TIMEOUT, || {
+        let keeper = scene.cluster.get("apps/v1/Deployment", &operators, "keeper")?;
+        (keeper["spec"]["replicas"] == 1).then_some(())
+    });
+    // The operator does what it is there for.
+    let patch = [
+        "patch",
+        "orders.operated.example.com",
+        "o",
+        "-n",
+        "operated",
+        "--type=merge",
+        "-p",
+    ];
+    kubectl(
+        scene.cluster,
+        &[&patch[..], &[r#"{"metadata": {"finalizers": null}}"#]].concat(),
+    );
+    let ran = mending.join().unwrap().expect(0);
+    ran.says("repair:")
+        .says("keeper stays scaled to 1")
+        .says_nothing_of("strip:");
     scene.cluster.delete(KIND, "", &name);
 }
 

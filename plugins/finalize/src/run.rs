@@ -59,7 +59,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         );
         let seconds = human_duration(Duration::from_secs(seconds));
         ui.warning(&format!(
-            "the clock of this machine is {seconds} {way} the API server's, which is gone by"
+            "the clock of this machine is {seconds} {way} the API server's; the server's is used"
         ));
     }
     let look = Look {

@@ -175,7 +175,11 @@ impl Case<'_> {
         .find(|(cap, _)| first_of_each(cap).is_some())
         .unwrap_or((gentle, String::new()));
         let Some(rung) = first_of_each(&cap) else {
-            return error.hint("what is to be done by hand is said above; nothing else would help");
+            let mut remedies = diagnosis.roots().flat_map(|cause| &cause.remedies);
+            return match remedies.next() {
+                Some(_) => error.hint("what is to be done by hand is said above; nothing else would help"),
+                None => error,
+            };
         };
         let namespace = self.target.namespace.iter().map(|n| format!(" -n {n}"));
         let namespace: String = namespace.collect();
