@@ -18,7 +18,11 @@ demo: testbed ## Show the main job on a throw-away control plane
 	@"$${CARGO_TARGET_DIR:-target}/debug/demo"
 
 test: testbed ## Run all tests, against real servers
-	$(CARGO) test --locked --workspace --no-fail-fast
+	@# Those of finalize wait even more than the others.
+	@status=0; \
+	$(CARGO) test --locked --workspace --exclude kubectl-finalize --no-fail-fast || status=$$?; \
+	RUST_TEST_THREADS=$$((RUST_TEST_THREADS * 3 / 2)) $(CARGO) test --locked -p kubectl-finalize --no-fail-fast || status=$$?; \
+	exit $$status
 
 build: ## Build the plugins (target/release)
 	$(CARGO) build --locked --release -p kubectl-evacuate -p kubectl-finalize

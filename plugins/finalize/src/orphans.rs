@@ -99,6 +99,10 @@ impl Look<'_> {
                         "namespace/{} exists, so that what is in it is no orphan",
                         escape(namespace)
                     )),
+                    Back::Going if clean => {
+                        let target = Key::cluster("", "namespaces", namespace);
+                        return Case::new(self, &target, None).follow(began).await;
+                    }
                     Back::Going => back.push(*namespace),
                     Back::CutOff if clean => return self.clean(namespace, &[], began).await,
                     Back::CutOff => back.push(*namespace),

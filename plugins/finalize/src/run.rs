@@ -49,8 +49,17 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         return render::explain::show(ui, &knowledge, finalizer);
     }
     let began = Instant::now();
-    let connection = connect(&cli.kube, &AGENT, ui).await?;
-    let (discovery, skew) = futures::join!(Discovery::ask(&connection), connection.skew());
+    let late = || {
+        Error::new(
+            Exit::Deadline,
+            "the API server did not answer in time; nothing was changed",
+        )
+    };
+    let patience = cli.patience();
+    let connected = tokio::time::timeout(patience, connect(&cli.kube, &AGENT, ui)).await;
+    let connection = connected.map_err(|_| late())??;
+    let asked = async { futures::join!(Discovery::ask(&connection), connection.skew()) };
+    let (discovery, skew) = tokio::time::timeout(patience, asked).await.map_err(|_| late())?;
     let discovery = discovery?;
     if !skew.is_zero() {
         let (seconds, way) = (

@@ -52,7 +52,7 @@ Examples:
   kubectl finalize explain kubernetes.io/pvc-protection
 
 Exit codes:
-  0 gone, or a dry run   1 failed   2 usage   3 refused, nothing was changed   4 ended, the rest is listed
+  0 gone, or a dry run   1 failed, or findings   2 usage   3 refused, nothing was changed   4 still held, or orphans
   5 ended by --timeout   130 interrupted   143 terminated";
 
 /// Say why an object will not go away, and mend it with the least force.

@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use upkeep::{
     Error, Exit,
+    report::Finding,
     ui::{Ui, escape},
 };
 
@@ -103,14 +104,15 @@ impl Case<'_> {
         exit
     }
 
-    /// What is in a namespace that is not there: directly after it was taken out by force, or where it was gone before.
-    pub(super) async fn left_behind(&self, history: &History, seen: bool) -> bool {
+    /// What is in a namespace that is not there: directly after it was taken out by force, or, which is news, where it was gone
+    /// before.
+    pub(super) async fn left_behind(&self, history: &History, seen: bool) -> (Vec<Finding>, bool) {
         let ui = self.look.ui;
         let abandoned = |t: &Tried| matches!(t.mend, Mend::Abandon { .. }) && t.failed.is_none();
         let is_namespace = self.target.group.is_empty() && self.target.plural == "namespaces";
         let abandoned = history.iter().any(abandoned);
         if !is_namespace || (seen && !abandoned) {
-            return false;
+            return (Vec::new(), false);
         }
         let findings = orphans::of(&self.look.cluster(), self.look.discovery, &self.target.name).await;
         for finding in &findings {
@@ -121,6 +123,7 @@ impl Case<'_> {
                 ui.status(&format!("  {} {}", ui.styles().accent("hint:"), escape(hint)));
             }
         }
-        !findings.is_empty() && !abandoned
+        let is_news = !findings.is_empty() && !abandoned;
+        (findings, is_news)
     }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use upkeep::{
     Error, Exit, Result,
     signals::Signals,
-    ui::{escape, human_duration, plural},
+    ui::{escape, human_duration},
 };
 
 use super::{Case, Ended};
@@ -22,15 +22,24 @@ use crate::{
 /// How long it is looked for what a run before this one has left, where this one has changed nothing.
 const BRIEF: Duration = Duration::from_secs(10);
 
+/// What came of putting things back.
+#[derive(Clone, Copy, Default)]
+pub(super) struct PutBack {
+    /// Whether there was anything.
+    pub any: bool,
+    /// Whether some of it is not as it was.
+    pub failed: bool,
+}
+
 impl Case<'_> {
-    /// Whether everything is as it was. A second signal ends that, too.
+    /// Puts everything back. A second signal ends that, too.
     pub(super) async fn put_back(
         &self,
         hands: &Hands<'_>,
         history: &History,
         ended: &Result<Ended>,
         signals: &mut Signals,
-    ) -> bool {
+    ) -> PutBack {
         // A request whose answer was lost may have been heard.
         let opened = history.iter().filter(|t| t.mend.is_for_a_while() && !t.declined);
         let ours: Vec<Key> = opened.map(|t| t.mend.key()).collect();
@@ -39,25 +48,33 @@ impl Case<'_> {
             Err(_) => true,
         };
         if self.look.cli.only_looks() || (ours.is_empty() && cut_off) {
-            return true;
+            return PutBack::default();
         }
         let gone = matches!(ended, Ok(ended) if ended.diagnosis.state == State::Gone);
-        let patience = if ours.is_empty() { BRIEF } else { Duration::MAX };
+        let late = matches!(ended, Ok(ended) if ended.exit == Exit::Deadline);
+        let patience = match (ours.is_empty(), late) {
+            (true, true) => BRIEF / 5,
+            (true, false) => BRIEF,
+            (false, _) => Duration::MAX,
+        };
         let done = tokio::select! {
             done = hands.put_back(&ours, gone) => done,
-            () = tokio::time::sleep(patience) => return true,
+            () = tokio::time::sleep(patience) => return PutBack::default(),
             _ = signals.next() => {
                 let error = Error::failed("what was taken out of the way was not put back");
                 vec![Err(error.hint("run the same command again"))]
             }
         };
-        let mut all = true;
+        let mut all = PutBack {
+            any: !done.is_empty(),
+            failed: false,
+        };
         for put_back in done {
             match put_back {
                 Ok(text) => self.look.ui.status(&escape(&text)),
                 Err(error) => {
                     self.look.ui.error(&error);
-                    all = false;
+                    all.failed = true;
                 }
             }
         }
@@ -86,15 +103,11 @@ impl Case<'_> {
     }
 
     /// The last words.
-    pub(super) fn closing(&self, ended: &Ended, history: &History, began: Instant) -> Result<Exit> {
+    pub(super) fn closing(&self, ended: &Ended, history: &History, changed: bool, began: Instant) -> Result<Exit> {
         let Ended { diagnosis, exit, .. } = ended;
         let cli = self.look.cli;
         let target = self.target;
-        let unchanged = if history.iter().any(|t| t.failed.is_none()) {
-            ""
-        } else {
-            "; nothing was changed"
-        };
+        let unchanged = if changed { "" } else { "; nothing was changed" };
         match (exit, &diagnosis.state) {
             (Exit::Refused, State::Living) => {
                 let error = Error::refused(format!("nobody has asked for the deletion of {target}{unchanged}"));
@@ -131,68 +144,71 @@ impl Case<'_> {
         if self.plan.is_some() {
             return error;
         }
-        let whole = Cap {
-            powered_off: true,
-            even_if_alive: true,
-            ..self.cap(Rung::Finalize)
-        };
         let mine = self.cap(self.look.cli.force_up_to.unwrap_or(Rung::Wait));
         // What nobody wanted a moment ago may be wanted by the next who reads this.
         let history: History = history.iter().filter(|t| !t.declined).cloned().collect();
         let now = Timestamp::now();
-        let steps = |cap: &Cap| open(diagnosis, &history, cap, now);
         let first_of_each = |cap: &Cap| {
-            let steps = steps(cap);
+            let steps = open(diagnosis, &history, cap, now);
             let roots = diagnosis.roots().map(|cause| {
                 let own = steps.iter().filter(|(of, _)| of.key == cause.key);
                 own.map(|(_, remedy)| remedy.rung).min()
             });
             roots.flatten().max()
         };
-        let gentle = Cap {
-            rung: Rung::Finalize,
-            ..mine.clone()
-        };
-        let (cap, flags) = [
-            (gentle.clone(), String::new()),
-            (
-                Cap {
-                    powered_off: true,
-                    ..gentle.clone()
-                },
-                " --powered-off".to_owned(),
-            ),
-            (
-                Cap {
-                    even_if_alive: true,
-                    ..gentle.clone()
-                },
-                " --even-if-alive".to_owned(),
-            ),
-            (whole.clone(), " --powered-off --even-if-alive".to_owned()),
-        ]
-        .into_iter()
-        .find(|(cap, _)| first_of_each(cap).is_some())
-        .unwrap_or((gentle, String::new()));
-        let Some(rung) = first_of_each(&cap) else {
-            let mut remedies = diagnosis.roots().flat_map(|cause| &cause.remedies);
-            return match remedies.next() {
-                Some(_) => error.hint("what is to be done by hand is said above; nothing else would help"),
-                None => error,
-            };
-        };
-        let namespace = self.target.namespace.iter().map(|n| format!(" -n {n}"));
-        let namespace: String = namespace.collect();
-        let Key { group, name, .. } = self.target;
-        let dot = if group.is_empty() { "" } else { "." };
-        let kind = format!("{}{dot}{group}", self.target.one());
-        let count = plural(
-            steps(&cap).iter().filter(|(_, remedy)| remedy.rung <= rung).count(),
-            "step",
-        );
-        error.hint(format!(
-            "'kubectl finalize {kind} {name}{namespace} --force-up-to={}{flags}' would go on ({count})",
-            render::diagnosis::word(rung)
-        ))
+        let found = with_more(&mine, diagnosis)
+            .into_iter()
+            .find_map(|(cap, flags)| Some((first_of_each(&cap)?, flags)));
+        if let Some((rung, flags)) = found {
+            let word = render::diagnosis::word(rung);
+            return error.hint(format!("with --force-up-to={word}{flags} it would go on"));
+        }
+        let remedies: Vec<_> = diagnosis.roots().flat_map(|cause| &cause.remedies).collect();
+        if let Some(right) = remedies.iter().find_map(|remedy| remedy.missing.as_ref()) {
+            return error.hint(format!("what is missing is the right to {right}"));
+        }
+        match remedies.iter().any(|remedy| remedy.mend.is_none()) {
+            true => error.hint("what is to be done by hand is said above; nothing else would help"),
+            false => error,
+        }
     }
+}
+
+/// What else could be allowed, the least first, with the flags that do so.
+fn with_more(mine: &Cap, diagnosis: &Diagnosis) -> Vec<(Cap, String)> {
+    let whole = Cap {
+        rung: Rung::Finalize,
+        ..mine.clone()
+    };
+    let off = |cap: &Cap| Cap {
+        powered_off: true,
+        ..cap.clone()
+    };
+    let alive = |cap: &Cap| Cap {
+        even_if_alive: true,
+        ..cap.clone()
+    };
+    let unseen = diagnosis
+        .roots()
+        .flat_map(|cause| &cause.remedies)
+        .find_map(|remedy| match &remedy.mend {
+            Some(Mend::Abandon { unseen, .. }) => Some(unseen.clone()),
+            _ => None,
+        });
+    let leaving = unseen.map(|unseen| {
+        let flag = format!(" --leave-behind={}", unseen.join(","));
+        let cap = Cap {
+            leave_behind: unseen,
+            ..whole.clone()
+        };
+        (cap, flag)
+    });
+    let mut more = vec![
+        (whole.clone(), String::new()),
+        (off(&whole), " --powered-off".to_owned()),
+        (alive(&whole), " --even-if-alive".to_owned()),
+        (alive(&off(&whole)), " --powered-off --even-if-alive".to_owned()),
+    ];
+    more.extend(leaving);
+    more
 }

@@ -24,7 +24,7 @@ use crate::{
     act::Hands,
     diagnose::{Diagnosis, State},
     facts::Key,
-    ladder::{History, Tried, plan::Plan},
+    ladder::{History, plan::Plan},
     look::Look,
     render,
 };
@@ -102,14 +102,18 @@ impl<'a> Case<'a> {
         let mut history = History::new();
         let mut signals = Signals::new();
         let ended = self.to_its_end(began, hands, &mut history, &mut signals).await;
-        let is_put_back = self.put_back(hands, &history, &ended, &mut signals).await;
+        let put_back = self.put_back(hands, &history, &ended, &mut signals).await;
         self.what_stays(hands, &history);
-        let ended = ended?;
+        let mut ended = ended?;
         let mut exit = ended.exit;
-        if ended.diagnosis.state == State::Gone && self.left_behind(&history, ended.seen).await {
-            exit = Exit::Incomplete;
+        if ended.diagnosis.state == State::Gone {
+            let (left, is_news) = self.left_behind(&history, ended.seen).await;
+            ended.diagnosis.notes.extend(left);
+            if is_news {
+                exit = Exit::Incomplete;
+            }
         }
-        if !is_put_back {
+        if put_back.failed {
             exit = Exit::Failed;
         }
         let form = self.look.cli.output.unwrap_or_default();
@@ -117,7 +121,8 @@ impl<'a> Case<'a> {
             let document = render::document::of(&ended.diagnosis, self.target, &history, exit);
             self.look.ui.document(&output::document(form, &document)?);
         }
-        self.closing(&Ended { exit, ..ended }, &history, began)
+        let changed = hands.backup.is_used() || put_back.any || history.iter().any(|tried| tried.failed.is_none());
+        self.closing(&Ended { exit, ..ended }, &history, changed, began)
     }
 
     async fn to_its_end(
@@ -216,15 +221,26 @@ impl<'a> Case<'a> {
                     quiet = QUIET.0;
                     self.apply(ui, chosen, hands, history, &mut refused).await;
                 }
-                Step::Declined(chosen) => history.extend(chosen.into_iter().map(|chosen| Tried {
-                    mend: chosen.mend,
-                    rung: chosen.rung,
-                    text: chosen.text,
-                    leaves: Vec::new(),
-                    failed: Some("not wanted".into()),
-                    declined: true,
-                    at: Timestamp::now(),
-                })),
+                Step::Ask(chosen) => {
+                    quiet = QUIET.0;
+                    let left = patience.saturating_sub(began.elapsed());
+                    let answer = tokio::select! {
+                        answer = step::ask(ui, &chosen) => Some(answer),
+                        exit = signals.next() => {
+                            ui.status("");
+                            return end(diagnosis, exit);
+                        }
+                        () = tokio::time::sleep(left) => None,
+                    };
+                    match answer {
+                        Some(true) => self.apply(ui, chosen, hands, history, &mut refused).await,
+                        Some(false) => history.extend(chosen.into_iter().map(step::Chosen::declined)),
+                        None => {
+                            ui.status("");
+                            return end(diagnosis, Exit::Deadline);
+                        }
+                    }
+                }
             }
             last = Some(Ended {
                 diagnosis,

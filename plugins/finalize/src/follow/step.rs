@@ -1,6 +1,7 @@
 //! What the run does next, within what was allowed and what a person says.
 
 use k8s_openapi::jiff::Timestamp;
+use tokio::sync::oneshot;
 use upkeep::{
     Exit,
     ui::{Ui, escape},
@@ -9,7 +10,7 @@ use upkeep::{
 use super::Case;
 use crate::{
     diagnose::{Cause, Diagnosis},
-    ladder::{Cap, History, Mend, Next, Remedy, Rung, next},
+    ladder::{Cap, History, Mend, Next, Remedy, Rung, Tried, next},
     render,
 };
 
@@ -23,8 +24,8 @@ pub(super) enum Step {
     Apply(Vec<Chosen>),
     /// These, as far as the server says what it would do.
     Try(Vec<Chosen>),
-    /// Asked for, and not wanted.
-    Declined(Vec<Chosen>),
+    /// These, if somebody wants them.
+    Ask(Vec<Chosen>),
 }
 
 /// One change, and what it is for.
@@ -48,6 +49,19 @@ impl Chosen {
             })
         });
         chosen.collect()
+    }
+
+    /// Nobody wanted it.
+    pub(super) fn declined(self) -> Tried {
+        Tried {
+            mend: self.mend,
+            rung: self.rung,
+            text: self.text,
+            leaves: Vec::new(),
+            failed: Some("not wanted".into()),
+            declined: true,
+            at: Timestamp::now(),
+        }
     }
 
     /// What is changed, and how.
@@ -124,12 +138,16 @@ impl Case<'_> {
         }
         // A yes is for one kind of loss.
         steps.retain(|(_, remedy)| remedy.risk == risk);
-        let chosen = Chosen::of(&steps);
-        Some(match ui.confirm(&question(&chosen)) {
-            Ok(true) => Step::Apply(chosen),
-            _ => Step::Declined(chosen),
-        })
+        Some(Step::Ask(Chosen::of(&steps)))
     }
+}
+
+/// On a thread of its own: what reads from a terminal cannot be woken, and a signal has to be heard. It ends with the program.
+pub(super) async fn ask(ui: &Ui, chosen: &[Chosen]) -> bool {
+    let (tell, answer) = oneshot::channel();
+    let (ui, question) = (ui.clone(), question(chosen));
+    std::thread::spawn(move || drop(tell.send(ui.confirm(&question))));
+    matches!(answer.await, Ok(Ok(true)))
 }
 
 /// How many changes a question names.

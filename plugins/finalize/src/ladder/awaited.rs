@@ -38,9 +38,13 @@ pub fn is_young(diagnosis: &Diagnosis) -> bool {
     matches!(diagnosis.state, State::Going(age) if age < SETTLES)
 }
 
-/// Whether something gentler was done a moment ago, and may help yet.
+/// Whether something gentler was done a moment ago, and may help yet. A pod that was evicted may come back at once: the next
+/// is not evicted before that has been looked at.
 pub fn helps(rung: Rung, history: &History, now: Timestamp) -> bool {
-    let mut gentler = history.iter().filter(|tried| tried.rung < rung);
+    let again = rung == Rung::EvictUser;
+    let mut gentler = history
+        .iter()
+        .filter(|tried| tried.rung < rung || (again && tried.rung == rung));
     gentler.any(|tried| tried.lately(now, SETTLES))
 }
 
