@@ -81,6 +81,25 @@ fn s16b_a_deployment_whose_namespace_is_gone() {
     assert!(scene.cluster.list("apps/v1/Deployment", "s16b", "").is_empty());
 }
 
+/// One namespace that is still held does not keep the next from being cleaned up.
+#[test]
+fn one_of_two_that_is_still_held() {
+    let (held, free) = (Scene::new("two-held"), Scene::new("two-later"));
+    held.config_map("a", &["example.com/cleanup"]);
+    free.config_map("a", &[]);
+    for scene in [&held, &free] {
+        disarm(scene.cluster, &scene.name);
+        forced(scene);
+    }
+    let args = ["orphans", "two-held", "two-later", "--clean", "--yes"];
+    finalize(held.cluster, &args)
+        .expect(4)
+        .says("namespace/two-held is still held")
+        .says("namespace/two-later is gone");
+    assert!(free.is_gone() && !held.is_gone());
+    held.finalize(&["--force-up-to=strip"]).expect(0);
+}
+
 /// A run before has made the namespace anew, and did not come to delete it.
 #[test]
 fn a_clean_up_that_was_cut_off_goes_on() {
@@ -98,6 +117,9 @@ fn a_clean_up_that_was_cut_off_goes_on() {
     finalize(scene.cluster, &["orphans", "halfway"])
         .expect(1)
         .says("orphans halfway --clean");
+    finalize(scene.cluster, &["orphans", "halfway", "--clean"])
+        .expect(3)
+        .says("--yes");
     let args = ["orphans", "halfway", "--clean", "--yes", "--force-up-to=strip"];
     finalize(scene.cluster, &args).expect(0);
     assert!(scene.is_gone());

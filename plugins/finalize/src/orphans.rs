@@ -104,7 +104,11 @@ impl Look<'_> {
                         return Case::new(self, &target, None).follow(began).await;
                     }
                     Back::Going => back.push(*namespace),
-                    Back::CutOff if clean => return self.clean(namespace, &[], began).await,
+                    Back::CutOff if clean => {
+                        let name = escape(namespace);
+                        self.confirmed(&format!("Delete namespace/{name}, and whatever is in it by now?"))?;
+                        return self.clean(namespace, &[], began).await;
+                    }
                     Back::CutOff => back.push(*namespace),
                 }
             }
@@ -142,12 +146,23 @@ impl Look<'_> {
         if !clean {
             return Ok(Exit::Failed);
         }
-        self.confirmed(&groups)?;
+        let count: usize = groups.values().map(Vec::len).sum();
+        self.confirmed(&format!(
+            "Delete {}, and whatever belongs to them?",
+            plural(count, "object")
+        ))?;
         let mut worst = Exit::Done;
         for (namespace, objects) in &groups {
-            let exit = self.clean(namespace, objects, began).await?;
+            // One that is still held does not keep the others from being cleaned up; a signal does.
+            let exit = self.clean(namespace, objects, began).await.unwrap_or_else(|error| {
+                self.ui.error(&error);
+                error.exit()
+            });
             if exit != Exit::Done {
                 worst = exit;
+            }
+            if matches!(exit, Exit::Interrupted | Exit::Terminated) {
+                break;
             }
         }
         Ok(worst)
@@ -186,17 +201,15 @@ impl Look<'_> {
         })
     }
 
-    fn confirmed(&self, groups: &Groups) -> Result<()> {
+    fn confirmed(&self, question: &str) -> Result<()> {
         if self.cli.switches.yes {
             return Ok(());
         }
-        let count: usize = groups.values().map(Vec::len).sum();
         if !self.ui.is_stdin_tty() {
             let error = Error::refused("--clean needs a confirmation; nothing was changed");
             return Err(error.hint("add --yes where nobody can be asked"));
         }
-        let question = format!("Delete {}, and whatever belongs to them?", plural(count, "object"));
-        if self.ui.confirm(&question)? {
+        if self.ui.confirm(question)? {
             Ok(())
         } else {
             Err(Error::refused("not confirmed; nothing was changed"))
