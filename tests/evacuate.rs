@@ -6,8 +6,6 @@
 mod gate;
 #[path = "evacuate/kit.rs"]
 mod kit;
-#[path = "evacuate/live.rs"]
-mod live;
 #[path = "evacuate/scene.rs"]
 mod scene;
 #[macro_use]

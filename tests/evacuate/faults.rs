@@ -8,11 +8,10 @@ use std::{
 };
 
 use serde_json::json;
-use testsupport::{Cluster, Ns, Options, Shape};
+use testsupport::{Cluster, Live, Ns, Options, Shape};
 
 use crate::{
     kit::{command, command_with, evacuate},
-    live::Live,
     scene::{evictions, is_cordoned, is_locked, living, text},
 };
 

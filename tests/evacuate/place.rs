@@ -3,11 +3,10 @@
 use std::{path::Path, process::Command};
 
 use serde_json::Value;
-use testsupport::{Cluster, DEFAULT_TIMEOUT, Mark, Ns, Request, wait_for};
+use testsupport::{Cluster, DEFAULT_TIMEOUT, Live, Mark, Ns, Request, wait_for};
 
 use crate::{
     kit::{self, Ran},
-    live::Live,
     scene,
 };
 

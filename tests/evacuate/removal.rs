@@ -1,11 +1,10 @@
 //! `--delete`: nodes that are empty leave the cluster, unless something would be stranded.
 
 use serde_json::json;
-use testsupport::{Cluster, DEFAULT_TIMEOUT, Node, Shape, wait_for};
+use testsupport::{Cluster, DEFAULT_TIMEOUT, Live, Node, Shape, wait_for};
 
 use crate::{
     kit::{command, evacuate},
-    live::Live,
     place::Place,
     scene,
     volumes::{Attachment, attaching, with_volume},

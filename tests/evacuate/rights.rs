@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use testsupport::{Cluster, DEFAULT_TIMEOUT, Shape, wait_for};
+use testsupport::{Cluster, DEFAULT_TIMEOUT, Live, Shape, wait_for};
 
 use crate::{
     fence::kit::{Dead, idle},
     kit::{self, Ran},
-    live::Live,
     place::Place,
 };
 

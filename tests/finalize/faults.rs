@@ -1,7 +1,7 @@
 //! Servers that end in the middle, others who write at the same time, large objects.
 
 use serde_json::{Value, json};
-use testsupport::{DEFAULT_TIMEOUT, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, Live, wait_for};
 
 use crate::{
     custom::{KIND, define, version},
@@ -210,19 +210,18 @@ fn another_object_under_the_same_name() {
     let scene = Scene::new("renamed");
     scene.config_map("a", &["example.com/cleanup"]);
     kubectl(scene.cluster, &["delete", "cm", "a", "-n", "renamed", "--wait=false"]);
-    let going = command(scene.cluster, &["cm/a", "-n", "renamed", "--timeout=60s", "--watch"]);
-    let going = std::thread::spawn(move || run(going));
-    wait_for("the run to have looked", DEFAULT_TIMEOUT, || {
-        let ran = finalize(scene.cluster, &["cm/a", "-n", "renamed", "--dry-run"]).expect(0);
-        ran.text().contains("waits for").then_some(())
-    });
+    let mut going = Live::start(command(
+        scene.cluster,
+        &["cm/a", "-n", "renamed", "--timeout=60s", "--watch"],
+    ));
+    going.wait_for("example.com/cleanup");
     let free = r#"{"metadata": {"finalizers": null}}"#;
     kubectl(
         scene.cluster,
         &["patch", "cm", "a", "-n", "renamed", "--type=merge", "-p", free],
     );
     scene.config_map("a", &["example.com/cleanup"]);
-    going.join().unwrap().expect(0).says("configmap renamed/a is gone");
+    going.finish().expect(0).says("configmap renamed/a is gone");
     let other = scene.cluster.get("v1/ConfigMap", "renamed", "a").unwrap();
     assert_eq!(other["metadata"]["finalizers"], json!(["example.com/cleanup"]));
 }
@@ -241,21 +240,17 @@ fn a_kind_that_is_not_served_any_more() {
         scene.cluster,
         &["delete", orders, "o", "-n", "unserved", "--wait=false"],
     );
-    let going = command(
+    let mut going = Live::start(command(
         scene.cluster,
         &[orders, "o", "-n", "unserved", "--watch", "--timeout=25s"],
-    );
-    let going = std::thread::spawn(move || run(going));
-    wait_for("the run to have looked", DEFAULT_TIMEOUT, || {
-        let ran = finalize(scene.cluster, &[orders, "o", "-n", "unserved", "--dry-run"]).expect(0);
-        ran.text().contains("waits for").then_some(())
-    });
+    ));
+    going.wait_for("example.com/cleanup");
     let mut unserved = version("v1", true);
     unserved["served"] = json!(false);
     scene
         .cluster
         .patch(KIND, "", &name, json!({"spec": {"versions": [unserved]}}));
-    going.join().unwrap().says_nothing_of("is gone");
+    going.finish().says_nothing_of("is gone");
     scene
         .cluster
         .patch(KIND, "", &name, json!({"spec": {"versions": [version("v1", true)]}}));

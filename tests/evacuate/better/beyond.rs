@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testsupport::{Cluster, Shape};
+use testsupport::{Cluster, Live, Shape};
 
 use crate::{
     kit::{command, command_with, evacuate, run},
-    live::Live,
     scene::{asked, evictions, filters, is_cordoned, living, rights, sorted},
     volumes::{Attachment, attaching, with_volume},
 };

@@ -1,11 +1,10 @@
 //! Evictions that the server does not let through at once.
 
 use serde_json::json;
-use testsupport::{Cluster, Shape, wait_for};
+use testsupport::{Cluster, Live, Shape, wait_for};
 
 use crate::{
     kit::{command, command_with, evacuate, run},
-    live::Live,
     scene::{evictions, filters, is_cordoned, lift, living, policy, rights, would_evict, writes},
 };
 

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testsupport::{Cluster, Shape, wait_for};
+use testsupport::{Cluster, Live, Shape, wait_for};
 
 use crate::{
     kit::{command, command_with, evacuate, run},
-    live::Live,
     scene::{asked, cordon, is_cordoned, is_locked, lift, living, policy, rights, writes},
 };
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use testsupport::{Cluster, Shape};
+use testsupport::{Cluster, Live, Shape};
 
 use crate::{
     kit::{command, command_with, evacuate},
-    live::Live,
     scene::{cordon, evictions, filters, is_cordoned, is_locked, living},
 };
 

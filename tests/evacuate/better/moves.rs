@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use testsupport::{Cluster, Shape, wait_for};
+use testsupport::{Cluster, Live, Shape, wait_for};
 
 use crate::{
     kit::{command, evacuate},
-    live::Live,
     scene::{evictions, is_cordoned, sorted, text, would_evict},
 };
 

@@ -6,12 +6,11 @@ use std::{
 };
 
 use serde_json::json;
-use testsupport::{Cluster, Shape};
+use testsupport::{Cluster, Live, Shape};
 
 use crate::{
     gate::Gate,
     kit::{command_with, run},
-    live::Live,
     scene::{evictions, is_cordoned, is_locked, rights},
 };
 

@@ -1,10 +1,9 @@
 //! K11 to K17: pods without one, empty nodes, servers that go away.
 
-use testsupport::Shape;
+use testsupport::{Live, Shape};
 
 use crate::{
     kit::{self},
-    live::Live,
     place::names,
     scene,
 };

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testsupport::{DEFAULT_TIMEOUT, Shape, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, Live, Shape, wait_for};
 
 use super::kit::*;
 use crate::{
     gate::Gate,
     kit::{command, evacuate},
-    live::Live,
     scene::{is_cordoned, wait_all_on},
     volumes::{Attachment, attaching, with_volume},
 };

@@ -4,11 +4,10 @@ use std::sync::OnceLock;
 
 use k8s_openapi::jiff;
 use serde_json::{Value, json};
-use testsupport::{Cluster, DEFAULT_TIMEOUT, Node, Ns, Options, Shape, wait_for};
+use testsupport::{Cluster, DEFAULT_TIMEOUT, Live, Node, Ns, Options, Shape, wait_for};
 
 use crate::{
     kit::{self, Ran},
-    live::Live,
     scene,
 };
 

@@ -1,12 +1,11 @@
 //! What is not forced.
 
 use serde_json::json;
-use testsupport::{DEFAULT_TIMEOUT, Node, Shape, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, Live, Node, Shape, wait_for};
 
 use super::kit::*;
 use crate::{
     kit::{command, evacuate},
-    live::Live,
     place::Place,
     scene,
 };

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testsupport::{DEFAULT_TIMEOUT, Rule, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, Live, Rule, wait_for};
 
 use super::kit::*;
-use crate::{live::Live, scene};
+use crate::scene;
 
 #[test]
 fn fence_is_lifted_when_the_pods_are_gone() {

@@ -3,11 +3,10 @@
 use std::{sync::OnceLock, time::Duration};
 
 use kube::api::DeleteParams;
-use testsupport::{Cluster, Node, Ns, Options, Shape};
+use testsupport::{Cluster, Live, Node, Ns, Options, Shape};
 
 use crate::{
     kit::{self},
-    live::Live,
     place::{Place, names},
     scene,
 };

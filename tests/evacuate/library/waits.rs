@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use testsupport::{DEFAULT_TIMEOUT, Shape, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, Live, Shape, wait_for};
 
 use crate::{
-    live::Live,
     place::{Place, names},
     scene,
 };

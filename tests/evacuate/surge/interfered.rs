@@ -1,11 +1,10 @@
 //! Others take away what a surge under way needs: rights, its record, its autoscaler, the node.
 
 use serde_json::{Value, json};
-use testsupport::{DEFAULT_TIMEOUT, Shape, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, Live, Shape, wait_for};
 
 use crate::{
     kit::command_with,
-    live::Live,
     place::Place,
     rights::user,
     scene::{self, text},

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testsupport::{DEFAULT_TIMEOUT, Shape, wait_for};
+use testsupport::{DEFAULT_TIMEOUT, Live, Shape, wait_for};
 
-use crate::{live::Live, place::Place, scene, witness::Witness};
+use crate::{place::Place, scene, witness::Witness};
 
 use super::kit::*;
 

@@ -8,9 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::kit::Ran;
+use crate::Ran;
 
 /// A run in the background. Dropping it kills it.
+#[derive(Debug)]
 pub struct Live {
     child: Child,
     out: Stream,
@@ -18,6 +19,7 @@ pub struct Live {
     began: Instant,
 }
 
+#[derive(Debug)]
 struct Stream {
     text: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
@@ -51,6 +53,11 @@ impl Stream {
 }
 
 impl Live {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// The program does not start.
+    #[track_caller]
     pub fn start(mut command: Command) -> Self {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let began = Instant::now();
@@ -66,6 +73,9 @@ impl Live {
     }
 
     /// Waits until a line holds this text.
+    ///
+    /// # Panics
+    /// It ends before that, or does not say it in 40 s.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
         let began = Instant::now();
@@ -84,11 +94,15 @@ impl Live {
         }
     }
 
+    /// It has not ended.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Sends `INT`, `TERM`, `KILL`, `STOP` or `CONT`.
+    ///
+    /// # Panics
+    /// There is no such process any more.
     #[track_caller]
     pub fn signal(&self, name: &str) {
         let script = format!("kill -{name} {}", self.child.id());
@@ -96,12 +110,16 @@ impl Live {
         assert!(status.is_ok_and(|s| s.success()), "cannot send SIG{name}");
     }
 
+    /// Of the process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits for the end; a run that hangs for four minutes fails the test. For two minutes the servers themselves may
     /// count a pod as disrupted whose eviction they were cut off in (`DeletionTimeout` of the disruption controller).
+    ///
+    /// # Panics
+    /// It hangs.
     #[track_caller]
     pub fn finish(mut self) -> Ran {
         let began = Instant::now();
