@@ -1,6 +1,7 @@
 //! What the kubectl-upkeep plugins stand on: the configuration flags of kubectl, a client without kube-rs' traps,
 //! errors with a cause and a hint, the one printer, and the shared vocabulary.
 
+pub mod about;
 pub mod args;
 pub mod backup;
 pub mod client;
@@ -8,6 +9,7 @@ pub mod complete;
 pub mod discovery;
 pub mod error;
 pub mod lock;
+pub mod manual;
 pub mod output;
 pub mod report;
 pub mod signals;

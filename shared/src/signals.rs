@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::Exit;
 
-/// Waits for SIGINT, SIGTERM and SIGHUP.
+/// Waits for SIGINT, SIGTERM and SIGHUP, or what comes closest to them.
 pub struct Signals {
     #[cfg(unix)]
     term: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
     hangup: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
     last: Option<Instant>,
 }
 
@@ -68,13 +69,13 @@ fn hangup_is_ignored() -> bool {
     ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }
 
-#[cfg(unix)]
 impl Default for Signals {
     fn default() -> Self {
         Self::new()
     }
 }
 
+/// Windows has no signals: Ctrl-C and Ctrl-Break interrupt, and closing the window terminates.
 #[cfg(not(unix))]
 impl Signals {
     /// Listens from now on.
@@ -84,7 +85,15 @@ impl Signals {
 
     /// The next one.
     pub async fn next(&mut self) -> Exit {
-        let _ = tokio::signal::ctrl_c().await;
-        Exit::Interrupted
+        use tokio::signal::windows;
+        let (Ok(mut broken), Ok(mut closed)) = (windows::ctrl_break(), windows::ctrl_close()) else {
+            let _ = tokio::signal::ctrl_c().await;
+            return Exit::Interrupted;
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+            _ = broken.recv() => Exit::Interrupted,
+            _ = closed.recv() => Exit::Terminated,
+        }
     }
 }

@@ -5,6 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{
+    FutureExt as _, TryFutureExt as _,
+    future::{join, try_join3},
+};
 use upkeep::{
     Error, Exit, Result,
     client::{Agent, Connection, connect, log_to_stderr},
@@ -68,7 +72,8 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         delete: cli.switches.delete,
     };
     if cli.switches.uncordon {
-        return time.within(BACK, uncordon::run(cli, ui, &connection, &wanted)).await;
+        let back = join(uncordon::run(cli, ui, &connection, &wanted), greet(ui, &connection));
+        return time.within(BACK, back.map(|(exit, ())| exit)).await;
     }
     let (facts, support) = time.within(READING, gathered(ui, &connection, &wanted)).await?;
     if facts.targets.is_empty() {
@@ -209,10 +214,18 @@ impl Time {
     }
 }
 
+/// Warns of a server that this is not tested with.
+async fn greet(ui: &Ui, connection: &Connection) {
+    let server = connection.ask_server().await;
+    server.untested(&AGENT).iter().for_each(|text| ui.warning(text));
+}
+
 /// Reads the cluster, and says so where that takes longer than a second.
 async fn gathered(ui: &Ui, connection: &Connection, wanted: &Wanted) -> Result<(Facts, access::Eviction)> {
-    let reading = futures::future::try_join(gather::gather(connection, wanted), access::eviction_support(connection));
-    let mut reading = std::pin::pin!(reading);
+    let greeted = greet(ui, connection).map(Ok);
+    let support = access::eviction_support(connection);
+    let reading = try_join3(gather::gather(connection, wanted), support, greeted);
+    let mut reading = std::pin::pin!(reading.map_ok(|(facts, support, ())| (facts, support)));
     let patience = Duration::from_secs(1);
     if let Ok(done) = tokio::time::timeout(patience, &mut reading).await {
         return done;

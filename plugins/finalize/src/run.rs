@@ -58,9 +58,11 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     let patience = cli.patience();
     let connected = tokio::time::timeout(patience, connect(&cli.kube, &AGENT, ui)).await;
     let connection = connected.map_err(|_| late())??;
-    let asked = async { futures::join!(Discovery::ask(&connection), connection.skew()) };
-    let (discovery, skew) = tokio::time::timeout(patience, asked).await.map_err(|_| late())?;
+    let asked = async { futures::join!(Discovery::ask(&connection), connection.ask_server()) };
+    let (discovery, server) = tokio::time::timeout(patience, asked).await.map_err(|_| late())?;
     let discovery = discovery?;
+    server.untested(&AGENT).iter().for_each(|text| ui.warning(text));
+    let skew = server.skew;
     if !skew.is_zero() {
         let (seconds, way) = (
             skew.as_secs().unsigned_abs(),

@@ -34,11 +34,17 @@ pub fn append(path: &Path, line: &str) -> Result<()> {
     sync_folder(path)
 }
 
+#[cfg(unix)]
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Files in a user's own folders are theirs alone there.
+#[cfg(not(unix))]
+fn private() -> OpenOptions {
+    OpenOptions::new()
 }
 
 /// The name of a new file is in its folder, which has to reach the disk as well.

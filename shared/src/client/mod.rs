@@ -10,7 +10,6 @@
 
 mod bounds;
 mod choice;
-mod clock;
 mod config;
 mod credentials;
 mod exec;
@@ -18,6 +17,7 @@ mod kubeconfig;
 mod pace;
 mod pages;
 mod proxy;
+mod server;
 mod session;
 mod warnings;
 
@@ -29,6 +29,7 @@ use crate::ui::Ui;
 
 pub use kubeconfig::{Names, names};
 pub use pages::pages;
+pub use server::Server;
 
 /// Who is calling, for the user agent.
 #[derive(Debug, Clone, Copy)]

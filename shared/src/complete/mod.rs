@@ -24,7 +24,7 @@ const NO_FILES: u8 = 4;
 const DEFAULT: u8 = 0;
 
 /// To be called first in `main`, with the plugin's command. Where this run is to complete a word, or to print a completion
-/// script, it does so and returns the exit code; in all other cases it returns nothing at once.
+/// script or the manual page, it does so and returns the exit code; in all other cases it returns nothing at once.
 pub fn intercept(command: clap::Command) -> Option<ExitCode> {
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
@@ -43,6 +43,7 @@ pub fn intercept(command: clap::Command) -> Option<ExitCode> {
         match words.first().and_then(|word| word.to_str()) {
             Some("__complete") => words[1..].to_vec(),
             Some("completion") if words.len() <= 2 => return Some(print_script(&command, words.get(1))),
+            Some("__manual") if words.len() == 1 => return Some(print(crate::manual::page(command))),
             _ => return None,
         }
     };
@@ -63,7 +64,12 @@ fn print_script(command: &clap::Command, shell: Option<&OsString>) -> ExitCode {
         ui.flush();
         return Exit::Done.into();
     }
-    let result = script::script(command, &shell).map(|text| {
+    print(script::script(command, &shell))
+}
+
+fn print(text: crate::Result<String>) -> ExitCode {
+    let ui = Ui::from_env();
+    let result = text.map(|text| {
         ui.document(&text);
         Exit::Done
     });

@@ -66,7 +66,7 @@ Exit codes:
 #[command(
     name = "kubectl-evacuate",
     bin_name = "kubectl evacuate",
-    version,
+    version = upkeep::about::version(env!("CARGO_PKG_VERSION"), env!("UPKEEP_COMMIT")),
     after_help = EXAMPLES,
     args_override_self = true,
     override_usage = "kubectl evacuate NODE... [flags]\n       kubectl evacuate -l SELECTOR [flags]"

@@ -64,7 +64,7 @@ Exit codes:
 #[command(
     name = "kubectl-finalize",
     bin_name = "kubectl finalize",
-    version,
+    version = upkeep::about::version(env!("CARGO_PKG_VERSION"), env!("UPKEEP_COMMIT")),
     after_help = EXAMPLES,
     args_override_self = true,
     override_usage = "kubectl finalize KIND NAME [flags]\n       kubectl finalize KIND/NAME [flags]\n       \

@@ -1,0 +1,30 @@
+//! What a build of a plugin says of itself.
+
+use std::{fmt, ops::RangeInclusive};
+
+/// The releases of Kubernetes that all tests have passed with; how that was done is in `docs/development.md`.
+pub const KUBERNETES: RangeInclusive<Minor> = Minor(1, 34)..=Minor(1, 36);
+
+/// A minor release of Kubernetes, `1.36`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Minor(u32, u32);
+
+impl Minor {
+    /// From the two numbers as a server tells them. Hosted clusters add something: `36+`.
+    pub fn parse(major: &str, minor: &str) -> Option<Self> {
+        let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
+        Some(Self(number(major)?, number(minor)?))
+    }
+}
+
+impl fmt::Display for Minor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// What `--version` prints after the name: `v0.1.0 (commit 3f2a..., Kubernetes 1.34 to 1.36)`.
+pub fn version(version: &str, commit: &str) -> String {
+    let (first, last) = KUBERNETES.into_inner();
+    format!("v{version} (commit {commit}, Kubernetes {first} to {last})")
+}

@@ -1,0 +1,100 @@
+//! What the server says of itself: its version, and its clock.
+
+use http::{Request, header::DATE};
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
+use kube::client::Body;
+use serde::Deserialize;
+
+use super::{Agent, Connection};
+use crate::about::{self, Minor};
+
+/// The server tells whole seconds, and an answer takes its time.
+const EQUAL: SignedDuration = SignedDuration::from_secs(2);
+
+/// What the server says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Server {
+    /// Its version, `v1.36.3`, and which minor release that is. Nothing where it does not tell.
+    pub version: Option<(String, Minor)>,
+    /// How far its clock is ahead of this machine's: what it writes down is compared with that. Zero where they are the same by
+    /// the second, and where the server does not tell.
+    pub skew: SignedDuration,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    major: String,
+    minor: String,
+    git_version: String,
+}
+
+impl Connection {
+    /// Asks for it. Nothing depends on the answer but what is said to the user, so that no answer is no error.
+    pub async fn ask_server(&self) -> Server {
+        let mut server = Server::default();
+        let Ok(request) = Request::get("/version").body(Body::empty()) else {
+            return server;
+        };
+        let Ok(answer) = self.client.send(request).await else {
+            return server;
+        };
+        let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
+        let skew = date.map_or(SignedDuration::ZERO, |date| date.duration_since(Timestamp::now()));
+        if skew.abs() > EQUAL {
+            server.skew = skew;
+        }
+        let body = answer.into_body().collect_bytes().await.unwrap_or_default();
+        let version = serde_json::from_slice::<Version>(&body).ok();
+        server.version = version.and_then(|v| Some((v.git_version, Minor::parse(&v.major, &v.minor)?)));
+        server
+    }
+}
+
+impl Server {
+    /// What to warn of, if it is not one that the plugin is tested with.
+    pub fn untested(&self, agent: &Agent) -> Option<String> {
+        let (text, minor) = self.version.as_ref()?;
+        let outside = !about::KUBERNETES.contains(minor);
+        outside.then(|| {
+            let (first, last) = about::KUBERNETES.into_inner();
+            let name = agent.name;
+            format!("the server is Kubernetes {text}; {name} is tested with {first} to {last}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(major: &str, minor: &str) -> Option<String> {
+        let version = Minor::parse(major, minor).map(|m| (format!("v{major}.{minor}.0"), m));
+        let server = Server {
+            version,
+            ..Server::default()
+        };
+        let agent = Agent {
+            name: "kubectl-x",
+            version: "0.1.0",
+        };
+        server.untested(&agent)
+    }
+
+    #[test]
+    fn a_server_outside_of_the_range_is_named() {
+        let (first, last) = about::KUBERNETES.into_inner();
+        let warning = format!("the server is Kubernetes v1.20.0; kubectl-x is tested with {first} to {last}");
+        assert_eq!(said("1", "20"), Some(warning));
+        assert!(said("2", "0").is_some());
+    }
+
+    #[test]
+    fn one_inside_is_not_and_neither_is_one_that_does_not_tell() {
+        assert_eq!(said("1", "36"), None);
+        // As hosted clusters say it.
+        assert_eq!(said("1", "36+"), None);
+        assert_eq!(said("", ""), None);
+    }
+}
