@@ -12,6 +12,8 @@ use crate::{Error, Result};
 pub fn page(command: clap::Command) -> Result<String> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let name = command.get_name().to_owned();
+    // The short help leaves some flags out, and the page would leave out what they mean.
+    let command = command.mut_args(|arg| arg.hide_short_help(false));
     // What stands behind the version is longer than the line at the foot of a page.
     let version = command.get_version().unwrap_or_default().to_owned();
     let source = format!("{name} {}", version.split(' ').next().unwrap_or_default());
@@ -57,6 +59,7 @@ fn sections(after: &str, version: &str) -> Roff {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -66,10 +69,17 @@ mod tests {
             .bin_name("kubectl x")
             .about("Do it")
             .version("v0.1.0 (commit 0, Kubernetes)")
+            .arg(
+                clap::Arg::new("deep")
+                    .long("deep")
+                    .help("Look deeper")
+                    .hide_short_help(true),
+            )
             .after_help("Examples:\n  # One\n  kubectl x a\n\n  # Two\n  kubectl x b\n\nExit codes:\n  0 done");
         let text = page(command).unwrap();
         for wanted in [
             ".TH kubectl-x 1  \"kubectl-x v0.1.0\" kubectl-upkeep\n",
+            "Look deeper\n",
             ".SH EXAMPLES\n.nf\n# One\nkubectl x a\n.fi\n.PP\n.nf\n# Two\nkubectl x b\n.fi\n",
             ".SH \"EXIT CODES\"\n.nf\n0 done\n.fi\n",
             "\nv0.1.0 (commit 0, Kubernetes)\n",

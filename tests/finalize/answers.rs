@@ -250,3 +250,21 @@ fn an_api_that_is_away_for_seconds_and_one_that_hangs() {
     silent.store(false, Ordering::SeqCst);
     finalize(&cluster, &["ns", "hung"]).expect(0);
 }
+
+/// Once, also where the run fails for what such a server does not have.
+#[test]
+fn a_server_that_was_not_tested_is_named_once() {
+    let server = Https::start(|asked| {
+        let version = json!({"major": "1", "minor": "20+", "gitVersion": "v1.20.7-eks-1"});
+        let none = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound",
+            "message": "there is no such path"});
+        Some(if asked.path == "/version" { version } else { none })
+    });
+    let address = format!("--server=https://127.0.0.1:{}", server.port());
+    let cluster = crate::scene::whole();
+    let args = ["scan", &address, "--insecure-skip-tls-verify", "--token=none"];
+    let ran = finalize(cluster, &args);
+    let named = "Warning: the server is Kubernetes v1.20.7-eks-1; kubectl-finalize is tested with 1.";
+    assert_eq!(ran.stderr.matches(named).count(), 1, "{}", ran.text());
+    finalize(cluster, &["explain", "example.com/x"]).says_nothing_of("is tested with");
+}

@@ -28,6 +28,8 @@ programs=(
 	"kube-controller-manager|kubernetes|k8s.io/kubernetes/cmd/kube-controller-manager|$kube_flags|Kubernetes v1.36."
 	"kube-scheduler|kubernetes|k8s.io/kubernetes/cmd/kube-scheduler|$kube_flags|Kubernetes v1.36."
 	"kubectl|kubernetes|k8s.io/kubernetes/cmd/kubectl|$kube_flags|Client Version: v1.36."
+	"krew|krew|sigs.k8s.io/krew/cmd/krew|-s -w|GitTag v0.5."
+	"validate-krew-manifest|krew|sigs.k8s.io/krew/cmd/validate-krew-manifest|-s -w|no version"
 )
 
 say() { printf 'testbed: %s\n' "$*" >&2; }
@@ -49,6 +51,8 @@ version_of() { # name, path
 	case $1 in
 	etcdctl) "$2" version ;;
 	kubectl) "$2" version --client ;;
+	krew) "$2" version | tr -s ' ' ;;
+	validate-krew-manifest) ;;
 	*) "$2" --version ;;
 	esac 2>/dev/null || true
 }

@@ -60,8 +60,8 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     let connection = connected.map_err(|_| late())??;
     let asked = async { futures::join!(Discovery::ask(&connection), connection.ask_server()) };
     let (discovery, server) = tokio::time::timeout(patience, asked).await.map_err(|_| late())?;
-    let discovery = discovery?;
     server.untested(&AGENT).iter().for_each(|text| ui.warning(text));
+    let discovery = discovery?;
     let skew = server.skew;
     if !skew.is_zero() {
         let (seconds, way) = (

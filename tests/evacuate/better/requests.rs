@@ -182,3 +182,21 @@ fn b03_taking_back_the_cordon_is_tried_again() {
     assert_eq!(gate.turned_away(), 2);
     assert!(!is_cordoned(cluster, &a) && !is_locked(cluster, &a));
 }
+
+/// Once, and whatever the run is for.
+#[test]
+fn a_server_that_was_not_tested_is_named_once() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("untested");
+    let [a] = ns.nodes(["a"]);
+    let version = r#"{"major": "1", "minor": "20+", "gitVersion": "v1.20.7-eks-1"}"#;
+    let asks = |head: &str| head.starts_with("GET /version ");
+    let gate = Gate::before(cluster, usize::MAX, asks, "200 OK", "application/json", version);
+    for args in [&["--dry-run=client"][..], &[], &["--uncordon"]] {
+        let ran = gate.run(&[&[a.as_str()], args].concat()).expect(0);
+        let named = "Warning: the server is Kubernetes v1.20.7-eks-1; kubectl-evacuate is tested with 1.";
+        assert_eq!(ran.stderr.matches(named).count(), 1, "{}", ran.text());
+    }
+    let ran = crate::kit::run(crate::kit::command(cluster, &[&a, "--dry-run=client"])).expect(0);
+    ran.says_nothing_of("is tested with");
+}

@@ -45,6 +45,7 @@ mod users;
 mod wait;
 
 pub use audit::{Audit, Mark, Request};
+pub use binaries::find as program;
 pub use cluster::Cluster;
 pub use https::{Asked, Https};
 pub use link::Link;
