@@ -55,7 +55,7 @@ dist: ## Build the archives of a release, for all platforms whose compilers are 
 reproduce: dist ## Build them once more in another folder, and compare
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && git clone --quiet . "$$folder/elsewhere" && \
 	mkdir "$$folder/elsewhere/target" && ln -s "$$PWD/target/tools" "$$folder/elsewhere/target/tools" && \
-	$(MAKE) --no-print-directory -C "$$folder/elsewhere" dist && \
+	env -u CARGO_TARGET_DIR $(MAKE) --no-print-directory -C "$$folder/elsewhere" dist && \
 	diff dist/SHA256SUMS "$$folder/elsewhere/dist/SHA256SUMS" && echo "the same bytes"
 
 krew: testbed dist ## Write krew-manifests/ for them, and install them with the real krew
@@ -63,7 +63,7 @@ krew: testbed dist ## Write krew-manifests/ for them, and install them with the 
 	@UPKEEP_DIST=dist $(CARGO) test --locked -p release --test krew
 
 bump: ## Write down and commit a new version: make bump VERSION=1.2.3
-	@test -z "$$(git status --porcelain)" || { echo "error: there are changes that are not committed" >&2; exit 1; }
+	@changes=$$(git status --porcelain) && test -z "$$changes" || { echo "error: there are changes that are not committed" >&2; exit 1; }
 	@$(CARGO) run --locked --quiet -p release -- bump "$(VERSION)"
 	@git commit --quiet --all --message="Version $(VERSION)" && git log -1 --stat
 

@@ -4,35 +4,79 @@
 #
 #   PREFIX=DIR release/install.sh [--remove] PROGRAM...
 set -eu
-cd "$(dirname "$0")/.."
+
+fail() {
+	echo "error: $1" >&2
+	exit 1
+}
+
+prefix=${PREFIX:-}
+case $prefix in
+/*) ;;
+*) fail "PREFIX must be a whole path, such as PREFIX=/usr/local; it is \"$prefix\"" ;;
+esac
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 built=${CARGO_TARGET_DIR:-target}/release
-bin=$PREFIX/bin
-man=$PREFIX/share/man/man1
-bash=$PREFIX/share/bash-completion/completions
-zsh=$PREFIX/share/zsh/site-functions
-fish=$PREFIX/share/fish/vendor_completions.d
 
 remove=
 [ "${1:-}" != --remove ] || { remove=yes; shift; }
+[ $# -gt 0 ] || fail "name the programs"
 
+# The files of one program, the link first.
+files() {
+	echo "$prefix/bin/kubectl_complete-${1#kubectl-}"
+	echo "$prefix/bin/$1"
+	echo "$prefix/share/man/man1/$1.1"
+	echo "$prefix/share/bash-completion/completions/$1"
+	echo "$prefix/share/zsh/site-functions/_$1"
+	echo "$prefix/share/fish/vendor_completions.d/$1.fish"
+}
+
+# Everything is looked at before anything is changed.
 for program in "$@"; do
-	# kubectl asks a program of this name; the plugin knows by its name what it is called for.
-	complete=kubectl_complete-${program#kubectl-}
-	if [ -n "$remove" ]; then
-		rm -f "$bin/$program" "$bin/$complete" "$man/$program.1" "$bash/$program" "$zsh/_$program" "$fish/$program.fish"
-		continue
-	fi
-	mkdir -p "$bin" "$man" "$bash" "$zsh" "$fish"
-	install -m 0755 "$built/$program" "$bin/$program"
-	ln -sfn "$program" "$bin/$complete"
-	"$built/$program" __manual >"$man/$program.1"
-	"$built/$program" completion bash >"$bash/$program"
-	"$built/$program" completion zsh >"$zsh/_$program"
-	"$built/$program" completion fish >"$fish/$program.fish"
-	echo "installed $bin/$program ($("$built/$program" --version | cut -d' ' -f2-))"
+	[ -n "$remove" ] || [ -x "$built/$program" ] || fail "$built/$program is not there; run make build"
+	files "$program" | while IFS= read -r file; do
+		[ ! -d "$file" ] || fail "$file is a folder, and not from here"
+		case $file in
+		*/kubectl_complete-*)
+			[ ! -e "$file" ] || [ -L "$file" ] || fail "$file is not the link that make install makes; move it away"
+			;;
+		esac
+	done
 done
 
-[ -n "$remove" ] || case ":$PATH:" in
-*":$bin:"*) ;;
-*) echo "note: $bin is not on PATH" >&2 ;;
+# Never through a link that somebody has put there.
+put() { # mode, file; content on stdin
+	cat >"$2.part$$"
+	chmod "$1" "$2.part$$"
+	mv -f "$2.part$$" "$2"
+}
+
+for program in "$@"; do
+	if [ -n "$remove" ]; then
+		files "$program" | while IFS= read -r file; do rm -f "$file"; done
+		continue
+	fi
+	files "$program" | while IFS= read -r file; do mkdir -p "${file%/*}"; done
+	put 0755 "$prefix/bin/$program" <"$built/$program"
+	# kubectl asks a program of this name; the plugin knows by its name what it is called for.
+	ln -sf "$program" "$prefix/bin/kubectl_complete-${program#kubectl-}"
+	version=$("$built/$program" --version) || fail "$built/$program does not run"
+	page=$("$built/$program" __manual) || fail "$built/$program prints no manual page"
+	echo "$page" | put 0644 "$prefix/share/man/man1/$program.1"
+	for shell in bash zsh fish; do
+		script=$("$built/$program" completion $shell) || fail "$built/$program prints no completion for $shell"
+		case $shell in
+		bash) file=$prefix/share/bash-completion/completions/$program ;;
+		zsh) file=$prefix/share/zsh/site-functions/_$program ;;
+		fish) file=$prefix/share/fish/vendor_completions.d/$program.fish ;;
+		esac
+		echo "$script" | put 0644 "$file"
+	done
+	echo "installed $prefix/bin/$program (${version#* })"
+done
+
+[ -n "$remove" ] || [ -n "${DESTDIR:-}" ] || case ":$PATH:" in
+*":$prefix/bin:"*) ;;
+*) echo "note: $prefix/bin is not on PATH" >&2 ;;
 esac

@@ -4,7 +4,7 @@
 //! so the checksums of a build can be committed, and a build of that commit has them still.
 #![allow(clippy::print_stdout)]
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 /// Of the workspace, all that becomes part of a program.
 const SOURCES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "shared", "plugins"];
@@ -17,27 +17,32 @@ fn main() {
 }
 
 fn from_git() -> Option<String> {
-    let root = git(&["rev-parse", "--show-toplevel"])?;
+    // The folder of the plugin is two below that of the workspace.
+    let plugin = std::env::var_os("CARGO_MANIFEST_DIR")?;
+    let root = Path::new(&plugin).ancestors().nth(2)?.canonicalize().ok()?;
+    // Sources without a history of their own may lie in somebody else's.
+    let top = git(&root, &["rev-parse", "--show-toplevel"])?;
+    if Path::new(&top).canonicalize().ok()? != root {
+        return None;
+    }
     for source in SOURCES {
-        println!("cargo::rerun-if-changed={root}/{source}");
+        println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
     // Moves with each commit and each checkout.
-    let log = git(&["rev-parse", "--path-format=absolute", "--git-path", "logs/HEAD"])?;
+    let log = git(
+        &root,
+        &["rev-parse", "--path-format=absolute", "--git-path", "logs/HEAD"],
+    )?;
     println!("cargo::rerun-if-changed={log}");
-    let sources = SOURCES.map(|source| format!(":/{source}"));
-    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-    let commit = git(&[&["log", "-1", "--format=%H", "--"], &sources[..]].concat())?;
-    let commit = commit.get(..12).filter(|commit| commit.len() == 12)?.to_owned();
-    let changed = git(&[&["status", "--porcelain", "--"], &sources[..]].concat())?;
-    Some(if changed.is_empty() {
-        commit
-    } else {
-        format!("{commit}-dirty")
-    })
+    let of_sources = |args: &[&str]| git(&root, &[args, &["--"], &SOURCES[..]].concat());
+    let commit = of_sources(&["-c", "log.showSignature=false", "log", "-1", "--format=%H"])?;
+    let commit = commit.get(..12)?.to_owned();
+    let is_changed = !of_sources(&["status", "--porcelain"])?.is_empty();
+    Some(if is_changed { format!("{commit}-dirty") } else { commit })
 }
 
-fn git(args: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(args).output().ok()?;
+fn git(root: &Path, args: &[&str]) -> Option<String> {
+    let output = Command::new("git").current_dir(root).args(args).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }

@@ -16,23 +16,33 @@ const UNRELEASED: &str = "## Unreleased\n";
 pub fn bump(workspace: &Workspace, version: &str, date: &str) -> Result<()> {
     let (old, new) = (parse(&workspace.version)?, parse(version)?);
     ensure!(new > old, "{version} is not newer than {}", workspace.version);
-    edit(&workspace.root.join("CHANGELOG.md"), |text| {
-        released(text, version, date)
-    })?;
-    edit(&workspace.root.join("Cargo.toml"), |text| {
-        let line = format!("[workspace.package]\nversion = \"{}\"\n", workspace.version);
-        ensure!(text.contains(&line), "there is no version below [workspace.package]");
-        Ok(text.replace(&line, &format!("[workspace.package]\nversion = \"{version}\"\n")))
-    })?;
+    let change_log = workspace.root.join("CHANGELOG.md");
+    let cargo = workspace.root.join("Cargo.toml");
+    let line = format!("[workspace.package]\nversion = \"{}\"\n", workspace.version);
+    // Both are made before one is written.
+    let released = released(&read(&change_log)?, version, date)?;
+    let text = read(&cargo)?;
+    ensure!(text.contains(&line), "there is no version below [workspace.package]");
+    let text = text.replace(&line, &format!("[workspace.package]\nversion = \"{version}\"\n"));
+    let before = (read(&change_log)?, read(&cargo)?);
+    write(&change_log, &released)?;
+    write(&cargo, &text)?;
     let args = ["update", "--quiet", "--offline", "--workspace"];
-    run(Command::new("cargo").current_dir(&workspace.root).args(args))
+    let updated = run(Command::new("cargo").current_dir(&workspace.root).args(args));
+    if updated.is_err() {
+        write(&change_log, &before.0)?;
+        write(&cargo, &before.1)?;
+    }
+    updated
 }
 
 fn parse(version: &str) -> Result<[u32; 3]> {
-    let numbers: Option<Vec<u32>> = version.split('.').map(|part| part.parse().ok()).collect();
+    // As Cargo wants it: neither `+1` nor `01`.
+    let number = |part: &str| part.parse::<u32>().ok().filter(|number| number.to_string() == part);
+    let numbers: Option<Vec<u32>> = version.split('.').map(number).collect();
     match numbers.as_deref() {
         Some(&[major, minor, patch]) => Ok([major, minor, patch]),
-        _ => bail!("{version:?} is no version; write it as 1.2.3"),
+        _ => bail!("{version:?} is no version; write it as VERSION=1.2.3"),
     }
 }
 
@@ -40,18 +50,21 @@ fn released(text: &str, version: &str, date: &str) -> Result<String> {
     let (before, after) = text
         .split_once(UNRELEASED)
         .context("CHANGELOG.md has no heading \"Unreleased\"")?;
-    let new = after.split("\n## ").next().unwrap_or_default();
+    let new = after.lines().take_while(|line| !line.starts_with("## "));
     ensure!(
-        !new.trim().is_empty(),
+        new.into_iter()
+            .any(|line| !line.trim().is_empty() && !line.starts_with('#')),
         "CHANGELOG.md has nothing new below \"Unreleased\""
     );
     Ok(format!("{before}{UNRELEASED}\n## {version} - {date}\n{after}"))
 }
 
-fn edit(path: &Path, change: impl FnOnce(&str) -> Result<String>) -> Result<()> {
-    let name = path.display();
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    fs::write(path, change(&text)?).with_context(|| format!("cannot write {name}"))
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Of the day, in UTC.
@@ -75,14 +88,20 @@ mod tests {
         let expected =
             "# Changes\n\n## Unreleased\n\n## 0.2.0 - 2026-02-02\n\n* more\n\n## 0.1.0 - 2026-01-01\n\n* first\n";
         assert_eq!(released(text, "0.2.0", "2026-02-02").unwrap(), expected);
-        let again = released(expected, "0.3.0", "2026-03-03");
-        assert!(again.is_err_and(|e| e.to_string().contains("nothing new")));
+        for nothing in [
+            expected,
+            "## Unreleased\n## 0.1.0\n\n* first\n",
+            "## Unreleased\n\n### All\n",
+        ] {
+            let again = released(nothing, "0.3.0", "2026-03-03");
+            assert!(again.is_err_and(|e| e.to_string().contains("nothing new")), "{nothing}");
+        }
     }
 
     #[test]
     fn versions_are_three_numbers() {
         assert!(parse("1.2.3").unwrap() < parse("1.10.0").unwrap());
-        for text in ["", "1.2", "v1.2.3", "1.2.3-rc1", "1.2.3.4"] {
+        for text in ["", "1.2", "v1.2.3", "1.2.3-rc1", "1.2.3.4", "+1.2.3", "01.2.3"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{output, workspace::Workspace};
 
@@ -13,8 +13,6 @@ const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "LICENSE", "shared", "pl
 /// A commit.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// In full.
-    pub id: String,
     /// Its time, in seconds since 1970: that of all files in the archives, for the same commit gives the same bytes.
     pub time: u64,
     /// Something was changed and not committed.
@@ -27,16 +25,18 @@ impl Commit {
     /// # Errors
     /// This is no clone, or git is not there.
     pub fn of(workspace: &Workspace) -> Result<Self> {
-        let git = |args: &[&str]| {
-            let mut command = Command::new("git");
-            output(command.current_dir(&workspace.root).args(args).arg("--").args(SOURCES))
-        };
-        let line =
-            git(&["log", "-1", "--format=%H %ct"]).context("a release is built from a clone of the repository")?;
-        let (id, time) = line.trim().split_once(' ').context("there is no commit yet")?;
+        let plain = |args: &[&str]| output(Command::new("git").current_dir(&workspace.root).args(args));
+        let shallow = plain(&["rev-parse", "--is-shallow-repository"]);
+        let shallow = shallow.context("a release is built from a clone of the repository")?;
+        ensure!(
+            shallow.trim() == "false",
+            "this clone has no history; run git fetch --unshallow"
+        );
+        let git = |args: &[&str]| plain(&[args, &["--"], &SOURCES[..]].concat());
+        let line = git(&["-c", "log.showSignature=false", "log", "-1", "--format=%ct"])
+            .context("a release is built from a clone of the repository")?;
         Ok(Self {
-            id: id.to_owned(),
-            time: time.parse().context("git names no time")?,
+            time: line.trim().parse().context("there is no commit yet")?,
             is_dirty: !git(&["status", "--porcelain"])?.is_empty(),
         })
     }

@@ -53,10 +53,12 @@ pub fn compile(workspace: &Workspace, commit: &Commit, platform: &Platform) -> R
         flag.push("=");
         flag.push(name);
         flags.push(flag);
-        c_flags.push(" -ffile-prefix-map=");
+        // Read as a shell would, because names of folders may have blanks.
+        c_flags.push(" '-ffile-prefix-map=");
         c_flags.push(folder);
         c_flags.push("=");
         c_flags.push(name);
+        c_flags.push("'");
     }
     if platform.os == "windows" {
         // Otherwise the time of the build is in the program.
@@ -70,9 +72,11 @@ pub fn compile(workspace: &Workspace, commit: &Commit, platform: &Platform) -> R
     }
     command
         .env(format!("CFLAGS_{key}"), c_flags)
+        .env("CC_SHELL_ESCAPED_FLAGS", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR.as_ref()))
         .env("SOURCE_DATE_EPOCH", commit.time.to_string())
-        .env_remove("RUSTFLAGS");
+        // What a program says is what git says.
+        .env_remove("UPKEEP_COMMIT");
     run(&mut command)
 }
 

@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{
     archive::{self, Entry},
     commit::Commit,
-    compile, output, papers,
+    compile,
+    folder::{bring, building, earlier},
+    output, papers,
     platform::{PLATFORMS, Platform},
     run, sums,
     workspace::{Plugin, Workspace},
@@ -28,7 +30,8 @@ pub fn dist(workspace: &Workspace, asked: &[Platform], folder: &Path, say: &dyn 
         say("the sources have changes that are not committed: nobody else can build the same");
     }
     let platforms = platforms(asked, say)?;
-    empty(folder)?;
+    earlier(workspace, folder)?;
+    let building = building(workspace)?;
     run(Command::new("cargo")
         .current_dir(&workspace.root)
         .args(["fetch", "--locked"]))?;
@@ -45,7 +48,7 @@ pub fn dist(workspace: &Workspace, asked: &[Platform], folder: &Path, say: &dyn 
             let program = compile::program(workspace, platform, plugin);
             say(&format!(
                 "{platform}: {}",
-                try_out(workspace, platform, plugin, &program)?
+                try_out(workspace, &commit, platform, plugin, &program)?
             ));
             pack(
                 workspace,
@@ -53,14 +56,15 @@ pub fn dist(workspace: &Workspace, asked: &[Platform], folder: &Path, say: &dyn 
                 platform,
                 &program,
                 papers.clone(),
-                folder,
+                &building,
                 commit.time,
             )?;
             let sbom = format!("{}.cdx.json", platform.stem(&plugin.package, &workspace.version));
-            fs::write(folder.join(&sbom), packages).with_context(|| format!("cannot write {sbom}"))?;
+            fs::write(building.join(&sbom), packages).with_context(|| format!("cannot write {sbom}"))?;
         }
     }
-    let sums = sums::write(folder)?;
+    let sums = sums::write(&building)?;
+    bring(workspace, &building, folder)?;
     say(&format!(
         "{} files and {} in {}",
         sums.len(),
@@ -88,23 +92,6 @@ fn platforms(asked: &[Platform], say: &dyn Fn(&str)) -> Result<Vec<Platform>> {
     let platforms: Vec<Platform> = PLATFORMS.into_iter().filter(can).collect();
     ensure!(!platforms.is_empty(), "nothing can be built here");
     Ok(platforms)
-}
-
-/// Only a folder that an earlier run has made loses what is in it.
-fn empty(folder: &Path) -> Result<()> {
-    let text = || format!("cannot empty {}", folder.display());
-    if folder.exists() {
-        let is_ours = folder.join(sums::FILE).is_file() || fs::read_dir(folder).with_context(text)?.next().is_none();
-        ensure!(
-            is_ours,
-            "{} has something else in it; name another folder with --out",
-            folder.display()
-        );
-        fs::remove_dir_all(folder).with_context(text)?;
-    }
-    fs::create_dir_all(folder).with_context(text)?;
-    // From now on it is known to be ours, also if this run does not come to its end.
-    fs::write(folder.join(sums::FILE), "").with_context(text)
 }
 
 /// Of each plugin. The licences take minutes, and only one of the cores.
@@ -158,7 +145,13 @@ pub fn pack(
 }
 
 /// Runs the program once, if this machine can. Returns what is to be said of it.
-fn try_out(workspace: &Workspace, platform: &Platform, plugin: &Plugin, program: &Path) -> Result<String> {
+fn try_out(
+    workspace: &Workspace,
+    commit: &Commit,
+    platform: &Platform,
+    plugin: &Plugin,
+    program: &Path,
+) -> Result<String> {
     let size = fs::metadata(program)
         .with_context(|| format!("{} was not built", program.display()))?
         .len();
@@ -178,9 +171,13 @@ fn try_out(workspace: &Workspace, platform: &Platform, plugin: &Plugin, program:
         None => return Ok(format!("{}, {size} bytes, not run here", plugin.program)),
     };
     let said = output(command.arg("--version"))?;
-    let wanted = format!("{} v{} ", plugin.package, workspace.version);
+    let wanted = format!("{} v{} (commit ", plugin.package, workspace.version);
+    let id = said.strip_prefix(&wanted).and_then(|rest| rest.split(',').next());
+    let id = id.unwrap_or_default();
+    let (id, is_dirty) = id.strip_suffix("-dirty").map_or((id, false), |id| (id, true));
+    let is_id = id.len() == 12 && id.chars().all(|c| c.is_ascii_hexdigit());
     ensure!(
-        said.starts_with(&wanted),
+        is_id && (!is_dirty || commit.is_dirty),
         "{} --version says {said:?}",
         program.display()
     );

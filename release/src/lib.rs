@@ -9,6 +9,7 @@ pub mod bump;
 pub mod commit;
 pub mod compile;
 pub mod dist;
+pub mod folder;
 pub mod manifest;
 pub mod papers;
 pub mod platform;

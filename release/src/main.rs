@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use release::{
     bump,
     dist::dist,
-    manifest::{Place, manifest},
+    manifest::{Place, manifest, missing},
     platform::Platform,
     sums,
     workspace::Workspace,
@@ -45,6 +45,9 @@ enum Step {
         /// The folder to write to
         #[arg(long, default_value = "krew-manifests")]
         out: PathBuf,
+        /// Fail unless there is an archive for each platform
+        #[arg(long)]
+        complete: bool,
         /// Write them as krew-release-bot wants them: it finds address and sum by itself
         #[arg(long)]
         bot: bool,
@@ -71,14 +74,28 @@ fn work(step: Step) -> Result<()> {
     match step {
         Step::Dist { platform, out } => dist(&workspace, &platform, &out, &say),
         Step::Sums { out } => sums::write(&out).map(drop),
-        Step::Manifests { dist, out, bot } => {
+        Step::Manifests {
+            dist,
+            out,
+            complete,
+            bot,
+        } => {
             let sums = if bot { sums::Sums::new() } else { sums::read(&dist)? };
+            let missing: Vec<String> = if bot { Vec::new() } else { missing(&workspace, &sums) };
+            if !missing.is_empty() {
+                let missing = missing.join(", ");
+                anyhow::ensure!(!complete, "there are no archives for {missing} in {}", dist.display());
+                say(&format!("{missing} left out: there are no archives for it"));
+            }
             let base = workspace.downloads();
             let place = if bot { Place::Bot } else { Place::Known(&base, &sums) };
             fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-            for plugin in &workspace.plugins {
+            let made = workspace
+                .plugins
+                .iter()
+                .map(|p| Ok((p, manifest(&workspace, p, place)?)));
+            for (plugin, text) in made.collect::<Result<Vec<_>>>()? {
                 let path = out.join(format!("{}.yaml", plugin.krew.name));
-                let text = manifest(&workspace, plugin, place)?;
                 fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
                 say(&path.display().to_string());
             }

@@ -5,7 +5,7 @@ use minijinja::{Environment, context};
 use serde::Serialize;
 
 use crate::{
-    platform::PLATFORMS,
+    platform::{PLATFORMS, Platform},
     sums::Sums,
     workspace::{Plugin, Workspace},
 };
@@ -30,12 +30,21 @@ struct Entry {
     bin: String,
 }
 
+/// The platforms that not every plugin has an archive for.
+pub fn missing(workspace: &Workspace, sums: &Sums) -> Vec<String> {
+    let has = |platform: &Platform, plugin: &Plugin| {
+        sums.contains_key(&platform.archive(&plugin.package, &workspace.version))
+    };
+    let lacks = |platform: &&Platform| !workspace.plugins.iter().all(|plugin| has(platform, plugin));
+    PLATFORMS.iter().filter(lacks).map(ToString::to_string).collect()
+}
+
 /// The manifest of one plugin.
 ///
 /// # Errors
 /// The template is not right; nothing was built for the plugin.
 pub fn manifest(workspace: &Workspace, plugin: &Plugin, place: Place) -> Result<String> {
-    let entry = |platform: &crate::platform::Platform| {
+    let entry = |platform: &Platform| {
         let place = match place {
             Place::Known(base, sums) => {
                 let archive = platform.archive(&plugin.package, &workspace.version);
@@ -60,7 +69,12 @@ pub fn manifest(workspace: &Workspace, plugin: &Plugin, place: Place) -> Result<
         })
     };
     let platforms: Vec<Entry> = PLATFORMS.iter().filter_map(entry).collect();
-    anyhow::ensure!(!platforms.is_empty(), "there is no archive of {}", plugin.package);
+    anyhow::ensure!(
+        !platforms.is_empty(),
+        "there is no archive of {} v{}",
+        plugin.package,
+        workspace.version
+    );
     let version = match place {
         Place::Known(..) => format!("v{}", workspace.version),
         Place::Bot => "{{ .TagName }}".to_owned(),

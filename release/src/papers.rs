@@ -37,7 +37,9 @@ pub fn licences(workspace: &Workspace, plugin: &Plugin) -> Result<Vec<Entry>> {
     // It takes two minutes, and is the same until one of these changes.
     let mut state = Sha256::new();
     for path in [
+        &workspace.root.join("Cargo.toml"),
         &workspace.root.join("Cargo.lock"),
+        &workspace.root.join("shared/Cargo.toml"),
         &plugin.manifest,
         &release.join("about.toml"),
         &release.join("about.hbs"),
@@ -50,7 +52,7 @@ pub fn licences(workspace: &Workspace, plugin: &Plugin) -> Result<Vec<Entry>> {
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let kept = workspace.target.join("tools");
+    let kept = workspace.target.join("licences");
     let kept = kept.join(format!("{}-{}-{state}.txt", plugin.package, ABOUT.version));
     if let Ok(text) = fs::read(&kept) {
         return Ok(entries(text));
@@ -66,7 +68,16 @@ pub fn licences(workspace: &Workspace, plugin: &Plugin) -> Result<Vec<Entry>> {
         command.args(["--target", platform.triple]);
     }
     let text = output(command.arg(release.join("about.hbs")))?;
-    let _ = fs::write(kept, &text);
+    anyhow::ensure!(
+        !text.trim().is_empty(),
+        "the list of licences of {} is empty",
+        plugin.package
+    );
+    let part = kept.with_extension("part");
+    let written = fs::create_dir_all(kept.with_file_name("")).and_then(|()| fs::write(&part, &text));
+    written
+        .and_then(|()| fs::rename(&part, &kept))
+        .with_context(|| format!("cannot write {}", kept.display()))?;
     Ok(entries(text.into_bytes()))
 }
 

@@ -44,10 +44,18 @@ pub fn write(folder: &Path) -> Result<Sums> {
 /// Reads them back.
 ///
 /// # Errors
-/// There is no such file.
+/// There is no such file, or something else is in it.
 pub fn read(folder: &Path) -> Result<Sums> {
     let path = folder.join(FILE);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}; run make dist", path.display()))?;
-    let pairs = text.lines().filter_map(|line| line.split_once("  "));
-    Ok(pairs.map(|(sum, name)| (name.to_owned(), sum.to_owned())).collect())
+    let mut sums = Sums::new();
+    for line in text.lines() {
+        let is_sum = |sum: &str| sum.len() == 64 && sum.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
+        let (sum, name) = line
+            .split_once("  ")
+            .filter(|(sum, _)| is_sum(sum))
+            .with_context(|| format!("{}: {line:?} is no SHA-256 and name", path.display()))?;
+        sums.insert(name.to_owned(), sum.to_owned());
+    }
+    Ok(sums)
 }

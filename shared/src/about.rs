@@ -10,9 +10,9 @@ pub const KUBERNETES: RangeInclusive<Minor> = Minor(1, 34)..=Minor(1, 36);
 pub struct Minor(u32, u32);
 
 impl Minor {
-    /// From the two numbers as a server tells them. Hosted clusters add something: `36+`.
+    /// From the two numbers as a server tells them. Hosted clusters add something: `36+`, `36-gke.1`.
     pub fn parse(major: &str, minor: &str) -> Option<Self> {
-        let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
+        let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
         Some(Self(number(major)?, number(minor)?))
     }
 }

@@ -23,6 +23,7 @@ fn check(document: &str, cluster: Cluster) {
     let home = tempfile::tempdir().unwrap();
     let path = path(&cluster);
     let recorded = page.steps();
+    assert!(recorded.len() >= 4, "{document}: an example has a beginning and an end");
     let again: Vec<_> = recorded
         .iter()
         .map(|step| step.again(&cluster, &path, home.path()))

@@ -32,6 +32,10 @@ fn stuck_namespaces_and_kinds_are_offered() {
     assert_eq!(offered(&stuck, &["ns", "tab-"]), ["tab-stuck", ":4"]);
     assert_eq!(offered(&stuck, &["ns/tab-"]), ["ns/tab-stuck", ":4"]);
     assert_eq!(offered(&stuck, &["preflight", "ns", "tab-l"]), ["tab-living", ":4"]);
+    assert_eq!(
+        offered(&stuck, &["explain", "kubernetes.io/pvc-"]),
+        ["kubernetes.io/pvc-protection", ":4"]
+    );
     // Where none is being deleted, all are offered.
     assert_eq!(offered(&living, &["-n", "tab-living", "cm", "b"]), ["b", ":4"]);
     kubectl(

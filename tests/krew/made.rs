@@ -44,6 +44,19 @@ fn installed_and_removed_by_make() {
             .args(&programs);
         Ran::to_the_end(command, Duration::from_secs(60))
     };
+    // Somebody else's things stay, and then nothing is installed.
+    let own = prefix
+        .join("bin")
+        .join(programs[0].replacen("kubectl-", "kubectl_complete-", 1));
+    fs::create_dir_all(prefix.join("bin")).unwrap();
+    fs::write(&own, "mine").unwrap();
+    for args in [&[][..], &["--remove"]] {
+        let ran = script(args);
+        assert_eq!(ran.code, Some(1), "{}", ran.text());
+        ran.says("is not the link that make install makes");
+    }
+    assert_eq!(files(&prefix).len(), 1);
+    fs::remove_file(own).unwrap();
     script(&[]).expect(0).says("is not on PATH");
     let mut expected = BTreeSet::new();
     for program in &programs {
@@ -87,4 +100,16 @@ fn installed_and_removed_by_make() {
     }
     script(&["--remove"]).expect(0);
     assert_eq!(files(&prefix), BTreeSet::new());
+}
+
+#[test]
+fn a_prefix_that_is_none_is_refused() {
+    let workspace = Workspace::here().unwrap();
+    for prefix in ["", "relative", "./x"] {
+        let mut command = Command::new(workspace.root.join("release/install.sh"));
+        command.env("PREFIX", prefix).args(["--remove", "kubectl-evacuate"]);
+        let ran = Ran::to_the_end(command, Duration::from_secs(60));
+        assert_eq!(ran.code, Some(1), "{}", ran.text());
+        ran.says("PREFIX must be a whole path");
+    }
 }

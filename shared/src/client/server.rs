@@ -1,6 +1,9 @@
 //! What the server says of itself: its version, and its clock.
 
+use std::time::Duration;
+
 use http::{Request, header::DATE};
+use http_body_util::{BodyExt as _, Limited};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
 use kube::client::Body;
 use serde::Deserialize;
@@ -10,6 +13,13 @@ use crate::about::{self, Minor};
 
 /// The server tells whole seconds, and an answer takes its time.
 const EQUAL: SignedDuration = SignedDuration::from_secs(2);
+
+/// All else is there by then, and can do without.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Of an answer. A real one has some hundred bytes.
+const LONGEST: usize = 64 << 10;
+/// Of the name of a version that is shown. `v1.31.7-eks-bcf3d70` is a long one.
+const SHOWN: usize = 40;
 
 /// What the server says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +42,11 @@ struct Version {
 impl Connection {
     /// Asks for it. Nothing depends on the answer but what is said to the user, so that no answer is no error.
     pub async fn ask_server(&self) -> Server {
+        let asked = tokio::time::timeout(PATIENCE, self.asked()).await;
+        asked.unwrap_or_default()
+    }
+
+    async fn asked(&self) -> Server {
         let mut server = Server::default();
         let Ok(request) = Request::get("/version").body(Body::empty()) else {
             return server;
@@ -45,11 +60,18 @@ impl Connection {
         if skew.abs() > EQUAL {
             server.skew = skew;
         }
-        let body = answer.into_body().collect_bytes().await.unwrap_or_default();
-        let version = serde_json::from_slice::<Version>(&body).ok();
-        server.version = version.and_then(|v| Some((v.git_version, Minor::parse(&v.major, &v.minor)?)));
+        if let Ok(body) = Limited::new(answer.into_body(), LONGEST).collect().await {
+            let version = serde_json::from_slice::<Version>(&body.to_bytes()).ok();
+            server.version = version.and_then(|v| Some((plain(&v.git_version), Minor::parse(&v.major, &v.minor)?)));
+        }
         server
     }
+}
+
+/// Nothing but what a version is made of.
+fn plain(version: &str) -> String {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+    version.chars().filter(plain).take(SHOWN).collect()
 }
 
 impl Server {
@@ -91,10 +113,19 @@ mod tests {
     }
 
     #[test]
+    fn a_version_is_shown_without_what_is_none() {
+        assert_eq!(plain("v1.31.7-eks-bcf3d70"), "v1.31.7-eks-bcf3d70");
+        assert_eq!(plain("v1.2\nerror: \u{1b}[31mred\u{200b}"), "v1.2error31mred");
+        assert_eq!(plain(&"1".repeat(1_000_000)).len(), SHOWN);
+    }
+
+    #[test]
     fn one_inside_is_not_and_neither_is_one_that_does_not_tell() {
         assert_eq!(said("1", "36"), None);
         // As hosted clusters say it.
         assert_eq!(said("1", "36+"), None);
+        assert_eq!(said("1", "36-gke.1"), None);
+        assert!(said("1", "20-gke.1").is_some());
         assert_eq!(said("", ""), None);
     }
 }

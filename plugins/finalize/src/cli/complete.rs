@@ -13,7 +13,7 @@ use upkeep::{
     discovery::Discovery,
 };
 
-use crate::gather::of_kind;
+use crate::{gather::of_kind, knowledge::Knowledge};
 
 /// The words that are no kinds.
 const WORDS: [&str; 5] = ["scan", "preflight", "orphans", "restore", "explain"];
@@ -35,6 +35,10 @@ pub fn target(current: &OsStr) -> Vec<CompletionCandidate> {
                 matching(words.chain(from_cluster(kinds)), &text)
             }
         },
+        ["explain"] => {
+            let known = Knowledge::built_in().unwrap_or_default();
+            matching(known.finalizers().into_iter().map(str::to_owned), &text)
+        }
         ["preflight"] => matching(["ns".to_owned()], &text),
         ["preflight", "ns" | "namespace" | "namespaces"] => matching(
             from_cluster(async |c| objects(&c, "namespaces", "status.phase=Active").await),

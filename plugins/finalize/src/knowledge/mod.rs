@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use serde::{Deserialize, Serialize};
 use upkeep::{Error, Result};
@@ -163,6 +163,12 @@ impl Knowledge {
             return exact;
         }
         self.entries.iter().find(|e| e.fits(finalizer)).into_iter().collect()
+    }
+
+    /// All that are known by a name without `*`, each once, in order.
+    pub fn finalizers(&self) -> BTreeSet<&str> {
+        let names = self.entries.iter().flat_map(|entry| &entry.finalizers);
+        names.map(String::as_str).filter(|name| !name.contains('*')).collect()
     }
 
     #[cfg(test)]
