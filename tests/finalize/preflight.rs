@@ -1,6 +1,7 @@
 //! What would hold a namespace if it were deleted now.
 
 use serde_json::{Value, json};
+use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
 use crate::{
     custom::{KIND, define, version},
@@ -48,6 +49,9 @@ fn preflight_names_what_would_hold_it() {
         .says("the objects of customresourcedefinition/gauges.pre-held.example.com are converted from within this namespace")
         .says("the kubelet of node/pre-held-node");
     scene.cluster.delete(KIND, "", &name);
+    wait_for("the definition to be gone", DEFAULT_TIMEOUT, || {
+        scene.cluster.get(KIND, "", &name).is_none().then_some(())
+    });
     let ran = finalize(scene.cluster, &["preflight", "ns/pre-held", "-o", "json"]).expect(1);
     let document: Value = serde_json::from_str(&ran.stdout).unwrap();
     let inside = document["findings"].as_array().unwrap().iter();
