@@ -32,6 +32,8 @@ mod peers;
 mod removal;
 #[path = "evacuate/rights.rs"]
 mod rights;
+#[path = "evacuate/saved.rs"]
+mod saved;
 #[path = "evacuate/surge.rs"]
 mod surge;
 #[path = "evacuate/told.rs"]

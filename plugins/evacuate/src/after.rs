@@ -13,7 +13,7 @@ use upkeep::{
 
 use crate::{
     cli::Cli,
-    drive::Ended,
+    drive::{Ended, saving::Saving},
     engine::{
         State,
         event::{Outcome, Verb},
@@ -37,6 +37,8 @@ pub struct After<'a> {
     pub preview: &'a Preview,
     /// Pods that are no successors of any that went.
     pub before: &'a BTreeSet<Uid>,
+    /// What was saved before it went.
+    pub saving: &'a Saving,
     /// How pods were to go.
     pub verb: Verb,
 }
@@ -64,7 +66,8 @@ impl After<'_> {
             // A server that has fallen silent must not hold up the end.
             tokio::time::timeout(patience, leftovers(self.connection, &removed, patience / 2)),
         );
-        let left = left.unwrap_or_default();
+        let mut left = left.unwrap_or_default();
+        left.extend(self.saving.finding());
         let moved = render::moves::moves(state.departed(), self.before, after.as_deref().unwrap_or_default());
         let show_report = |wide: bool| {
             let moved = render::report::Moved {

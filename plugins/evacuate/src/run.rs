@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,7 @@ use crate::{
     after::After,
     cli::{Cli, DryRun, Order},
     confirm,
-    drive::{self, Driver, Watcher, moves::Moves, publish::Wish},
+    drive::{self, Driver, Watcher, moves::Moves, publish::Wish, saving::Saving},
     dry_run,
     engine::{
         OnBlocked, Settings, State,
@@ -102,6 +103,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
                 .daemon_sets
                 .clone()
                 .map(|sets| sets.into_iter().map(|s| s.uid).collect::<BTreeSet<Uid>>()),
+            gone: preflight::owners::all_gone(&facts),
         },
         verb,
         on_blocked: cli.on_blocked.unwrap_or(OnBlocked::Patient),
@@ -136,6 +138,11 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     if let Some(refused) = confirm::refusal(ui, &preview, cli.powered_off(), form)? {
         return Err(refused);
     }
+    let saving = Rc::new(Saving::new(&connection));
+    if cli.switches.delete || preview.has_irreplaceable() {
+        time.within(READING, saving.prepare().map_err(|error| unsaved(&preview, &error)))
+            .await?;
+    }
     render::preview::findings(ui, &important(&preview.findings), Severity::Info);
     warnings.iter().for_each(|text| ui.warning(text));
     confirm::confirm(cli, ui, &preview)?;
@@ -150,6 +157,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     let driver = Driver {
         connection: &connection,
         moves,
+        saving: Rc::clone(&saving),
         pod_selector: wanted.pod_selector.clone(),
         chunk: cli.chunk_size,
         me,
@@ -176,6 +184,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         connection: &connection,
         preview: &preview,
         before: &before,
+        saving: &saving,
         verb,
     };
     after.show(&state, &ended, time.left()).await
@@ -260,6 +269,13 @@ async fn rights(connection: &Connection, preview: &Preview, asked: &Asked) -> Re
         }
     }
     access::require(connection, &rights, &preview.nodes, &namespaces).await
+}
+
+/// What nothing would bring back is not removed without a place to save it in.
+fn unsaved(preview: &Preview, error: &Error) -> Error {
+    let refused = Error::refused(confirm::refused_sentence(preview)).caused_by(error);
+    let refused = error.causes().iter().fold(refused, Error::caused_by);
+    error.hints().iter().fold(refused, Error::hint)
 }
 
 /// What is worth a line before the work begins: warnings, and the pods that stay.

@@ -185,13 +185,10 @@ fn decide(saved: &Value, now: Option<&Value>) -> Step {
     }
     // Finalizers and owners are what they are now: none can be added to what is being deleted.
     let mut back = now.clone();
-    for (field, value) in wanted
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(f, _)| *f != "metadata")
-    {
-        back[field] = value.clone();
+    for (field, value) in saved.as_object().into_iter().flatten() {
+        if !matches!(field.as_str(), "metadata" | "status") {
+            back[field] = value.clone();
+        }
     }
     for field in ["labels", "annotations"] {
         match wanted["metadata"].get(field) {

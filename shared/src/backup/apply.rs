@@ -16,7 +16,8 @@ const SERVER: [&str; 9] = [
     "ownerReferences",
 ];
 
-/// The object without what only the server may write, without finalizers and owners.
+/// The object without what only the server may write, without finalizers and owners. A pod is scheduled anew: the node that it
+/// was bound to may be the one that was emptied, or be gone.
 pub fn restorable(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(whole) = object.as_object_mut() {
@@ -26,6 +27,11 @@ pub fn restorable(object: &Value) -> Value {
         for field in SERVER {
             meta.remove(field);
         }
+    }
+    if object["kind"] == "Pod"
+        && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.remove("nodeName");
     }
     object
 }
@@ -42,6 +48,13 @@ mod tests {
             "data": {"k": "on"}, "status": {"x": 1}});
         let expected =
             json!({"kind": "ConfigMap", "metadata": {"name": "a", "labels": {"l": "1"}}, "data": {"k": "on"}});
+        assert_eq!(restorable(&object), expected);
+    }
+
+    #[test]
+    fn a_pod_is_bound_to_no_node() {
+        let object = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"nodeName": "n", "containers": []}});
+        let expected = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": []}});
         assert_eq!(restorable(&object), expected);
     }
 }

@@ -15,7 +15,14 @@ pub fn make_folder(path: &Path) -> Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    let old = path.ancestors().find(|folder| folder.is_dir());
+    builder.create(path)?;
+    // The name of each new folder is in the one above it, which may be one that cannot be read.
+    let up_to = |folder: &&Path| old.is_some_and(|old| folder.starts_with(old));
+    for above in path.ancestors().skip(1).take_while(up_to) {
+        drop(sync(above));
+    }
+    Ok(())
 }
 
 /// Writes a file that must not be there yet.
@@ -49,8 +56,13 @@ fn private() -> OpenOptions {
 
 /// The name of a new file is in its folder, which has to reach the disk as well.
 fn sync_folder(path: &Path) -> Result<()> {
-    match path.parent() {
-        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
-        _ => Ok(()),
+    path.parent().map_or(Ok(()), sync)
+}
+
+/// Puts what is in a folder on the disk.
+fn sync(folder: &Path) -> Result<()> {
+    match folder {
+        _ if folder == Path::new("") || !cfg!(unix) => Ok(()),
+        folder => File::open(folder)?.sync_all(),
     }
 }

@@ -43,6 +43,14 @@ impl Backup {
         })
     }
 
+    /// Makes the folder now, for who must not begin without a place to save things in. It goes again if nothing is saved.
+    ///
+    /// # Errors
+    /// A disk that does not take it.
+    pub fn prepare(&self) -> Result<()> {
+        make_folder(&self.folder).map_err(|e| self.failed().caused_by(e))
+    }
+
     /// Where it is.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -66,7 +74,7 @@ impl Backup {
         let stem = format!("{number:03}-{}", parts.join("-"));
         let raw = serde_json::to_string_pretty(object).map_err(|e| self.failed().caused_by(e))?;
         let apply = serde_yaml::to_string(&restorable(object)).map_err(|e| self.failed().caused_by(e))?;
-        make_folder(&self.folder).map_err(|e| self.failed().caused_by(e))?;
+        self.prepare()?;
         let path = self.folder.join(format!("{stem}.json"));
         write_new(&path, &raw).map_err(|e| self.failed().caused_by(e))?;
         write_new(&self.folder.join(format!("{stem}.yaml")), &apply).map_err(|e| self.failed().caused_by(e))?;
@@ -80,13 +88,22 @@ impl Backup {
     /// A disk that does not take it.
     pub fn note(&self, line: &impl Serialize) -> Result<()> {
         let line = serde_json::to_string(line).map_err(|e| self.failed().caused_by(e))?;
-        make_folder(&self.folder).map_err(|e| self.failed().caused_by(e))?;
+        self.prepare()?;
         append(&self.folder.join("journal.jsonl"), &line).map_err(|e| self.failed().caused_by(e))
     }
 
     fn failed(&self) -> Error {
         Error::failed(format!("cannot save anything in {}", self.folder.display()))
             .hint("set XDG_STATE_HOME to a folder that can be written to")
+    }
+}
+
+impl Drop for Backup {
+    fn drop(&mut self) {
+        if !self.is_used() {
+            // One with a journal in it stays, as it is not empty.
+            drop(std::fs::remove_dir(&self.folder));
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::{Request, header::DATE};
 use http_body_util::{BodyExt as _, Limited};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
-use kube::client::Body;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, client::Body};
 use serde::Deserialize;
 
 use super::{Agent, Connection};
@@ -44,6 +45,14 @@ impl Connection {
     pub async fn ask_server(&self) -> Server {
         let asked = tokio::time::timeout(PATIENCE, self.asked()).await;
         asked.unwrap_or_default()
+    }
+
+    /// The UID of the namespace `kube-system`, which stands for the cluster. `unknown` for who may not read it.
+    pub async fn cluster_uid(&self) -> String {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = namespaces.get_metadata("kube-system").await;
+        let uid = found.ok().and_then(|namespace| namespace.metadata.uid);
+        uid.unwrap_or_else(|| "unknown".into())
     }
 
     async fn asked(&self) -> Server {

@@ -29,6 +29,8 @@ fn fence_is_lifted_when_the_pods_are_gone() {
     Warning: 1 pod will not come back, for its controller ReplicaSet fence-gone/gone does not exist any more: fence-gone/stuck
       hint: the garbage collector removes such pods, unless they were orphaned on purpose
     fence-gone-a: drained in TIME; 1 pod gone: 1 not replaced yet
+    Note: saved in SAVED as it was: fence-gone/stuck
+      hint: kubectl apply -f SAVED/001-pod-fence-gone-stuck.yaml brings it back
     --- exit Some(0)
     "#);
 }
@@ -56,6 +58,8 @@ fn fence_is_lifted_when_the_node_comes_back() {
       hint: it stays cordoned; run again to go on, or 'kubectl evacuate fence-back-a --uncordon' to put it back
     NODE   POD LEFT   STATE   REASON
     fence-back-a   fence-back/stuck   Terminating   TIME of grace left
+    Note: saved in SAVED as it was: fence-back/stuck
+      hint: kubectl apply -f SAVED/001-pod-fence-back-stuck.yaml brings it back
     --- exit Some(4)
     "#);
 }

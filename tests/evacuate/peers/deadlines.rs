@@ -133,6 +133,8 @@ fn p17_every_warning_is_kept() {
     Warning: deleting Pods that declare no controller: p17/naked
     Warning: ignoring DaemonSet-managed Pods: p17/ds-HASH
     p17-a: drained in TIME; 1 pod gone: 1 not replaced
+    Note: saved in SAVED as it was: p17/naked
+      hint: kubectl apply -f SAVED/001-pod-p17-naked.yaml brings it back
     --- exit Some(0)
     "#);
     assert_eq!(names(&place.ns.pods()).len(), 2, "those of the DaemonSet");

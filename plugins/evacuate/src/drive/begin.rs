@@ -1,5 +1,7 @@
 //! One command becomes one request or watch, as a task of its own that reports what came of it.
 
+use std::rc::Rc;
+
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{Api, ListParams};
 use upkeep::client::pages;
@@ -78,8 +80,9 @@ impl Run<'_> {
             }
             Command::Remove { call, node, uid } => {
                 let lists = Lists::new(self.driver.connection, self.driver.chunk);
+                let saving = Rc::clone(&self.driver.saving);
                 self.tasks
-                    .spawn_local(async move { answer(call, removal::remove(&lists, &node, &uid).await) });
+                    .spawn_local(async move { answer(call, removal::remove(&lists, &saving, &node, &uid).await) });
             }
             Command::Watch { node } => self.watch(node),
             Command::Unwatch { node } => {
@@ -111,14 +114,24 @@ impl Run<'_> {
                     }
                 });
             }
-            Command::Evict { call, pod } => {
+            Command::Evict { call, pod, save } => {
+                let saving = Rc::clone(&self.driver.saving);
                 self.tasks.spawn_local(async move {
-                    answer(call, reply::read(moves.evict(&client, &pod, false).await));
+                    let reply = match saving.pod(&pod, save).await {
+                        Ok(()) => reply::read(moves.evict(&client, &pod, false).await),
+                        Err(reply) => reply,
+                    };
+                    answer(call, reply);
                 });
             }
-            Command::Delete { call, pod, grace } => {
+            Command::Delete { call, pod, grace, save } => {
+                let saving = Rc::clone(&self.driver.saving);
                 self.tasks.spawn_local(async move {
-                    answer(call, reply::read(moves.delete(&client, &pod, grace, false).await));
+                    let reply = match saving.pod(&pod, save).await {
+                        Ok(()) => reply::read(moves.delete(&client, &pod, grace, false).await),
+                        Err(reply) => reply,
+                    };
+                    answer(call, reply);
                 });
             }
             Command::Inspect { namespace, budget } => {

@@ -9,6 +9,7 @@ pub mod moves;
 pub mod publish;
 mod removal;
 pub mod reply;
+pub mod saving;
 pub mod surge;
 mod watch;
 
@@ -31,7 +32,7 @@ use upkeep::{
     signals::Signals,
 };
 
-use self::{claim::Unrenewed, moves::Moves, publish::Wish};
+use self::{claim::Unrenewed, moves::Moves, publish::Wish, saving::Saving};
 use crate::engine::{
     State,
     event::{At, Command, Event, Note, Outcome, What},
@@ -46,6 +47,8 @@ pub struct Driver<'a> {
     pub connection: &'a Connection,
     /// How pods are asked to go.
     pub moves: Moves,
+    /// Where that is saved which nothing would bring back.
+    pub saving: Rc<Saving>,
     /// `--pod-selector`.
     pub pod_selector: Option<String>,
     /// `--chunk-size`.

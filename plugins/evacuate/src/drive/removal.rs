@@ -5,17 +5,21 @@ use kube::{
     Api, Error, ResourceExt as _,
     api::{DeleteParams, ListParams, Preconditions},
 };
+use serde::Deserialize as _;
+use upkeep::report::ObjRef;
 
-use super::{claim::TRIES, reply};
+use super::{claim::TRIES, reply, saving::Saving};
 use crate::{engine::event::Reply, facts::Attachment, gather::Lists};
 
-/// Deletes a Node object, bound to the node that was looked at. Not where volumes are attached to it: without the node
+/// Saves a Node object and deletes it, bound to the node that was looked at. Not where volumes are attached to it: without the node
 /// nobody would ever detach them.
-pub async fn remove(lists: &Lists, name: &str, uid: &str) -> Reply {
+pub async fn remove(lists: &Lists, saving: &Saving, name: &str, uid: &str) -> Reply {
     let nodes: Api<core::Node> = Api::all(lists.client());
     for _ in 0..TRIES {
-        let node = match nodes.get(name).await {
-            Ok(node) => node,
+        let raw = saving.read_node(name).await;
+        let read = raw.and_then(|raw| Ok((core::Node::deserialize(&raw).map_err(Error::SerdeError)?, raw)));
+        let (node, raw) = match read {
+            Ok(read) => read,
             Err(error) => return reply::read::<()>(Err(error)),
         };
         if node.uid().as_deref() != Some(uid) {
@@ -28,6 +32,9 @@ pub async fn remove(lists: &Lists, name: &str, uid: &str) -> Reply {
             Ok(volumes) if volumes.is_empty() => {}
             Ok(volumes) => return Reply::Rejected(format!("volumes are still attached to it: {}", volumes.join(", "))),
             Err(error) => return reply::read::<()>(Err(error)),
+        }
+        if let Err(reply) = saving.keep(&ObjRef::cluster("node", name, uid), &raw).await {
+            return reply;
         }
         let params = DeleteParams {
             preconditions: Some(Preconditions {

@@ -211,7 +211,7 @@ pub enum Command {
         /// Where it stands.
         stage: Stage,
     },
-    /// Remove a node from the cluster, unless volumes are attached to it or it is not cordoned any more.
+    /// Save a node and remove it from the cluster, unless volumes are attached to it or it is not cordoned any more.
     Remove {
         /// Number of the call.
         call: Call,
@@ -243,6 +243,8 @@ pub enum Command {
         call: Call,
         /// The pod.
         pod: ObjRef,
+        /// Save it first: nothing would bring it back.
+        save: bool,
     },
     /// Delete one pod, with its UID as a precondition: budgets are not asked.
     Delete {
@@ -252,6 +254,8 @@ pub enum Command {
         pod: ObjRef,
         /// Seconds of grace where the deadline leaves less than the pod's own.
         grace: Option<i64>,
+        /// Save it first: nothing would bring it back.
+        save: bool,
     },
     /// List the pods that a budget matches.
     Inspect {

@@ -185,6 +185,7 @@ impl State {
         entry.standing = Standing::InFlight { call };
         let repeated = entry.verb.replace(verb) == Some(verb);
         let pod = entry.pod.reference();
+        let save = self.settings.rules.is_irreplaceable(&entry.pod);
         if let Some(ledger) = budget.as_deref().and_then(|uid| self.ledgers.get_mut(uid)) {
             ledger.flying.insert(call, self.now);
             ledger.healthy_before.get_or_insert(ledger.budget.current);
@@ -199,8 +200,8 @@ impl State {
         }
         let grace = grace.or(self.settings.grace);
         self.out.push(match verb {
-            Verb::Evict | Verb::Surge => Command::Evict { call, pod },
-            Verb::Delete => Command::Delete { call, pod, grace },
+            Verb::Evict | Verb::Surge => Command::Evict { call, pod, save },
+            Verb::Delete => Command::Delete { call, pod, grace, save },
         });
     }
 

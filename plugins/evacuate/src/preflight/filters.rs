@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 use upkeep::report::{Seen, Severity};
 
-use crate::facts::{Pod, Uid};
+use crate::facts::{Owner, Pod, Uid};
 
 /// What the caller allowed, as far as single pods are concerned.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,22 @@ pub struct Rules {
     pub allowed: Allowed,
     /// UIDs of all DaemonSets. Unknown counts as "exists": the pod is then left alone, which harms nobody.
     pub daemon_sets: Seen<BTreeSet<Uid>>,
+    /// UIDs of the other controllers of pods that are surely gone.
+    pub gone: BTreeSet<Uid>,
+}
+
+impl Rules {
+    /// Whether nothing would start the pod again: it has no controller, or one that is gone.
+    pub fn is_irreplaceable(&self, pod: &Pod) -> bool {
+        pod.owner
+            .as_ref()
+            .is_none_or(|owner| self.gone.contains(&owner.uid) || self.is_gone_daemon_set(owner))
+    }
+
+    fn is_gone_daemon_set(&self, owner: &Owner) -> bool {
+        let known = self.daemon_sets.known();
+        owner.is_daemon_set() && known.is_some_and(|known| !known.contains(&owner.uid))
+    }
 }
 
 /// Why a pod is treated as it is. The text is a group's heading: `<text>: ns/a, ns/b`.
@@ -150,11 +166,7 @@ fn daemon_set(pod: &Pod, rules: &Rules, _: Timestamp) -> Word {
     if pod.finished() {
         return Word::Pass;
     }
-    let gone = rules
-        .daemon_sets
-        .known()
-        .is_some_and(|known| !known.contains(&owner.uid));
-    match (gone, rules.allowed.force) {
+    match (rules.is_gone_daemon_set(owner), rules.allowed.force) {
         (false, _) => Word::Stay(Some(DAEMON_SET)),
         (true, true) => Word::Note(DAEMON_SET_GONE_FORCED),
         (true, false) => Word::Note(DAEMON_SET_GONE),
@@ -178,5 +190,43 @@ fn no_controller(pod: &Pod, rules: &Rules, _: Timestamp) -> Word {
         (false, _) => Word::Pass,
         (true, true) => Word::Note(NO_CONTROLLER_FORCED),
         (true, false) => Word::Note(NO_CONTROLLER),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::preflight::testkit::{pod, unseen};
+
+    #[test]
+    fn what_nobody_starts_again_is_irreplaceable() {
+        let rules = Rules {
+            allowed: Allowed::default(),
+            daemon_sets: Seen::Known(BTreeSet::from(["agent".to_owned()])),
+            gone: BTreeSet::from(["lost".to_owned()]),
+        };
+        let owned = |kind: &str, owner: &str| {
+            let mut pod = pod("p", "n", owner, json!({}));
+            pod.owner.iter_mut().for_each(|o| o.kind = kind.into());
+            pod
+        };
+        let table = [
+            (pod("p", "n", "", json!({})), true),
+            (owned("ReplicaSet", "web"), false),
+            (owned("ReplicaSet", "lost"), true),
+            (owned("DaemonSet", "agent"), false),
+            (owned("DaemonSet", "other"), true),
+        ];
+        for (pod, expected) in &table {
+            assert_eq!(rules.is_irreplaceable(pod), *expected, "{:?}", pod.owner);
+        }
+        // What could not be seen is not taken for gone.
+        let blind = Rules {
+            daemon_sets: unseen(),
+            ..rules
+        };
+        assert!(!blind.is_irreplaceable(&table[4].0));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use upkeep::report::{Finding, Seen, Severity};
 
-use crate::facts::{Facts, Owner, Pod};
+use crate::facts::{Facts, Owner, Pod, Uid};
 
 /// Kinds whose pods are started again from the same template.
 const BUILT_IN: [(&str, &str); 4] = [
@@ -26,6 +26,13 @@ pub fn built_in(owner: &Owner) -> bool {
 pub fn gone(facts: &Facts, owner: &Owner) -> bool {
     let listed = facts.controllers.get(owner.kind.as_str()).and_then(Seen::known);
     built_in(owner) && listed.is_some_and(|uids| !uids.contains(&owner.uid))
+}
+
+/// UIDs of the controllers of pods that are surely gone.
+pub fn all_gone(facts: &Facts) -> BTreeSet<Uid> {
+    let owners = facts.pods.iter().filter_map(|pod| pod.owner.as_ref());
+    let gone = owners.filter(|owner| gone(facts, owner));
+    gone.map(|owner| owner.uid.clone()).collect()
 }
 
 /// Planned pods whose controller is gone. kubectl evicts them without a word: the reference is there, so they count as

@@ -44,6 +44,8 @@ pub struct Asked {
 pub struct PodPlan {
     /// The pod.
     pub pod: ObjRef,
+    /// Whether nothing would bring it back, so that it is saved first.
+    pub is_irreplaceable: bool,
     /// Its node.
     pub node: String,
     /// Whether it goes, and why.
@@ -92,6 +94,11 @@ impl Preview {
     /// Findings that forbid to start.
     pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|f| f.severity == Severity::Refusal)
+    }
+
+    /// Whether pods go that nothing would bring back.
+    pub fn has_irreplaceable(&self) -> bool {
+        self.going().any(|p| p.is_irreplaceable)
     }
 
     /// Pods that go.
@@ -159,6 +166,7 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
         };
         PodPlan {
             pod: pod.reference(),
+            is_irreplaceable: asked.rules.is_irreplaceable(pod),
             node: pod.node.clone(),
             judgement,
             verb,

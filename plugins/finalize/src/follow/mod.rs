@@ -11,8 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
-use kube::Api;
+use k8s_openapi::jiff::Timestamp;
 use upkeep::{Error, Exit, Result, backup::Backup, lock::Identity, output, signals::Signals};
 
 pub use self::investigate::investigate;
@@ -88,7 +87,7 @@ impl<'a> Case<'a> {
         Ok(Hands {
             connection: self.look.connection,
             discovery: self.look.discovery,
-            backup: Backup::new("finalize", &self.cluster_uid().await, Timestamp::now())?,
+            backup: Backup::new("finalize", &self.look.connection.cluster_uid().await, Timestamp::now())?,
             target: self.target.id(),
             run: Identity::current(),
         })
@@ -248,14 +247,5 @@ impl<'a> Case<'a> {
                 seen,
             });
         }
-    }
-
-    /// The UID of `kube-system`, which stands for the cluster.
-    async fn cluster_uid(&self) -> String {
-        let namespaces: Api<core::Namespace> = Api::all(self.look.connection.client.clone());
-        let found = namespaces.get_metadata("kube-system").await;
-        // Who may not read it gets a folder of their own.
-        let uid = found.ok().and_then(|n| n.metadata.uid);
-        uid.unwrap_or_else(|| "unknown".into())
     }
 }

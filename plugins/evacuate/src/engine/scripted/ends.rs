@@ -85,7 +85,7 @@ fn uncordons(commands: &[Command]) -> Vec<(&str, Call)> {
 
 fn evictions(commands: &[Command]) -> Vec<(&str, Call)> {
     let found = commands.iter().filter_map(|c| match c {
-        Command::Evict { call, pod } => Some((pod.name.as_str(), *call)),
+        Command::Evict { call, pod, .. } => Some((pod.name.as_str(), *call)),
         _ => None,
     });
     found.collect()

@@ -60,6 +60,7 @@ fn settings() -> Settings {
         rules: Rules {
             allowed: Allowed::default(),
             daemon_sets: Seen::Known(BTreeSet::new()),
+            gone: BTreeSet::new(),
         },
         verb: Verb::Evict,
         grace: None,
@@ -178,8 +179,11 @@ impl Script {
                 Command::Cordon { call, node, .. } => (format!("cordon {node}"), Some(call)),
                 Command::Uncordon { call, node } => (format!("uncordon {node}"), Some(call)),
                 Command::List { call, node } => (format!("list {node}"), Some(call)),
-                Command::Evict { call, pod } => (format!("evict {}", pod.uid), Some(call)),
-                Command::Delete { call, pod, grace } => {
+                Command::Evict { call, pod, save } => {
+                    let saved = if save { "save and " } else { "" };
+                    (format!("{saved}evict {}", pod.uid), Some(call))
+                }
+                Command::Delete { call, pod, grace, .. } => {
                     let line = format!("delete {}", pod.uid);
                     self.calls.insert(line.clone(), call);
                     (grace.map_or(line.clone(), |grace| format!("{line} in {grace}s")), None)

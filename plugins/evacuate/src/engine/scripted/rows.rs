@@ -324,3 +324,11 @@ fn p25_lost_answer_of_an_eviction_that_was_heard() {
     assert_eq!(script.pass(4_000), NOTHING);
     assert_eq!(script.news(Change::Gone(dying)), ["gone by Evict: u1", "list n0"]);
 }
+
+#[test]
+fn saved_is_what_nothing_brings_back() {
+    let mut settings = settings();
+    settings.rules.gone = BTreeSet::from(["db".to_owned()]);
+    let (_, asked) = Script::listed(settings, None, vec![pod("a", NODE)]);
+    assert_eq!(asked, ["save and evict a"]);
+}

@@ -51,6 +51,7 @@ impl Shape {
             rules: Rules {
                 allowed: Allowed::default(),
                 daemon_sets: Seen::Known(BTreeSet::from(["ds".to_owned()])),
+                gone: BTreeSet::new(),
             },
             verb: Verb::Evict,
             grace: None,

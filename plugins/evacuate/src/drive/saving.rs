@@ -1,0 +1,135 @@
+//! What nothing would bring back is saved before it goes: pods that no controller starts again, and nodes.
+//!
+//! Objects are read and kept raw, so that fields this build does not know are saved as well.
+
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf};
+
+use http::Request;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Error, api::ListParams};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use upkeep::{
+    backup::Backup,
+    client::Connection,
+    report::{Finding, ObjRef, Severity},
+};
+
+use super::reply;
+use crate::engine::event::Reply;
+
+/// The backup of one run.
+pub struct Saving {
+    connection: Connection,
+    began: Timestamp,
+    backup: OnceCell<Backup>,
+    saved: RefCell<BTreeMap<ObjRef, PathBuf>>,
+}
+
+impl Saving {
+    /// Nothing is made or asked before something is saved.
+    pub fn new(connection: &Connection) -> Self {
+        Self {
+            connection: connection.clone(),
+            began: Timestamp::now(),
+            backup: OnceCell::new(),
+            saved: RefCell::default(),
+        }
+    }
+
+    /// Makes the folder, for a run that must not begin without.
+    ///
+    /// # Errors
+    /// No place for backups, or a disk that does not take it.
+    pub async fn prepare(&self) -> upkeep::Result<()> {
+        self.backup().await?.prepare()
+    }
+
+    async fn backup(&self) -> upkeep::Result<&Backup> {
+        let make = async || Backup::new("evacuate", &self.connection.cluster_uid().await, self.began);
+        self.backup.get_or_try_init(make).await
+    }
+
+    /// Saves a pod as it is now, where nothing would bring it back. One that is gone, or is another one by now, is the business of the request that follows.
+    ///
+    /// # Errors
+    /// What to tell the engine in place of the answer to that request, which must not be sent then.
+    pub async fn pod(&self, pod: &ObjRef, is_irreplaceable: bool) -> Result<(), Reply> {
+        if !is_irreplaceable || self.saved.borrow().contains_key(pod) {
+            return Ok(());
+        }
+        let found = self.look(pod).await.map_err(|error| reply::read::<()>(Err(error)))?;
+        match found {
+            Some(object) if object["metadata"]["uid"] == pod.uid.as_str() => self.keep(pod, &object).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Who evicts may list pods, which is not yet to say that they may get one.
+    async fn look(&self, pod: &ObjRef) -> Result<Option<Value>, Error> {
+        let params = ListParams::default().fields(&format!("metadata.name={}", pod.name));
+        let namespace = pod.namespace.as_deref().unwrap_or("default");
+        let request = kube::core::Request::new(format!("/api/v1/namespaces/{namespace}/pods"));
+        let request = request.list(&params).map_err(Error::BuildRequest)?;
+        let mut list = self.connection.client.request::<Value>(request).await?;
+        let Some(mut object) = list.pointer_mut("/items/0").filter(|o| o.is_object()).map(Value::take) else {
+            return Ok(None);
+        };
+        // In a list they are left out.
+        object["apiVersion"] = "v1".into();
+        object["kind"] = "Pod".into();
+        Ok(Some(object))
+    }
+
+    /// A node as it is now.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn read_node(&self, name: &str) -> Result<Value, Error> {
+        let request = Request::get(format!("/api/v1/nodes/{name}")).body(Vec::new());
+        self.connection.client.request(request.map_err(Error::HttpError)?).await
+    }
+
+    /// Saves an object, once.
+    ///
+    /// # Errors
+    /// What to tell the engine in place of the answer to the request that must not be sent then.
+    pub async fn keep(&self, what: &ObjRef, object: &Value) -> Result<(), Reply> {
+        if self.saved.borrow().contains_key(what) {
+            return Ok(());
+        }
+        let saved = match self.backup().await {
+            Ok(backup) => backup.save(object),
+            Err(error) => Err(error),
+        };
+        let file = saved.map_err(|error| {
+            let causes = error.causes().iter().map(|cause| format!(": {cause}"));
+            Reply::Rejected(format!("{error}{}", causes.collect::<String>()))
+        })?;
+        self.saved
+            .borrow_mut()
+            .insert(what.clone(), file.with_extension("yaml"));
+        Ok(())
+    }
+
+    /// What was saved, where, and how it comes back.
+    pub fn finding(&self) -> Option<Finding> {
+        let saved = self.saved.borrow();
+        let file = saved.values().next()?;
+        let folder = self.backup.get().map(Backup::folder)?.display();
+        let (it, hint) = match saved.len() {
+            1 => ("it was", format!("kubectl apply -f {} brings it back", file.display())),
+            _ => (
+                "they were",
+                "kubectl apply -f FILE.yaml, of the files there, brings one back".into(),
+            ),
+        };
+        Some(Finding {
+            id: "saved",
+            severity: Severity::Info,
+            subjects: saved.keys().cloned().collect(),
+            evidence: format!("saved in {folder} as {it}"),
+            hint: Some(hint),
+        })
+    }
+}
