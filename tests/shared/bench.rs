@@ -119,6 +119,11 @@ pub fn admin() -> Value {
 
 /// A server that reads a request and then sends this and nothing more; without it, it stays silent. Keeps connections open.
 pub fn server_that_says(answer: Option<String>) -> SocketAddr {
+    server_that_thinks(Duration::ZERO, answer)
+}
+
+/// The same, for this long after the request.
+pub fn server_that_thinks(pause: Duration, answer: Option<String>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -126,6 +131,7 @@ pub fn server_that_says(answer: Option<String>) -> SocketAddr {
         for mut stream in listener.incoming().flatten() {
             let mut buffer = [0; 8192];
             let _ = stream.read(&mut buffer);
+            std::thread::sleep(pause);
             if let Some(answer) = &answer {
                 let _ = stream.write_all(answer.as_bytes());
             }

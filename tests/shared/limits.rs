@@ -7,11 +7,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::WatchParams;
 use testsupport::Cluster;
+use upkeep::args::KubeArgs;
 use upkeep::client::{self, Agent, Limits, Options};
 use upkeep::error;
 use upkeep::ui::Ui;
 
-use crate::bench::{Relay, apiserver, flags, probe, server_that_says};
+use crate::bench::{Relay, apiserver, flags, probe, server_that_says, server_that_thinks};
 
 fn within(limit: Duration, args: &[&str], expected: &str) {
     let ran = probe(args);
@@ -125,4 +126,31 @@ async fn a_quiet_watch_is_ended_by_the_server_before_the_limit() {
     // Longer than the request timeout, which is not for watches.
     assert!(started.elapsed() > Duration::from_secs(2), "{:?}", started.elapsed());
     drop(events);
+}
+
+/// Ages are told by the server's clock, so that it is not given up with the version.
+#[tokio::test(flavor = "current_thread")]
+async fn a_slow_server_has_its_clock_heard() {
+    let ahead = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&ahead)
+        .unwrap();
+    // The version never comes.
+    let head = format!("HTTP/1.1 200 OK\r\ndate: {date}\r\ncontent-length: 100\r\n\r\n{{");
+    let address = server_that_thinks(Duration::from_secs(4), Some(head));
+    let args = KubeArgs {
+        server: Some(format!("http://{address}")),
+        ..KubeArgs::default()
+    };
+    let agent = Agent {
+        name: "kubectl-test",
+        version: "0.1.0",
+    };
+    let connection = client::connect(&args, &agent, &Ui::captured().0).await.unwrap();
+    let began = Instant::now();
+    let server = connection.ask_server().await;
+    let minutes = server.skew.as_mins();
+    assert!((59..=60).contains(&minutes), "{minutes}");
+    assert_eq!(server.version, None);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

@@ -223,9 +223,10 @@ impl Time {
     }
 }
 
-/// Warns of a server that this is not tested with.
+/// Warns of a server that this is not tested with. Nothing depends on it, and nothing waits long for it.
 async fn greet(ui: &Ui, connection: &Connection) {
-    let server = connection.ask_server().await;
+    let asked = tokio::time::timeout(Duration::from_secs(3), connection.ask_server()).await;
+    let server = asked.unwrap_or_default();
     server.untested(&AGENT).iter().for_each(|text| ui.warning(text));
 }
 

@@ -15,7 +15,7 @@ use crate::about::{self, Minor};
 /// The server tells whole seconds, and an answer takes its time.
 const EQUAL: SignedDuration = SignedDuration::from_secs(2);
 
-/// All else is there by then, and can do without.
+/// For the version, once the clock is told: all else is there by then, and can do without.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Of an answer. A real one has some hundred bytes.
 const LONGEST: usize = 64 << 10;
@@ -41,12 +41,6 @@ struct Version {
 }
 
 impl Connection {
-    /// Asks for it. Nothing depends on the answer but what is said to the user, so that no answer is no error.
-    pub async fn ask_server(&self) -> Server {
-        let asked = tokio::time::timeout(PATIENCE, self.asked()).await;
-        asked.unwrap_or_default()
-    }
-
     /// The UID of the namespace `kube-system`, which stands for the cluster. `unknown` for who may not read it.
     pub async fn cluster_uid(&self) -> String {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
@@ -55,21 +49,24 @@ impl Connection {
         uid.unwrap_or_else(|| "unknown".into())
     }
 
-    async fn asked(&self) -> Server {
+    /// Asks for it. The clock has the time of every request, for ages are told by it; the version comes after it and is not waited
+    /// for long. No answer is no error: whatever else is asked of such a server says what is wrong.
+    pub async fn ask_server(&self) -> Server {
         let mut server = Server::default();
         let Ok(request) = Request::get("/version").body(Body::empty()) else {
             return server;
         };
+        let sent = Timestamp::now();
         let Ok(answer) = self.client.send(request).await else {
             return server;
         };
         let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
-        let skew = date.map_or(SignedDuration::ZERO, |date| date.duration_since(Timestamp::now()));
-        if skew.abs() > EQUAL {
-            server.skew = skew;
-        }
-        if let Ok(body) = Limited::new(answer.into_body(), LONGEST).collect().await {
+        // The answer was written at some time between the two.
+        let skew = date.map(|date| date.duration_since(date.clamp(sent, Timestamp::now().max(sent))));
+        server.skew = skew.filter(|skew| skew.abs() > EQUAL).unwrap_or_default();
+        let body = Limited::new(answer.into_body(), LONGEST).collect();
+        if let Ok(Ok(body)) = tokio::time::timeout(PATIENCE, body).await {
             let version = serde_json::from_slice::<Version>(&body.to_bytes()).ok();
             server.version = version.and_then(|v| Some((plain(&v.git_version), Minor::parse(&v.major, &v.minor)?)));
         }
