@@ -44,6 +44,22 @@ fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
 
+fn debug(place: &Place, pod: &str) {
+    let mut kubectl = assert_cmd::Command::new(place.cluster().kubectl());
+    let kubectl = kubectl.env_clear().envs(place.cluster().env());
+    let args = [
+        "debug",
+        "-n",
+        place.ns.name(),
+        pod,
+        "--image=none",
+        "--profile=general",
+        "--quiet",
+        "--attach=false",
+    ];
+    kubectl.args(args).assert().success();
+}
+
 fn apply(place: &Place, file: &Path) {
     let mut kubectl = assert_cmd::Command::new(place.cluster().kubectl());
     let kubectl = kubectl.env_clear().envs(place.cluster().env());
@@ -57,6 +73,8 @@ fn saved_pods_come_back() {
     let shape = Shape::new().on(&place.node);
     place.ns.pod("alone", &shape);
     place.ns.pod("other", &shape);
+    // As `kubectl debug` does; none may be in a pod that is made.
+    debug(&place, "other");
     place
         .ns
         .replicaset("web", 1, &Shape::new().prefers(&place.node).stops_in("1s"));

@@ -16,8 +16,17 @@ const SERVER: [&str; 9] = [
     "ownerReferences",
 ];
 
-/// The object without what only the server may write, without finalizers and owners. A pod is scheduled anew: the node that it
-/// was bound to may be the one that was emptied, or be gone.
+/// What the server takes in a new pod only from itself: the node, which may be the one that was emptied, or be gone; what it derives
+/// from the classes of the pod, whose values may be others by then; containers that were added to the running pod.
+const POD: [&str; 5] = [
+    "nodeName",
+    "priority",
+    "preemptionPolicy",
+    "overhead",
+    "ephemeralContainers",
+];
+
+/// The object without what only the server may write, without finalizers and owners.
 pub fn restorable(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(whole) = object.as_object_mut() {
@@ -31,7 +40,9 @@ pub fn restorable(object: &Value) -> Value {
     if object["kind"] == "Pod"
         && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
     {
-        spec.remove("nodeName");
+        for field in POD {
+            spec.remove(field);
+        }
     }
     object
 }
@@ -52,8 +63,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_bound_to_no_node() {
-        let object = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"nodeName": "n", "containers": []}});
+    fn a_pod_is_as_it_may_be_made() {
+        let object = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"nodeName": "n", "containers": [], "priority": 7,
+            "preemptionPolicy": "Never", "overhead": {"cpu": "1"}, "ephemeralContainers": [{"name": "debugger"}]}});
         let expected = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": []}});
         assert_eq!(restorable(&object), expected);
     }
