@@ -3,7 +3,7 @@
 use std::{fmt, ops::RangeInclusive};
 
 /// The releases of Kubernetes that all tests have passed with; how that was done is in `docs/development.md`.
-pub const KUBERNETES: RangeInclusive<Minor> = Minor(1, 34)..=Minor(1, 36);
+pub const KUBERNETES: RangeInclusive<Minor> = Minor(1, 33)..=Minor(1, 37);
 
 /// A minor release of Kubernetes, `1.36`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ impl fmt::Display for Minor {
     }
 }
 
-/// What `--version` prints after the name: `v0.1.0 (commit 3f2a..., Kubernetes 1.34 to 1.36)`.
+/// What `--version` prints after the name: `v0.1.0 (commit 3f2a..., Kubernetes 1.33 to 1.37)`.
 pub fn version(version: &str, commit: &str) -> String {
     let (first, last) = KUBERNETES.into_inner();
     format!("v{version} (commit {commit}, Kubernetes {first} to {last})")
