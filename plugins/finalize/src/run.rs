@@ -46,7 +46,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     }
     let wanted = cli.wanted()?;
     if let Wanted::Explain(finalizer) = wanted {
-        return render::explain::show(ui, &knowledge, finalizer);
+        return render::explain::show(ui, cli.output.unwrap_or_default(), &knowledge, finalizer);
     }
     let began = Instant::now();
     let late = || {

@@ -233,9 +233,7 @@ impl Cli {
                 Err("--yes answers the questions of orphans and restore; here --force-up-to says how much may be done")
             }
             "orphans" if clean && self.output.is_some() => Err("-o shows orphans; --clean tells what it does in words"),
-            "restore" | "explain" if self.output.is_some() => {
-                Err("-o is for looking at objects: this is told in words")
-            }
+            "restore" if self.output.is_some() => Err("-o is for looking: restore tells what it does in words"),
             "scan" if self.kube.namespace.is_some() => Err("scan looks at the whole cluster: -n cannot narrow it"),
             _ if only_words && (self.force_up_to.is_some() || watch || self.plan_out.is_some()) => {
                 Err("this only looks, and changes nothing: --force-up-to, --watch and --plan-out belong to KIND NAME")

@@ -1,17 +1,28 @@
 //! `explain FINALIZER`: what is known about it.
 
+use serde::Serialize;
 use upkeep::{
     Error, Exit, Result,
+    output::{self, Format},
     ui::{Ui, escape},
 };
 
 use crate::knowledge::{Entry, Field, Knowledge, Part, Risk};
 
+/// The document. Its entries are as those that `--knowledge` reads.
+#[derive(Serialize)]
+struct Document<'a> {
+    kind: &'static str,
+    version: u8,
+    finalizer: &'a str,
+    entries: &'a [&'a Entry],
+}
+
 /// Prints all entries for a finalizer, one per kind of object.
 ///
 /// # Errors
 /// A finalizer that nobody has written down.
-pub fn show(ui: &Ui, knowledge: &Knowledge, finalizer: &str) -> Result<Exit> {
+pub fn show(ui: &Ui, form: Format, knowledge: &Knowledge, finalizer: &str) -> Result<Exit> {
     let found = knowledge.all_of(finalizer);
     if found.is_empty() {
         return Err(
@@ -19,6 +30,16 @@ pub fn show(ui: &Ui, knowledge: &Knowledge, finalizer: &str) -> Result<Exit> {
                 .hint("name the object instead, 'kubectl finalize KIND NAME': who has put it on is looked for there")
                 .hint("or tell it what you know with --knowledge FILE"),
         );
+    }
+    if form.is_document() {
+        let document = Document {
+            kind: "Explanation",
+            version: 1,
+            finalizer,
+            entries: &found,
+        };
+        ui.document(&output::document(form, &document)?);
+        return Ok(Exit::Done);
     }
     for entry in found {
         ui.data(&text(ui, finalizer, entry));
