@@ -20,7 +20,8 @@ use crate::{
     workspace::{Plugin, Workspace},
 };
 
-/// Builds, packs and sums up into `folder`, which is emptied before. What is done is told to `say`.
+/// Builds, packs and sums up. What was made takes the place of an earlier release in `folder` when all of it is there. What is done
+/// is told to `say`.
 ///
 /// # Errors
 /// A platform that was asked for cannot be built here; nothing can be built here; something fails.

@@ -32,22 +32,7 @@ pub fn three_nodes() -> Cluster {
 /// gone.
 pub fn stuck_namespace() -> Cluster {
     let cluster = Cluster::start(Options::default());
-    let ns = cluster.namespace("legacy");
-    // As its controller did, when it was there.
-    let held = json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "orders", "namespace": "legacy", "finalizers": ["shop.example.com/cleanup"]}});
-    let mut put = assert_cmd::Command::new(cluster.kubectl());
-    put.env("KUBECONFIG", cluster.kubeconfig());
-    put.args(["create", "--field-manager=shop-operator", "-f", "-"]);
-    put.write_stdin(held.to_string()).assert().success();
-    ns.create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}}));
-    cluster.create(json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": "guard"}, "webhooks": [{"name": "guard.example.com", "sideEffects": "None",
-            "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
-            "clientConfig": {"service": {"namespace": "legacy", "name": "guard"}},
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "legacy"}},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["secrets"]}]}]}));
-    cluster.delete("v1/Namespace", "", "legacy");
+    cluster.strand_namespace();
     // Nothing is called stuck in the first 15 seconds.
     wait_for("the namespace to be stuck", DEFAULT_TIMEOUT, || {
         let namespace = cluster.get("v1/Namespace", "", "legacy")?;

@@ -41,6 +41,7 @@ mod process;
 mod ran;
 mod servers;
 mod shape;
+mod stuck;
 mod users;
 mod wait;
 

@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     let ns = cluster.namespace("shop");
     furnish(&ns);
     // It takes a moment until it is stuck; until then there is enough to see.
-    stick(&cluster);
+    cluster.strand_namespace();
 
     stage
         .say("Three nodes. On node-1: six web pods (budget: 4 must stay), an importer that is slow to stop, an agent.");
@@ -96,22 +96,6 @@ fn furnish(ns: &Ns<'_>) {
     ns.node(Node::new("node-3"));
     ns.wait_pods_ready(10);
     ns.wait_pdb_allows("web", 2);
-}
-
-/// A namespace that is being deleted, held by a webhook that nobody answers for any more and by a finalizer whose controller is
-/// gone.
-fn stick(cluster: &Cluster) {
-    let ns = cluster.namespace("legacy");
-    let held = json!({"name": "orders", "finalizers": ["shop.example.com/cleanup"]});
-    ns.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held}));
-    ns.create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}}));
-    cluster.create(json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": "guard"}, "webhooks": [{"name": "guard.example.com", "sideEffects": "None",
-            "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
-            "clientConfig": {"service": {"namespace": "legacy", "name": "guard"}},
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "legacy"}},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["secrets"]}]}]}));
-    cluster.delete("v1/Namespace", "", "legacy");
 }
 
 /// What a person sees.
