@@ -5,7 +5,6 @@ use kube::{
     Api, Error, ResourceExt as _,
     api::{DeleteParams, ListParams, Preconditions},
 };
-use serde::Deserialize as _;
 use upkeep::report::ObjRef;
 
 use super::{claim::TRIES, reply, saving::Saving};
@@ -16,9 +15,7 @@ use crate::{engine::event::Reply, facts::Attachment, gather::Lists};
 pub async fn remove(lists: &Lists, saving: &Saving, name: &str, uid: &str) -> Reply {
     let nodes: Api<core::Node> = Api::all(lists.client());
     for _ in 0..TRIES {
-        let raw = saving.read_node(name).await;
-        let read = raw.and_then(|raw| Ok((core::Node::deserialize(&raw).map_err(Error::SerdeError)?, raw)));
-        let (node, raw) = match read {
+        let (node, raw) = match saving.look_at_node(name).await {
             Ok(read) => read,
             Err(error) => return reply::read::<()>(Err(error)),
         };

@@ -5,7 +5,7 @@
 use std::{cell::RefCell, collections::BTreeMap, path::PathBuf};
 
 use http::Request;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{api::core::v1::Node, jiff::Timestamp};
 use kube::{Error, api::ListParams};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -81,13 +81,16 @@ impl Saving {
         Ok(Some(object))
     }
 
-    /// A node as it is now.
+    /// A node as it is now, read and raw.
     ///
     /// # Errors
     /// The server's.
-    pub async fn read_node(&self, name: &str) -> Result<Value, Error> {
+    pub async fn look_at_node(&self, name: &str) -> Result<(Node, Value), Error> {
         let request = Request::get(format!("/api/v1/nodes/{name}")).body(Vec::new());
-        self.connection.client.request(request.map_err(Error::HttpError)?).await
+        let request = request.map_err(Error::HttpError)?;
+        let text = self.connection.client.request_text(request).await?;
+        let node = serde_json::from_str(&text).map_err(Error::SerdeError)?;
+        Ok((node, serde_json::from_str(&text).map_err(Error::SerdeError)?))
     }
 
     /// Saves an object, once.
