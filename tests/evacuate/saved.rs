@@ -19,19 +19,20 @@ fn evacuate(place: &Place, state: &Path, args: &[&str]) -> Ran {
     run(command)
 }
 
-/// The files of the one run that has saved anything there.
-fn saved(place: &Place, state: &Path) -> Vec<PathBuf> {
+/// The folder of the one run that has saved anything there.
+fn saved(place: &Place, state: &Path) -> PathBuf {
     let uid = place.cluster().get("v1/Namespace", "", "kube-system").unwrap()["metadata"]["uid"].clone();
     let runs = state.join("kubectl-upkeep/evacuate").join(uid.as_str().unwrap());
-    let inside = |folder: &Path| {
-        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let mut paths: Vec<PathBuf> = entries.collect();
-        paths.sort();
-        paths
-    };
-    let run = inside(&runs);
+    let mut run = inside(&runs);
     assert_eq!(run.len(), 1, "{run:?}");
-    inside(&run[0])
+    run.remove(0)
+}
+
+fn inside(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = entries.collect();
+    paths.sort();
+    paths
 }
 
 fn names(files: &[PathBuf]) -> Vec<&str> {
@@ -84,26 +85,28 @@ fn saved_pods_come_back() {
     let ran = evacuate(&place, state.path(), &["--force"]).expect(0);
 
     // Who is started again by somebody is not saved.
-    let files = saved(&place, state.path());
-    let names = names(&files);
-    assert_eq!(names.len(), 4, "{names:?}");
+    let folder = saved(&place, state.path());
+    let (files, raw) = (inside(&folder), inside(&folder.join("raw")));
+    assert_eq!((files.len(), raw.len()), (3, 2), "{files:?} {raw:?}");
     for name in ["alone", "other"] {
-        let of = |end: &str| names.iter().any(|n| n.ends_with(&format!("-pod-savep-{name}.{end}")));
-        assert!(of("json") && of("yaml"), "{names:?}");
+        let of = |files: &[PathBuf], end: &str| {
+            let end = format!("-pod-savep-{name}.{end}");
+            names(files).iter().any(|name| name.ends_with(&end))
+        };
+        assert!(of(&raw, "json") && of(&files, "yaml"), "{files:?} {raw:?}");
     }
-    for file in &files {
+    for file in files.iter().filter(|file| file.is_file()).chain(&raw) {
         assert_eq!(mode(file), 0o600, "{}", file.display());
     }
-    let folder = files[0].parent().unwrap();
-    assert_eq!(mode(folder), 0o700);
-    let told = format!(
-        "Note: saved in {} as they were: savep/alone, savep/other",
-        folder.display()
-    );
-    ran.says_line(&told);
+    assert_eq!((mode(&folder), mode(&folder.join("raw"))), (0o700, 0o700));
+    let folder_name = folder.display();
+    ran.says_line(&format!(
+        "Note: saved in {folder_name} as they were: savep/alone, savep/other"
+    ));
+    ran.says_line(&format!("hint: kubectl apply -f {folder_name} brings them back"));
 
     // As it was, before anything was asked of it.
-    let raw = files
+    let raw = raw
         .iter()
         .find(|f| f.to_str().unwrap().ends_with("alone.json"))
         .unwrap();
@@ -113,9 +116,7 @@ fn saved_pods_come_back() {
     assert_eq!(raw["spec"]["nodeName"], place.node.as_str());
     assert_eq!(raw["metadata"]["deletionTimestamp"], Value::Null);
 
-    for file in files.iter().filter(|f| f.extension().unwrap() == "yaml") {
-        apply(&place, file);
-    }
+    apply(&place, &folder);
     place.ns.wait_pods_ready(3);
     scene::wait_all_on(&place.ns, &place.other, 3);
 }
@@ -135,11 +136,12 @@ fn saved_is_in_the_document() {
         .find(|f| f["id"] == "saved");
     let finding = finding.unwrap_or_else(|| panic!("{document}"));
     assert_eq!(finding["subjects"][0]["name"], "alone");
-    let file = saved(&place, state.path()).remove(0);
-    assert_eq!(file.file_name().unwrap(), "001-pod-saveo-alone.json");
-    let hint = finding["hint"].as_str().unwrap();
-    let yaml = file.with_extension("yaml");
-    assert_eq!(hint, format!("kubectl apply -f {} brings it back", yaml.display()));
+    let folder = saved(&place, state.path());
+    assert_eq!(names(&inside(&folder)), ["001-pod-saveo-alone.yaml", "raw"]);
+    assert_eq!(
+        finding["hint"],
+        format!("kubectl apply -f {} brings it back", folder.display())
+    );
 }
 
 #[test]
@@ -150,20 +152,36 @@ fn saved_nodes_come_back() {
         json!({"metadata": {"labels": {"rack": "7"}}, "spec": {"taints": [{"key": "gpu", "effect": "NoSchedule"}]}});
     cluster.patch("v1/Node", "", &place.node, mine);
     let state = tempfile::tempdir().unwrap();
-    evacuate(&place, state.path(), &["--delete", "--yes"]).expect(0);
+    evacuate(&place, state.path(), &["--delete", "--yes", "--exclude-lb"]).expect(0);
     assert_eq!(cluster.get("v1/Node", "", &place.node), None);
-    let files = saved(&place, state.path());
-    assert_eq!(names(&files), ["001-node-saven-a.json", "001-node-saven-a.yaml"]);
-    apply(&place, &files[1]);
+    let folder = saved(&place, state.path());
+    assert_eq!(names(&inside(&folder)), ["001-node-saven-a.yaml", "raw"]);
+    let raw = std::fs::read_to_string(folder.join("raw/001-node-saven-a.json")).unwrap();
+    let raw: Value = serde_json::from_str(&raw).unwrap();
+    assert_eq!(raw["spec"]["unschedulable"], true);
+
+    // Its kubelet has registered it anew, and its addresses for pods are others.
+    cluster.create(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": place.node}, "spec": {"podCIDR": "10.99.7.0/24"}}));
+    apply(&place, &folder);
     let back = cluster.get("v1/Node", "", &place.node).unwrap();
-    assert_eq!(back["metadata"]["labels"]["rack"], "7");
-    let taints = back["spec"]["taints"].as_array().unwrap();
-    assert!(taints.iter().any(|t| t["key"] == "gpu"), "{taints:?}");
-    // It is as empty as it was, until somebody wants it back.
-    assert_eq!(back["spec"]["unschedulable"], true);
-    evacuate(&place, state.path(), &["--uncordon"]).expect(0);
-    let back = cluster.get("v1/Node", "", &place.node).unwrap();
+    let labels = &back["metadata"]["labels"];
+    assert_eq!(labels["rack"], "7");
+    assert_eq!(
+        labels["node.kubernetes.io/exclude-from-external-load-balancers"],
+        Value::Null
+    );
+    let keys = |node: &Value| {
+        let taints = node["spec"]["taints"].as_array().into_iter().flatten();
+        taints.map(|taint| scene::text(&taint["key"])).collect::<Vec<_>>()
+    };
+    assert!(keys(&back).contains(&"gpu".to_owned()), "{back}");
+    // What the evacuation had done to it does not come back.
     assert_eq!(back["spec"]["unschedulable"], Value::Null);
+    assert!(
+        !keys(&back).contains(&"node.kubernetes.io/unschedulable".to_owned()),
+        "{back}"
+    );
+    assert!(!back["metadata"].to_string().contains("kubectl-upkeep/"), "{back}");
 }
 
 #[test]

@@ -26,11 +26,14 @@ fn explain_to_a_program() {
     // Its entries are what --knowledge reads.
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("own.yaml");
-    let entries = serde_json::json!(document["entries"]);
-    std::fs::write(&file, entries.to_string()).unwrap();
     let own = format!("--knowledge={}", file.display());
-    finalize(whole(), &[&args[..2], &[&own]].concat()).expect(0);
-    finalize(whole(), &[&args[..], &["yaml"]].concat())
-        .expect(0)
-        .says("kind: Explanation\n");
+    let yaml = finalize(whole(), &[&args[..], &["yaml"]].concat()).expect(0);
+    yaml.says("kind: Explanation\n");
+    for text in [document["entries"].to_string(), yaml.stdout] {
+        std::fs::write(&file, text).unwrap();
+        finalize(whole(), &[&args[..2], &[&own]].concat()).expect(0);
+    }
+    std::fs::write(&file, "kind: Something\n").unwrap();
+    let ran = finalize(whole(), &[&args[..2], &[&own]].concat()).expect(2);
+    ran.says("own.yaml is no list of finalizers\n  cause: line 1 column 1: ");
 }

@@ -146,7 +146,7 @@ fn a_large_object_is_saved_and_freed() {
         .stderr
         .lines()
         .find_map(|l| l.strip_prefix("what was changed is saved in "));
-    let folder = std::path::Path::new(folder.unwrap());
+    let folder = std::path::Path::new(folder.unwrap()).join("raw");
     let saved = std::fs::read_dir(folder).unwrap().filter_map(Result::ok);
     let saved = saved
         .map(|f| f.path())
@@ -275,7 +275,7 @@ fn words_that_make_no_sense() {
         (&["explain"], "explain needs"),
         (&["restore"], "restore needs"),
         (&["scan", "-n", "x"], "-n cannot narrow it"),
-        (&["explain", "foregroundDeletion", "-o", "json"], "-o is for"),
+        (&["restore", "folder", "-o", "json"], "-o is for"),
         (&["cm", "a", "-o", "wide"], "invalid value 'wide'"),
     ] {
         finalize(cluster, args).expect(2).says(says);

@@ -148,6 +148,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     confirm::confirm(cli, ui, &preview)?;
 
     let me = Identity::current();
+    let rules = Rc::new(asked.rules.clone());
     let settings = settings(cli, asked, base, me.run.clone());
     let mut state = State::new(preflight::preview::plan(&facts, &preview), settings, base);
     let before = preflight::preview::existing(&facts, &preview);
@@ -158,6 +159,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         connection: &connection,
         moves,
         saving: Rc::clone(&saving),
+        rules,
         pod_selector: wanted.pod_selector.clone(),
         chunk: cli.chunk_size,
         me,

@@ -11,7 +11,12 @@ use std::{
 
 use http::{Request, header::CONTENT_TYPE};
 use serde_json::{Value, json};
-use upkeep::{Error, Exit, Result, backup::restorable, discovery::Kind, ui::escape};
+use upkeep::{
+    Error, Exit, Result,
+    backup::{RAW, restorable},
+    discovery::Kind,
+    ui::escape,
+};
 
 use crate::{
     act::closed,
@@ -116,13 +121,15 @@ pub async fn restore(look: &Look<'_>, folder: &Path) -> Result<Exit> {
 /// The saved objects, those first that others lie in.
 fn read(folder: &Path) -> Result<Vec<Value>> {
     let failed = |what: &str| Error::failed(format!("{what} {}", folder.display()));
-    let entries = std::fs::read_dir(folder).map_err(|e| failed("cannot read the folder").caused_by(e))?;
+    let raw = Some(folder.join(RAW)).filter(|raw| raw.is_dir());
+    let entries = std::fs::read_dir(raw.as_deref().unwrap_or(folder))
+        .map_err(|e| failed("cannot read the folder").caused_by(e))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|path| path.is_file() && path.extension().is_some_and(|e| e == "json"));
     files.sort();
     if files.is_empty() {
         return Err(failed("nothing is saved in")
-            .hint("name the folder of one run, in which there are files like 001-pod-ns-name.json"));
+            .hint("name the folder of one run, in which there are files like 001-pod-ns-name.yaml"));
     }
     let mut objects = Vec::<Value>::new();
     for file in files {

@@ -26,6 +26,9 @@ const POD: [&str; 5] = [
     "ephemeralContainers",
 ];
 
+/// What is given to a node once, and may be another one's by then, or another one by then.
+const NODE: [&str; 2] = ["podCIDR", "podCIDRs"];
+
 /// The object without what only the server may write, without finalizers and owners.
 pub fn restorable(object: &Value) -> Value {
     let mut object = object.clone();
@@ -37,14 +40,46 @@ pub fn restorable(object: &Value) -> Value {
             meta.remove(field);
         }
     }
-    if object["kind"] == "Pod"
-        && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
-    {
-        for field in POD {
-            spec.remove(field);
+    let fields: &[&str] = match (object["apiVersion"].as_str(), object["kind"].as_str()) {
+        (Some("v1"), Some("Pod")) => &POD,
+        (Some("v1"), Some("Node")) => &NODE,
+        _ => &[],
+    };
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+        for field in fields {
+            spec.remove(*field);
         }
     }
+    if fields == POD {
+        unpin(&mut object);
+    }
     object
+}
+
+/// A DaemonSet binds each of its pods to a node by the name of that, as a requirement of affinity.
+fn unpin(pod: &mut Value) {
+    let Some(affinity) = pod
+        .pointer_mut("/spec/affinity/nodeAffinity")
+        .and_then(Value::as_object_mut)
+    else {
+        return;
+    };
+    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+    let Some(terms) = affinity
+        .get_mut(REQUIRED)
+        .and_then(|required| required.get_mut("nodeSelectorTerms"))
+        .and_then(Value::as_array_mut)
+    else {
+        return;
+    };
+    for term in terms.iter_mut().filter_map(Value::as_object_mut) {
+        term.remove("matchFields");
+    }
+    // A term that asks for nothing fits no node, and none but such terms fits none at all.
+    terms.retain(|term| term.as_object().is_some_and(|term| !term.is_empty()));
+    if terms.is_empty() {
+        affinity.remove(REQUIRED);
+    }
 }
 
 #[cfg(test)]
@@ -64,9 +99,36 @@ mod tests {
 
     #[test]
     fn a_pod_is_as_it_may_be_made() {
-        let object = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"nodeName": "n", "containers": [], "priority": 7,
+        let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"nodeName": "n", "containers": [], "priority": 7,
             "preemptionPolicy": "Never", "overhead": {"cpu": "1"}, "ephemeralContainers": [{"name": "debugger"}]}});
-        let expected = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": []}});
+        let expected =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": []}});
         assert_eq!(restorable(&object), expected);
+    }
+
+    #[test]
+    fn a_pod_of_a_daemon_set_is_bound_to_no_node() {
+        let name = json!([{"key": "metadata.name", "operator": "In", "values": ["n"]}]);
+        let zone = json!([{"key": "zone", "operator": "In", "values": ["a"]}]);
+        let required = "requiredDuringSchedulingIgnoredDuringExecution";
+        let pod = |terms: Value| {
+            let affinity = json!({"nodeAffinity": {required: {"nodeSelectorTerms": terms}}});
+            json!({"apiVersion": "v1", "kind": "Pod", "spec": {"affinity": affinity}})
+        };
+        let of = |pod: &Value| restorable(pod)["spec"]["affinity"]["nodeAffinity"].clone();
+        assert_eq!(of(&pod(json!([{"matchFields": name}]))), json!({}));
+        let both = pod(json!([{"matchFields": name, "matchExpressions": zone}]));
+        assert_eq!(of(&both), of(&pod(json!([{"matchExpressions": zone}]))));
+        assert_eq!(
+            of(&both)[required]["nodeSelectorTerms"][0],
+            json!({"matchExpressions": zone})
+        );
+    }
+
+    #[test]
+    fn a_node_has_no_addresses_for_pods_yet() {
+        let node = json!({"apiVersion": "v1", "kind": "Node", "spec": {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"],
+            "providerID": "x"}});
+        assert_eq!(restorable(&node)["spec"], json!({"providerID": "x"}));
     }
 }

@@ -2,7 +2,7 @@
 //! restores. Next to it stands a journal of what was done and why.
 //!
 //! All of it lies under `$XDG_STATE_HOME/kubectl-upkeep/PLUGIN/CLUSTER/TIME`, for its owner's eyes only, for Secrets are among
-//! it. A file is on the disk before the change that it is for is asked for.
+//! it. What is raw has a folder of its own there, which `kubectl apply -f` on the folder of the run passes over. A file is on the disk before the change that it is for is asked for.
 
 mod apply;
 mod files;
@@ -18,6 +18,9 @@ pub use apply::restorable;
 
 use crate::error::{Error, Result};
 use files::{append, make_folder, write_new};
+
+/// The folder in that of a run in which objects are as they were, one JSON file each.
+pub const RAW: &str = "raw";
 
 /// The folder of one run. It is made when the first thing is saved.
 #[derive(Debug)]
@@ -61,11 +64,19 @@ impl Backup {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Saves an object and waits until it is on the disk.
+    /// Saves an object and waits until it is on the disk. Returns the file for `kubectl apply`.
     ///
     /// # Errors
     /// A disk that does not take it. Then the change must not be made.
     pub fn save(&self, object: &Value) -> Result<PathBuf> {
+        self.save_as(object, &restorable(object))
+    }
+
+    /// The same with another form to restore than that of [`restorable`].
+    ///
+    /// # Errors
+    /// As [`Backup::save`].
+    pub fn save_as(&self, object: &Value, form: &Value) -> Result<PathBuf> {
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
         let kind = object["kind"].as_str().unwrap_or("object").to_ascii_lowercase();
         let parts = [&kind, text("namespace"), text("name")].map(file_name);
@@ -73,13 +84,20 @@ impl Backup {
         let number = self.saved.fetch_add(1, Ordering::Relaxed) + 1;
         let stem = format!("{number:03}-{}", parts.join("-"));
         let raw = serde_json::to_string_pretty(object).map_err(|e| self.failed().caused_by(e))?;
-        let apply = serde_yaml::to_string(&restorable(object)).map_err(|e| self.failed().caused_by(e))?;
-        self.prepare()?;
-        let path = self.folder.join(format!("{stem}.json"));
-        write_new(&path, &raw).map_err(|e| self.failed().caused_by(e))?;
-        write_new(&self.folder.join(format!("{stem}.yaml")), &apply).map_err(|e| self.failed().caused_by(e))?;
+        let form = serde_yaml::to_string(form).map_err(|e| self.failed().caused_by(e))?;
+        let raw_file = self.folder.join(RAW).join(format!("{stem}.json"));
+        let file = self.folder.join(format!("{stem}.yaml"));
+        let written = make_folder(&self.folder.join(RAW))
+            .and_then(|()| write_new(&raw_file, &raw))
+            .and_then(|()| write_new(&file, &form));
+        if let Err(error) = written {
+            // Half of it would be taken for a whole backup.
+            drop(std::fs::remove_file(&raw_file));
+            drop(std::fs::remove_file(&file));
+            return Err(self.failed().caused_by(error));
+        }
         self.used.store(true, Ordering::Relaxed);
-        Ok(path)
+        Ok(file)
     }
 
     /// Adds a line to the journal and waits until it is on the disk.
@@ -102,6 +120,7 @@ impl Drop for Backup {
     fn drop(&mut self) {
         if !self.is_used() {
             // One with a journal in it stays, as it is not empty.
+            drop(std::fs::remove_dir(self.folder.join(RAW)));
             drop(std::fs::remove_dir(&self.folder));
         }
     }

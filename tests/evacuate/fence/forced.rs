@@ -113,3 +113,26 @@ fn b17_an_old_server_does_not_know_the_taint() {
     assert_eq!(dead.ns.get("v1/Pod", "stuck"), None);
     dead.assert_lifted(&ran.text());
 }
+
+/// The taint removes also what somebody else has asked to go: that is saved as well, or nothing is tainted.
+#[test]
+fn fence_saves_what_it_removes() {
+    let dead = Dead::new("fence-save");
+    let (cluster, name) = (dead.ns.cluster(), dead.ns.name());
+    dead.ns.pod("alone", &Shape::new().on(&dead.node));
+    cluster.delete("v1/Pod", name, "alone");
+    let single = |head: &str| head.contains("/fence-save/pods?&fieldSelector=metadata.name%3Dalone");
+    let body = r#"{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "not this one"}"#;
+    let gate = Gate::before(cluster, usize::MAX, single, "403 Forbidden", "application/json", body);
+    let ran = gate.run(&[&dead.node, "--powered-off", "--force"]).expect(4);
+    ran.says("it could not be tainted as out of service: not this one");
+    assert_eq!(taints(cluster, &dead.node), [""; 0]);
+    assert!(cluster.get("v1/Pod", name, "alone").is_some());
+
+    let live = dead.tainted(&["--powered-off", "--force"]);
+    dead.collect();
+    let at_once = kube::api::DeleteParams::default().grace_period(0);
+    cluster.delete_with("v1/Pod", name, "alone", &at_once);
+    let ran = live.finish().expect(0);
+    ran.says(" as they were: fence-save/alone, fence-save/stuck");
+}

@@ -169,7 +169,15 @@ impl Run<'_> {
                     run: self.me.run.clone(),
                 };
                 let to = self.to.clone();
+                let (saving, rules) = (Rc::clone(&self.driver.saving), Rc::clone(&self.driver.rules));
                 self.tasks.spawn_local(async move {
+                    // The taint removes also those that others have asked to go.
+                    if let fence::Act::Taint { .. } = act
+                        && let Err(reply) = saving.pods_of(&fencing.node, &fencing.lists, &rules).await
+                    {
+                        answer(call, reply);
+                        return;
+                    }
                     let fence::Act::Look { count } = act else {
                         answer(call, reply::read(fencing.act(&act).await));
                         return;

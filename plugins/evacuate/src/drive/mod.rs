@@ -33,9 +33,12 @@ use upkeep::{
 };
 
 use self::{claim::Unrenewed, moves::Moves, publish::Wish, saving::Saving};
-use crate::engine::{
-    State,
-    event::{At, Command, Event, Note, Outcome, What},
+use crate::{
+    engine::{
+        State,
+        event::{At, Command, Event, Note, Outcome, What},
+    },
+    preflight::filters::Rules,
 };
 
 /// How often the live view is drawn again while nothing happens.
@@ -49,6 +52,8 @@ pub struct Driver<'a> {
     pub moves: Moves,
     /// Where that is saved which nothing would bring back.
     pub saving: Rc<Saving>,
+    /// What tells what that is.
+    pub rules: Rc<Rules>,
     /// `--pod-selector`.
     pub pod_selector: Option<String>,
     /// `--chunk-size`.

@@ -5,7 +5,6 @@ use kube::{
     Api, Error, ResourceExt as _,
     api::{DeleteParams, ListParams, Preconditions},
 };
-use upkeep::report::ObjRef;
 
 use super::{claim::TRIES, reply, saving::Saving};
 use crate::{engine::event::Reply, facts::Attachment, gather::Lists};
@@ -30,7 +29,7 @@ pub async fn remove(lists: &Lists, saving: &Saving, name: &str, uid: &str) -> Re
             Ok(volumes) => return Reply::Rejected(format!("volumes are still attached to it: {}", volumes.join(", "))),
             Err(error) => return reply::read::<()>(Err(error)),
         }
-        if let Err(reply) = saving.keep(&ObjRef::cluster("node", name, uid), &raw).await {
+        if let Err(reply) = saving.node(&node, &raw).await {
             return reply;
         }
         let params = DeleteParams {

@@ -2,28 +2,31 @@
 //!
 //! Objects are read and kept raw, so that fields this build does not know are saved as well.
 
-use std::{cell::RefCell, collections::BTreeMap, path::PathBuf};
+use std::{cell::RefCell, collections::BTreeSet};
 
 use http::Request;
-use k8s_openapi::{api::core::v1::Node, jiff::Timestamp};
+use k8s_openapi::{
+    api::core::v1::{self as core, Node},
+    jiff::Timestamp,
+};
 use kube::{Error, api::ListParams};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use upkeep::{
-    backup::Backup,
+    backup::{Backup, restorable},
     client::Connection,
     report::{Finding, ObjRef, Severity},
 };
 
 use super::reply;
-use crate::engine::event::Reply;
+use crate::{engine::event::Reply, facts::Pod, gather::Lists, preflight::filters::Rules, uncordon::back::undone};
 
 /// The backup of one run.
 pub struct Saving {
     connection: Connection,
     began: Timestamp,
     backup: OnceCell<Backup>,
-    saved: RefCell<BTreeMap<ObjRef, PathBuf>>,
+    saved: RefCell<BTreeSet<ObjRef>>,
 }
 
 impl Saving {
@@ -55,12 +58,14 @@ impl Saving {
     /// # Errors
     /// What to tell the engine in place of the answer to that request, which must not be sent then.
     pub async fn pod(&self, pod: &ObjRef, is_irreplaceable: bool) -> Result<(), Reply> {
-        if !is_irreplaceable || self.saved.borrow().contains_key(pod) {
+        if !is_irreplaceable || self.saved.borrow().contains(pod) {
             return Ok(());
         }
         let found = self.look(pod).await.map_err(|error| reply::read::<()>(Err(error)))?;
         match found {
-            Some(object) if object["metadata"]["uid"] == pod.uid.as_str() => self.keep(pod, &object).await,
+            Some(object) if object["metadata"]["uid"] == pod.uid.as_str() => {
+                self.keep(pod, &object, &restorable(&object)).await
+            }
             _ => Ok(()),
         }
     }
@@ -93,46 +98,63 @@ impl Saving {
         Ok((node, serde_json::from_str(&text).map_err(Error::SerdeError)?))
     }
 
-    /// Saves an object, once.
+    /// Saves a node, without what this or another evacuation has done to it where it is to be restored.
     ///
     /// # Errors
-    /// What to tell the engine in place of the answer to the request that must not be sent then.
-    pub async fn keep(&self, what: &ObjRef, object: &Value) -> Result<(), Reply> {
-        if self.saved.borrow().contains_key(what) {
+    /// As [`Saving::pod`].
+    pub async fn node(&self, node: &Node, raw: &Value) -> Result<(), Reply> {
+        let meta = &node.metadata;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let what = ObjRef::cluster("node", &text(&meta.name), &text(&meta.uid));
+        let form = restorable(&undone(node, raw));
+        self.keep(&what, raw, &form).await
+    }
+
+    /// Saves each pod of a node that would go with the machine and not come back, whoever has asked it to go.
+    ///
+    /// # Errors
+    /// As [`Saving::pod`].
+    pub async fn pods_of(&self, node: &str, lists: &Lists, rules: &Rules) -> Result<(), Reply> {
+        let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
+        let pods = lists.all::<core::Pod, Pod>(params).await;
+        let pods = pods.map_err(|error| reply::read::<()>(Err(error)))?;
+        for pod in pods.iter().filter(|pod| !pod.mirror) {
+            self.pod(&pod.reference(), rules.is_irreplaceable(pod)).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep(&self, what: &ObjRef, object: &Value, form: &Value) -> Result<(), Reply> {
+        if self.saved.borrow().contains(what) {
             return Ok(());
         }
         let saved = match self.backup().await {
-            Ok(backup) => backup.save(object),
+            Ok(backup) => backup.save_as(object, form),
             Err(error) => Err(error),
         };
-        let file = saved.map_err(|error| {
+        saved.map_err(|error| {
             let causes = error.causes().iter().map(|cause| format!(": {cause}"));
             Reply::Rejected(format!("{error}{}", causes.collect::<String>()))
         })?;
-        self.saved
-            .borrow_mut()
-            .insert(what.clone(), file.with_extension("yaml"));
+        self.saved.borrow_mut().insert(what.clone());
         Ok(())
     }
 
     /// What was saved, where, and how it comes back.
     pub fn finding(&self) -> Option<Finding> {
         let saved = self.saved.borrow();
-        let file = saved.values().next()?;
         let folder = self.backup.get().map(Backup::folder)?.display();
-        let (it, hint) = match saved.len() {
-            1 => ("it was", format!("kubectl apply -f {} brings it back", file.display())),
-            _ => (
-                "they were",
-                "kubectl apply -f FILE.yaml, of the files there, brings one back".into(),
-            ),
+        let (it_was, it) = match saved.len() {
+            0 => return None,
+            1 => ("it was", "it"),
+            _ => ("they were", "them"),
         };
         Some(Finding {
             id: "saved",
             severity: Severity::Info,
-            subjects: saved.keys().cloned().collect(),
-            evidence: format!("saved in {folder} as {it}"),
-            hint: Some(hint),
+            subjects: saved.iter().cloned().collect(),
+            evidence: format!("saved in {folder} as {it_was}"),
+            hint: Some(format!("kubectl apply -f {folder} brings {it} back")),
         })
     }
 }

@@ -16,7 +16,7 @@ pub use deployment::{Deployment, Scaler};
 pub use node::{CORDONED, Node, OUT_OF_SERVICE, OUT_OF_SERVICE_TAINT, OutOfService, Ready};
 #[cfg(test)]
 pub use pod::Phase;
-pub use pod::{Owner, Pod};
+pub use pod::{Owner, Pod, UNSCHEDULABLE_TAINT};
 pub use quantity::{Milli, Resources};
 pub use scaling::{Quota, Scaling};
 

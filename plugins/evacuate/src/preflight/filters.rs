@@ -33,11 +33,11 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether nothing would start the pod again: it has no controller, or one that is gone.
+    /// Whether nothing would start the pod again: it has no controller, or one that is gone. What has ended is not to be
+    /// started again.
     pub fn is_irreplaceable(&self, pod: &Pod) -> bool {
-        pod.owner
-            .as_ref()
-            .is_none_or(|owner| self.gone.contains(&owner.uid) || self.is_gone_daemon_set(owner))
+        let gone = |owner: &Owner| self.gone.contains(&owner.uid) || self.is_gone_daemon_set(owner);
+        !pod.finished() && pod.owner.as_ref().is_none_or(gone)
     }
 
     fn is_gone_daemon_set(&self, owner: &Owner) -> bool {
@@ -218,6 +218,7 @@ mod tests {
             (owned("ReplicaSet", "lost"), true),
             (owned("DaemonSet", "agent"), false),
             (owned("DaemonSet", "other"), true),
+            (pod("p", "n", "", json!({"status": {"phase": "Succeeded"}})), false),
         ];
         for (pod, expected) in &table {
             assert_eq!(rules.is_irreplaceable(pod), *expected, "{:?}", pod.owner);

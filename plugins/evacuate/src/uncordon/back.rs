@@ -10,7 +10,7 @@ use crate::{
         fence::without_taint,
         publish::{EVACUATION, EXCLUDE_LB, Evacuation, without_conditions},
     },
-    facts::{CORDONED, OUT_OF_SERVICE},
+    facts::{CORDONED, OUT_OF_SERVICE, UNSCHEDULABLE_TAINT},
 };
 
 /// Whose cordon there is.
@@ -101,6 +101,32 @@ pub fn back(node: &core::Node) -> Back {
         labelled: node.labels().contains_key(EXCLUDE_LB) && !labelled,
         conditions,
         patch,
+    }
+}
+
+/// A node in its raw form, as it is without what an evacuation has done to it.
+pub fn undone(node: &core::Node, raw: &Value) -> Value {
+    let Back { cordon, patch, .. } = back(node);
+    let mut whole = raw.clone();
+    if let Some(patch) = patch {
+        merge(&mut whole, &patch);
+    }
+    // The node controller puts this taint on what is cordoned, and takes it off again.
+    let taints = whole.pointer_mut("/spec/taints").and_then(Value::as_array_mut);
+    if let Some(taints) = taints.filter(|_| cordon == Cordon::Ours) {
+        taints.retain(|taint| taint["key"] != UNSCHEDULABLE_TAINT);
+    }
+    whole
+}
+
+/// A JSON merge patch (RFC 7386) of objects.
+fn merge(whole: &mut Value, patch: &Value) {
+    for (field, value) in patch.as_object().into_iter().flatten() {
+        match (whole.get_mut(field), value) {
+            (Some(part), Value::Object(_)) if part.is_object() => merge(part, value),
+            (_, Value::Null) => drop(whole.as_object_mut().and_then(|object| object.remove(field))),
+            _ => whole[field] = value.clone(),
+        }
     }
 }
 

@@ -87,6 +87,10 @@ impl Case<'_> {
         if hands.backup.is_used() {
             let folder = hands.backup.folder().display();
             ui.status(&format!("what was changed is saved in {folder}"));
+            ui.status(&format!(
+                "  {} kubectl finalize restore {folder} brings it back",
+                ui.styles().accent("hint:")
+            ));
         }
         for tried in history.iter().filter(|t| t.failed.is_none()) {
             let key = escape(&tried.mend.key().to_string());

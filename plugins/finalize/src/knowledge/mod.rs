@@ -194,10 +194,23 @@ impl Entry {
     }
 }
 
+/// A list, or what `explain -o yaml` prints.
 fn read(name: &str, text: &str) -> Result<Vec<Entry>> {
-    serde_yaml::from_str(text).map_err(|error| {
+    #[derive(Deserialize)]
+    struct Explanation {
+        entries: Vec<Entry>,
+    }
+    let read = serde_yaml::from_str::<Vec<Entry>>(text);
+    read.or_else(|error| match serde_yaml::from_str::<Explanation>(text) {
+        Ok(explanation) => Ok(explanation.entries),
+        Err(_) => Err(error),
+    })
+    .map_err(|error| {
+        // Below it the text is shown, which the user has.
+        let error = error.to_string();
+        let first = error.lines().next().unwrap_or_default();
         Error::usage(format!("{name} is no list of finalizers"))
-            .caused_by(error)
-            .hint("see plugins/finalize/knowledge/README.md for its form")
+            .caused_by(first.trim_start_matches("error: "))
+            .hint("its form: https://github.com/kubectl-upkeep/kubectl-upkeep/tree/main/plugins/finalize/knowledge#readme")
     })
 }

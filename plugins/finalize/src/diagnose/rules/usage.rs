@@ -96,11 +96,11 @@ pub fn in_use(desk: &Desk<'_>, found: &mut Found, pod: &Pod, subject: &ObjRef) -
             ),
             uid: object.uid.clone(),
         };
-        remedies.push(Remedy::mend(
-            Rung::EvictUser,
-            format!("evict {user}{}", again.unwrap_or_default()),
-            mend,
-        ));
+        let again = again.unwrap_or_else(|| match pod.finished {
+            true => String::new(),
+            false => "; nothing starts another one, so it is saved first".into(),
+        });
+        remedies.push(Remedy::mend(Rung::EvictUser, format!("evict {user}{again}"), mend));
     }
     found.cause(Cause {
         key: key.clone(),
