@@ -22,7 +22,7 @@ const STUCK: usize = 500;
 /// As many requests at a time as the tool that is measured against it.
 const AT_ONCE: usize = 16;
 /// How often ours and the loop are measured.
-const TIMES: usize = 3;
+const TIMES: usize = 15;
 const NAMESPACE: &str = "big";
 
 /// Prints a row for each.
