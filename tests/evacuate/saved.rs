@@ -197,6 +197,8 @@ fn saved_or_not_begun() {
         ran.says("hint: set XDG_STATE_HOME to a folder that can be written to");
         place.assert_untouched();
     }
+    let ran = evacuate(&place, nowhere, &["--force", "-o", "json"]).expect(3);
+    assert_eq!(ran.json()["outcome"], "refused");
     // Neither a place nor a name for one.
     let mut command = place.command(place.cluster().kubeconfig(), &["--force"]);
     command.env_remove("HOME").env_remove("XDG_STATE_HOME");

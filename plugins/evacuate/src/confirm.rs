@@ -49,7 +49,11 @@ pub fn refusal(ui: &Ui, preview: &Preview, powered_off: PoweredOff, form: Format
     Ok(Some(error))
 }
 
-fn refused_document(ui: &Ui, preview: &Preview, form: Format) -> Result<()> {
+/// With `-o json` a refusal is a document, too.
+///
+/// # Errors
+/// One that cannot be written.
+pub fn refused_document(ui: &Ui, preview: &Preview, form: Format) -> Result<()> {
     if form.is_document() {
         let text = output::document(form, &document::of_preview(preview, "none", "refused", Exit::Refused))?;
         ui.document(&text);

@@ -140,8 +140,11 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     }
     let saving = Rc::new(Saving::new(&connection));
     if cli.switches.delete || preview.has_irreplaceable() {
-        time.within(READING, saving.prepare().map_err(|error| unsaved(&preview, &error)))
-            .await?;
+        let prepared = saving.prepare().map_err(|error| unsaved(&preview, &error));
+        if let Err(error) = time.within(READING, prepared).await {
+            confirm::refused_document(ui, &preview, form)?;
+            return Err(error);
+        }
     }
     render::preview::findings(ui, &important(&preview.findings), Severity::Info);
     warnings.iter().for_each(|text| ui.warning(text));

@@ -26,7 +26,7 @@ const POD: [&str; 5] = [
     "ephemeralContainers",
 ];
 
-/// What is given to a node once, and may be another one's by then, or another one by then.
+/// The addresses for pods that a node was given. Others may have them by then, and a node that is back has been given new ones.
 const NODE: [&str; 2] = ["podCIDR", "podCIDRs"];
 
 /// The object without what only the server may write, without finalizers and owners.

@@ -2,7 +2,8 @@
 //! restores. Next to it stands a journal of what was done and why.
 //!
 //! All of it lies under `$XDG_STATE_HOME/kubectl-upkeep/PLUGIN/CLUSTER/TIME`, for its owner's eyes only, for Secrets are among
-//! it. What is raw has a folder of its own there, which `kubectl apply -f` on the folder of the run passes over. A file is on the disk before the change that it is for is asked for.
+//! it. What is raw has a folder of its own there, which `kubectl apply -f` on the folder of the run passes over. A file is on
+//! the disk before the change that it is for is asked for.
 
 mod apply;
 mod files;

@@ -9,8 +9,8 @@ use kube::{
 use super::{claim::TRIES, reply, saving::Saving};
 use crate::{engine::event::Reply, facts::Attachment, gather::Lists};
 
-/// Saves a Node object and deletes it, bound to the node that was looked at. Not where volumes are attached to it: without the node
-/// nobody would ever detach them.
+/// Saves a Node object and deletes it, bound to the node that was looked at. Not where volumes are attached to it:
+/// without the node nobody would ever detach them.
 pub async fn remove(lists: &Lists, saving: &Saving, name: &str, uid: &str) -> Reply {
     let nodes: Api<core::Node> = Api::all(lists.client());
     for _ in 0..TRIES {

@@ -53,7 +53,8 @@ impl Saving {
         self.backup.get_or_try_init(make).await
     }
 
-    /// Saves a pod as it is now, where nothing would bring it back. One that is gone, or is another one by now, is the business of the request that follows.
+    /// Saves a pod as it is now, where nothing would bring it back. One that is gone, or is another one by now, is the
+    /// business of the request that follows.
     ///
     /// # Errors
     /// What to tell the engine in place of the answer to that request, which must not be sent then.
