@@ -60,6 +60,10 @@ pub fn compile(workspace: &Workspace, commit: &Commit, platform: &Platform) -> R
         c_flags.push(name);
         c_flags.push("'");
     }
+    if platform.os == "linux" {
+        // Relocations of a static program that may be loaded anywhere, in a hundredth of the bytes. musl reads that since 1.2.4 (Rust 1.93).
+        flags.push("-Clink-arg=--pack-dyn-relocs=relr".into());
+    }
     if platform.os == "windows" {
         // Otherwise the time of the build is in the program.
         flags.push("-Clink-arg=-Wl,--no-insert-timestamp".into());
