@@ -135,8 +135,18 @@ fn a_second_run_keeps_what_the_first_has_to_take_back() {
     assert_eq!((&said["reason"], &said["excludedLb"]), (&json!("second"), &json!(true)));
     // One that has none of its own keeps that of the one before, and its time.
     place.evacuate(&[]).expect(0);
-    let third = evacuation(&node(&place, &place.node)).unwrap();
+    let left = node(&place, &place.node);
+    let third = evacuation(&left).unwrap();
     assert_eq!((&third["reason"], &third["since"]), (&said["reason"], &said["since"]));
+    let all = left["status"]["conditions"].as_array().unwrap().iter();
+    let drained: Vec<&Value> = all.filter(|c| c["type"] == "Drained").collect();
+    assert!(
+        scene::text(&drained[0]["message"]).ends_with(": second)"),
+        "{drained:?}"
+    );
+    let mut events = events(&place, &place.node);
+    events.retain(|(_, message)| message.ends_with(": second)"));
+    assert_eq!(events.len(), 2, "{events:?}");
     assert_eq!(
         bring_back(&place, &[]).expect(0).stdout,
         "node/told-twice-a uncordoned\n"

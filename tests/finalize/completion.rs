@@ -50,4 +50,9 @@ fn stuck_namespaces_and_kinds_are_offered() {
         Some("neutralise")
     );
     stuck.finalize(&["--force-up-to=strip"]).expect(0);
+    // What that run has saved.
+    let runs = offered(&stuck, &["restore", ""]);
+    let (last, runs) = runs.split_last().unwrap();
+    assert!(last == ":4" && !runs.is_empty(), "{runs:?}");
+    assert!(runs.iter().all(|run| std::path::Path::new(run).is_dir()), "{runs:?}");
 }

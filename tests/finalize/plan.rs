@@ -25,6 +25,9 @@ fn plan_that_is_applied_later() {
         (Some("FinalizePlan"), 1)
     );
     assert_eq!(plan["steps"][0]["change"]["strip"]["finalizer"], "example.com/cleanup");
+    let shown = finalize(scene.cluster, &["--apply", file, "--dry-run"]).expect(0);
+    shown.says("strip: configmap plan/a: remove example.com/cleanup (dry run)");
+    assert!(!scene.is_gone());
     finalize(scene.cluster, &["--apply", file]).expect(0);
     assert!(scene.is_gone());
     // It is not for another namespace of that name.
@@ -123,8 +126,52 @@ fn tried_by_the_server() {
     scene.delete();
     let ran = scene.finalize(&["--dry-run=server"]).expect(0);
     ran.says("strip: configmap tried/a: remove example.com/cleanup (server dry run: it would be done)");
+    for how in ["client", "server"] {
+        let dry = format!("--dry-run={how}");
+        let ran = scene.finalize(&["--force-up-to=strip", &dry, "-o", "json"]).expect(0);
+        ran.says_nothing_of("it would go on");
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let step = &document["steps"][0];
+        assert_eq!((&document["dryRun"], &step["rung"]), (&json!(how), &json!("strip")));
+        assert_eq!(
+            (&step["object"]["name"], &step["finalizer"], step.get("failed")),
+            (&json!("a"), &json!("example.com/cleanup"), None)
+        );
+    }
+    // What would not suffice is said as the run would say it.
+    wait_for("the deletion to be old enough", DEFAULT_TIMEOUT, || {
+        let ran = scene.finalize(&["--force-up-to=repair", "--dry-run"]);
+        let held = ran.code == Some(4) && ran.text().contains("with --force-up-to=strip it would go on");
+        held.then_some(())
+    });
     let held = scene.cluster.get("v1/ConfigMap", "tried", "a").unwrap();
     assert_eq!(held["metadata"]["finalizers"], json!(["example.com/cleanup"]));
     // Switches are typed as for kubectl.
     scene.mended(&["--force-up-to=strip", "--even-if-alive=false", "--dry-run=none"]);
+}
+
+/// Who takes a finalizer off may not have come by yet.
+#[test]
+fn nothing_is_stripped_at_once() {
+    let scene = Scene::new("at-once");
+    scene.config_map("a", &["example.com/cleanup"]);
+    kubectl(scene.cluster, &["delete", "cm", "a", "-n", "at-once", "--wait=false"]);
+    let early = finalize(
+        scene.cluster,
+        &["cm/a", "-n", "at-once", "--force-up-to=strip", "--timeout=3s"],
+    );
+    early.expect(5).says("with more time (--timeout) it would go on");
+    let held = scene.cluster.get("v1/ConfigMap", "at-once", "a").unwrap();
+    assert_eq!(held["metadata"]["finalizers"], json!(["example.com/cleanup"]));
+    let ran = finalize(
+        scene.cluster,
+        &["cm/a", "-n", "at-once", "--force-up-to=strip", "-o", "json"],
+    );
+    let document: Value = serde_json::from_str(&ran.expect(0).stdout).unwrap();
+    let saved = document["saved"].as_str().unwrap();
+    assert!(std::path::Path::new(saved).is_dir(), "{document}");
+    assert_eq!(
+        (&document["state"], &document["dryRun"]),
+        (&json!("gone"), &json!("none"))
+    );
 }

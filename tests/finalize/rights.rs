@@ -32,6 +32,14 @@ fn rights_to_look() {
         .says("(you may not patch configmaps in namespace rbac-look)");
     let ran = as_user(&scene, &look, &["--force-up-to=strip"]).expect(4);
     ran.says_nothing_of("strip:");
+    // Who may not even look is told so once, not kind by kind.
+    let nobody = scene.cluster.user_kubeconfig("rbac-nobody", &[]);
+    let mut scan = command(scene.cluster, &["scan"]);
+    scan.env("KUBECONFIG", nobody);
+    let ran = run(scan).expect(1);
+    ran.says("kinds cannot be listed, for you may not: ")
+        .says("hint: the ClusterRole kubectl-finalize-look has the rights");
+    assert!(ran.stdout.lines().count() < 10, "{}", ran.text());
     assert!(scene.cluster.get("v1/ConfigMap", "rbac-look", "a").is_some());
     finalize(scene.cluster, &["ns", "rbac-look", "--force-up-to=strip"]).expect(0);
 }

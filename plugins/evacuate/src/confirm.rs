@@ -14,7 +14,7 @@ use crate::{
     engine::OnBlocked,
     facts::{Facts, Pod},
     preflight::{
-        fence::{Fence, PoweredOff},
+        fence::{CUT_OFF, Fence, PoweredOff},
         preview::Preview,
     },
     render::{self, document},
@@ -34,8 +34,10 @@ pub fn refusal(ui: &Ui, preview: &Preview, powered_off: PoweredOff, form: Format
     for finding in &refusals {
         error = error.caused_by(render::sentence(finding));
     }
+    // Where nobody is believed that a machine is off, nobody is told to say so.
+    let believed = !refusals.iter().any(|f| f.id == CUT_OFF);
     let unconfirmed: Vec<&Fence> = match powered_off {
-        PoweredOff::Ask if !ui.is_stdin_tty() => preview.fences.iter().collect(),
+        PoweredOff::Ask if believed && !ui.is_stdin_tty() => preview.fences.iter().collect(),
         _ => Vec::new(),
     };
     for fence in unconfirmed {

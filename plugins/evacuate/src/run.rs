@@ -114,7 +114,10 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     };
     let mut preview = preflight::preview::preview(&facts, &asked);
     preview.findings.extend(gather::gaps(&facts));
-    preview.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    // Who is at work there already is more than all that this run might do.
+    preview
+        .findings
+        .sort_by_key(|f| (std::cmp::Reverse(f.severity), f.id != "claimed"));
     let permitted = time.within(READING, rights(&connection, &preview, &asked)).await;
     match permitted {
         // Who may only look may see what others would do.

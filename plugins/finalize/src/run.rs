@@ -24,7 +24,7 @@ use crate::{
         plan::{self, Plan},
     },
     look::Look,
-    render,
+    render::{self, document::Document},
     restore::restore,
     scan::scan,
 };
@@ -144,7 +144,8 @@ impl Look<'_> {
         };
         let form = self.cli.output.unwrap_or_default();
         if form.is_document() {
-            let document = render::document::of(&diagnosis, &target, &History::new(), exit);
+            let none = History::new();
+            let document = Document::of(&diagnosis, &target, &none, exit);
             self.ui.document(&output::document(form, &document)?);
         } else {
             let text = render::diagnosis::beforehand(&diagnosis, &target, self.ui.styles());

@@ -127,6 +127,22 @@ impl Drop for Backup {
     }
 }
 
+/// The folders of runs that have saved something, of whichever cluster, the newest first.
+pub fn runs(plugin: &str) -> Vec<PathBuf> {
+    let within = |folder: PathBuf| {
+        std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+    };
+    let root = root().ok().into_iter();
+    let clusters = root.flat_map(|root| within(root.join(plugin)));
+    let mut runs: Vec<PathBuf> = clusters.flat_map(within).filter(|path| path.is_dir()).collect();
+    runs.sort_by(|a, b| b.file_name().cmp(&a.file_name()));
+    runs
+}
+
 fn root() -> Result<PathBuf> {
     let var = |name: &str| {
         std::env::var_os(name)

@@ -40,8 +40,8 @@ impl Live {
     /// no time to show is left out.
     pub fn set(&self, block: &str) {
         let Some(sinks) = &self.sinks else { return };
-        // Room for the `^C` that a terminal shows: a line that it breaks would not be taken away.
-        let width = self.size().0.saturating_sub(3);
+        // Terminals differ in what they do behind the last column.
+        let width = self.size().0.saturating_sub(1);
         let lines = block.lines().map(|line| text::cut(&text::net(line, true), width));
         let block = lines.collect::<Vec<_>>().join("\n");
         let bar = Arc::clone(&self.bar);
@@ -61,7 +61,7 @@ impl Live {
     pub fn clear(&self) {
         let Some(sinks) = &self.sinks else { return };
         let bar = Arc::clone(&self.bar);
-        sinks.run(move || {
+        sinks.clear(move || {
             if let Some(bar) = &*bar.lock().unwrap_or_else(PoisonError::into_inner) {
                 bar.finish_and_clear();
             }

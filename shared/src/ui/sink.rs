@@ -36,6 +36,8 @@ pub(super) struct Sinks {
     printer: Option<mpsc::Sender<Job>>,
     /// A drawing waits to be done; until then further ones are left out.
     drawing: Arc<AtomicBool>,
+    /// A drawing is on the screen.
+    drawn: Arc<AtomicBool>,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -55,6 +57,7 @@ impl Sinks {
             memory: None,
             printer: printer(),
             drawing: Arc::default(),
+            drawn: Arc::default(),
         }
     }
 
@@ -66,6 +69,7 @@ impl Sinks {
             memory: Some(Arc::default()),
             printer: None,
             drawing: Arc::default(),
+            drawn: Arc::default(),
         }
     }
 
@@ -93,10 +97,21 @@ impl Sinks {
         if self.drawing.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (area, drawing) = (self.area.clone(), Arc::clone(&self.drawing));
+        let (area, drawing, drawn) = (self.area.clone(), Arc::clone(&self.drawing), Arc::clone(&self.drawn));
         self.run(move || {
             drawing.store(false, Ordering::Relaxed);
             draw(&area);
+            drawn.store(true, Ordering::Relaxed);
+            home();
+        });
+    }
+
+    /// Takes away what is drawn.
+    pub(super) fn clear(&self, clear: impl FnOnce() + Send + 'static) {
+        let drawn = Arc::clone(&self.drawn);
+        self.run(move || {
+            clear();
+            drawn.store(false, Ordering::Relaxed);
         });
     }
 
@@ -125,8 +140,20 @@ impl Sinks {
             return;
         }
         let (area, failed, text) = (self.area.clone(), Arc::clone(&self.failed), text.to_owned());
-        self.run(move || area.suspend(|| put(out, &text, &failed)));
+        let drawn = Arc::clone(&self.drawn);
+        self.run(move || {
+            area.suspend(|| put(out, &text, &failed));
+            if drawn.load(Ordering::Relaxed) {
+                home();
+            }
+        });
     }
+}
+
+/// The last line of a drawing is filled up to the last column: what a terminal shows there next, the `^C` of its user, would begin
+/// a line, and one of the drawing would not be taken away.
+fn home() {
+    drop(std::io::stderr().lock().write_all(b"\r"));
 }
 
 fn put(out: Out, text: &str, failed: &OnceLock<WriteFault>) {

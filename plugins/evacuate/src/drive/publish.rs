@@ -119,15 +119,16 @@ impl Publication {
     /// Sets the conditions, and at the end makes the Event. The answer has a line for each of them that is refused.
     pub async fn tell(&self, stage: &Stage) -> Reply {
         let undone = matches!(stage, Stage::Stopped { undone: true, .. });
+        let nodes: Api<core::Node> = Api::all(self.client.clone());
+        let evacuation = self.evacuation(&nodes).await;
+        // Another run has taken the node over: then it is for that run to say how it stands.
+        let theirs = evacuation.as_ref().is_some_and(|e| e.run != self.me.run);
+        let who = self.who(evacuation.filter(|_| !theirs));
         let conditions = async {
-            if undone {
+            if undone || theirs {
                 return None;
             }
-            let nodes: Api<core::Node> = Api::all(self.client.clone());
-            if self.is_theirs(&nodes).await {
-                return None;
-            }
-            let answer = set_conditions(&nodes, &self.node, self.conditions(stage)).await;
+            let answer = set_conditions(&nodes, &self.node, self.conditions(stage, &who)).await;
             refused(
                 answer.map(drop),
                 "the conditions DrainInProgress and Drained of nodes are not set",
@@ -135,7 +136,7 @@ impl Publication {
         };
         let event = async {
             let api: Api<core::Event> = Api::namespaced(self.client.clone(), "default");
-            let answer = api.create(&PostParams::default(), &self.event(stage)?).await;
+            let answer = api.create(&PostParams::default(), &self.event(stage, &who)?).await;
             refused(answer.map(drop), "no Events are made")
         };
         let (conditions, event) = futures::future::join(conditions, event).await;
@@ -147,21 +148,19 @@ impl Publication {
         }
     }
 
-    /// Whether another run has taken the node over: then it is for that run to say how it stands.
-    async fn is_theirs(&self, nodes: &Api<core::Node>) -> bool {
-        let node = nodes.get_metadata(&self.node).await;
-        let annotations = node.ok().and_then(|node| node.metadata.annotations);
-        let evacuation = annotations.and_then(|a| Evacuation::read(a.get(EVACUATION)?));
-        evacuation.is_some_and(|e| e.run != self.me.run)
+    /// What stands on the node now.
+    async fn evacuation(&self, nodes: &Api<core::Node>) -> Option<Evacuation> {
+        let node = nodes.get_metadata(&self.node).await.ok()?;
+        Evacuation::read(node.metadata.annotations?.get(EVACUATION)?)
     }
 
-    fn conditions(&self, stage: &Stage) -> Value {
+    fn conditions(&self, stage: &Stage, who: &str) -> Value {
         let (in_progress, drained, reason, text) = match stage {
             Stage::Begun => ("True", "False", "AdminRequested", "pods are being evicted".to_owned()),
             Stage::Drained { text } => ("False", "True", "DrainCompleted", text.clone()),
             Stage::Stopped { text, .. } => ("False", "False", "DrainStopped", text.clone()),
         };
-        let message = format!("{text} ({})", self.who());
+        let message = format!("{text} ({who})");
         let now = Timestamp::now().to_string();
         let condition = |kind: &str, status: &str| {
             json!({"type": kind, "status": status, "reason": reason,
@@ -174,7 +173,7 @@ impl Publication {
     }
 
     /// One Event per node, when the work on it has ended.
-    fn event(&self, stage: &Stage) -> Option<core::Event> {
+    fn event(&self, stage: &Stage, who: &str) -> Option<core::Event> {
         let (kind, reason, text) = match stage {
             Stage::Begun => return None,
             Stage::Drained { text } => ("Normal", "Evacuated", text),
@@ -196,7 +195,7 @@ impl Publication {
             },
             type_: Some(kind.into()),
             reason: Some(reason.into()),
-            message: Some(format!("{text} ({})", self.who())),
+            message: Some(format!("{text} ({who})")),
             source: Some(core::EventSource {
                 component: Some(MANAGER.into()),
                 host: None,
@@ -211,11 +210,11 @@ impl Publication {
         })
     }
 
-    fn who(&self) -> String {
+    /// A run without a reason of its own has that of the one before, which stands on the node.
+    fn who(&self, evacuation: Option<Evacuation>) -> String {
         let by = format!("{} on {}", self.me.user, self.me.host);
-        self.reason
-            .as_ref()
-            .map_or(by.clone(), |reason| format!("{by}: {reason}"))
+        let reason = self.reason.clone().or_else(|| evacuation?.reason);
+        reason.map_or(by.clone(), |reason| format!("{by}: {reason}"))
     }
 }
 

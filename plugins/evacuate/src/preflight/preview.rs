@@ -271,13 +271,15 @@ fn no_room(planned: &[&Pod], fits: &BTreeMap<String, Fit>) -> Vec<Finding> {
     let findings = groups.into_iter().map(|(text, subjects)| Finding {
         id: "no-room",
         severity: Severity::Warning,
-        evidence: format!(
-            "no other node can take the {} of {}: {text}",
-            if subjects.len() == 1 { "successor" } else { "successors" },
-            if subjects.len() == 1 { "this pod" } else { "these pods" },
-        ),
+        evidence: match subjects.len() {
+            1 => format!("no other node can take the successor of this pod: {text}"),
+            _ => format!("no other node can take the successors of these pods: {text}"),
+        },
+        hint: Some(match subjects.len() {
+            1 => "what replaces it stays Pending until there is room".into(),
+            _ => "what replaces them stays Pending until there is room".into(),
+        }),
         subjects,
-        hint: Some("what replaces it stays Pending until there is room".into()),
     });
     findings.collect()
 }

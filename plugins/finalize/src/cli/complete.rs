@@ -8,6 +8,7 @@ use kube::{
     core::{PartialObjectMeta, Request},
 };
 use upkeep::{
+    backup::runs,
     client::Connection,
     complete::{from_cluster, matching, words_before},
     discovery::Discovery,
@@ -44,6 +45,7 @@ pub fn target(current: &OsStr) -> Vec<CompletionCandidate> {
             from_cluster(async |c| objects(&c, "namespaces", "status.phase=Active").await),
             &text,
         ),
+        ["restore"] => matching(runs("finalize").iter().map(|run| run.display().to_string()), &text),
         [kind] if !WORDS.contains(kind) => matching(names(kind), &text),
         _ => Vec::new(),
     }

@@ -219,6 +219,9 @@ impl Cli {
                 Ok(Wanted::Object { kind, name })
             }
             [] => Err(Error::usage("name what will not go away: KIND NAME or KIND/NAME").hint(hint)),
+            [kind, _, _, ..] if !kind.contains('/') => {
+                Err(Error::usage("one object at a time: KIND NAME or KIND/NAME").hint(hint))
+            }
             _ => Err(Error::usage(format!("{:?} is neither KIND NAME nor KIND/NAME", words.join(" "))).hint(hint)),
         }
     }

@@ -23,6 +23,9 @@ pub const DENIED: &str = "denied";
 /// The `id` of what stands in the conditions of a namespace.
 pub const CONTROLLER_SAYS: &str = "controller-says";
 
+/// An actor of whom nothing is known.
+pub const SOMEBODY: &str = "somebody unknown";
+
 /// One cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -15,7 +15,7 @@ use upkeep::{
 };
 
 pub use self::{
-    cause::{Actor, CONTROLLER_SAYS, Cause, CauseKey, DENIED, Life},
+    cause::{Actor, CONTROLLER_SAYS, Cause, CauseKey, DENIED, Life, SOMEBODY},
     desk::Desk,
     rules::Backend,
 };

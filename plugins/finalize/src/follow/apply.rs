@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
-use k8s_openapi::jiff::Timestamp;
 use upkeep::{
     Error, Exit,
     report::Finding,
@@ -23,6 +22,17 @@ const AT_ONCE: usize = 8;
 /// How many of them are told.
 const SHOWN: usize = 10;
 
+/// Says what is done, or would be.
+pub(super) fn announce(ui: &Ui, chosen: &[Chosen], how: &str) {
+    for chosen in chosen.iter().take(SHOWN) {
+        let rung = render::diagnosis::word(chosen.rung);
+        ui.paragraph(&format!("{rung}: {}{how}", escape(&chosen.title())));
+    }
+    if chosen.len() > SHOWN {
+        ui.status(&format!("... and {} like these", chosen.len() - SHOWN));
+    }
+}
+
 impl Case<'_> {
     /// Several changes to different objects are made at the same time.
     pub(super) async fn apply(
@@ -33,13 +43,7 @@ impl Case<'_> {
         history: &mut History,
         refused: &mut BTreeMap<Key, String>,
     ) {
-        for chosen in chosen.iter().take(SHOWN) {
-            let rung = render::diagnosis::word(chosen.rung);
-            ui.paragraph(&format!("{rung}: {}", escape(&chosen.title())));
-        }
-        if chosen.len() > SHOWN {
-            ui.status(&format!("... and {} like these", chosen.len() - SHOWN));
-        }
+        announce(ui, &chosen, "");
         let each = chosen.into_iter().map(async |chosen| {
             let done = hands.apply(&chosen.mend, &chosen.says).await;
             (chosen, done)
@@ -47,17 +51,11 @@ impl Case<'_> {
         let done: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
         let mut changed = false;
         for (chosen, done) in done {
-            let Chosen {
-                mend,
-                rung,
-                text,
-                leaves,
-                ..
-            } = chosen;
+            let mend = &chosen.mend;
             match &done {
                 Err(error) => {
                     ui.warning(&escape(&error.to_string()));
-                    if let (Mend::Strip { key, .. }, Exit::Failed) = (&mend, error.exit()) {
+                    if let (Mend::Strip { key, .. }, Exit::Failed) = (mend, error.exit()) {
                         refused.insert(key.clone(), error.to_string());
                     }
                 }
@@ -66,15 +64,7 @@ impl Case<'_> {
                     refused.remove(&mend.key());
                 }
             }
-            history.push(Tried {
-                mend,
-                rung,
-                text,
-                leaves,
-                failed: done.err().map(|error| error.headline().to_owned()),
-                declined: false,
-                at: Timestamp::now(),
-            });
+            history.push(chosen.tried(done.err().map(|error| error.headline().to_owned())));
         }
         if changed {
             hands.nudge(self.target).await;
@@ -82,15 +72,17 @@ impl Case<'_> {
     }
 
     /// Has the server try the changes, and says what it would do.
-    pub(super) async fn try_out(&self, ui: &Ui, chosen: &[Chosen], hands: &Hands<'_>) -> Exit {
-        let each = chosen
-            .iter()
-            .map(async |chosen| (chosen, hands.try_out(&chosen.mend).await));
+    pub(super) async fn try_out(&self, ui: &Ui, chosen: Vec<Chosen>, hands: &Hands<'_>) -> (Exit, History) {
+        let each = chosen.into_iter().map(async |chosen| {
+            let tried = hands.try_out(&chosen.mend).await;
+            (chosen, tried)
+        });
         let tried: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
         let mut exit = Exit::Done;
+        let mut all = History::new();
         for (chosen, tried) in tried {
             let (rung, title) = (render::diagnosis::word(chosen.rung), chosen.title());
-            match tried {
+            match &tried {
                 Ok(_) => ui.status(&format!(
                     "{rung}: {} (server dry run: it would be done)",
                     escape(&title)
@@ -100,8 +92,9 @@ impl Case<'_> {
                     ui.error(&Error::failed(format!("the server would refuse: {title}")).caused_by(error.headline()));
                 }
             }
+            all.push(chosen.tried(tried.err().map(|error| error.headline().to_owned())));
         }
-        exit
+        (exit, all)
     }
 
     /// What is in a namespace that is not there: directly after it was taken out by force, or, which is news, where it was gone

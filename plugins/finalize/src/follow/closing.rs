@@ -111,6 +111,7 @@ impl Case<'_> {
         let Ended { diagnosis, exit, .. } = ended;
         let cli = self.look.cli;
         let target = self.target;
+        let explains = cli.only_looks() && !cli.switches.watch && cli.plan_out.is_none();
         let unchanged = if changed { "" } else { "; nothing was changed" };
         match (exit, &diagnosis.state) {
             (Exit::Refused, State::Living) => {
@@ -118,6 +119,10 @@ impl Case<'_> {
                 Err(match &target.namespace {
                     Some(namespace) => error.hint(format!(
                         "if it is its namespace that does not go away: kubectl finalize ns {namespace}"
+                    )),
+                    None if self.target.plural == "namespaces" => error.hint(format!(
+                        "what would hold it if it were deleted: kubectl finalize preflight ns {}",
+                        target.name
                     )),
                     None => error,
                 })
@@ -131,7 +136,7 @@ impl Case<'_> {
                 let error = Error::new(*exit, format!("{target} is still there after {time}{unchanged}"));
                 Err(self.advised(error, diagnosis, history))
             }
-            (Exit::Done, State::Going(_)) if cli.only_looks() && !cli.switches.watch && cli.plan_out.is_none() => {
+            (Exit::Done, State::Going(_)) if explains && ended.would.is_empty() => {
                 let advised = self.advised(Error::failed(""), diagnosis, history);
                 for hint in advised.hints() {
                     let label = self.look.ui.styles().accent("hint:");
@@ -164,6 +169,9 @@ impl Case<'_> {
             .into_iter()
             .find_map(|(cap, flags)| Some((first_of_each(&cap)?, flags)));
         if let Some((rung, flags)) = found {
+            if rung <= mine.rung && flags.is_empty() {
+                return error.hint("with more time (--timeout) it would go on");
+            }
             let word = render::diagnosis::word(rung);
             return error.hint(format!("with --force-up-to={word}{flags} it would go on"));
         }

@@ -25,7 +25,7 @@ use crate::{
     facts::Key,
     ladder::{History, plan::Plan},
     look::Look,
-    render,
+    render::document::Document,
 };
 
 /// What does not change while it is followed.
@@ -44,6 +44,8 @@ struct Ended {
     exit: Exit,
     /// Whether the target was there at all.
     seen: bool,
+    /// What a dry run would do first, and what the server says to that.
+    would: History,
 }
 
 /// Cut off, with what was seen last.
@@ -117,7 +119,10 @@ impl<'a> Case<'a> {
         }
         let form = self.look.cli.output.unwrap_or_default();
         if form.is_document() {
-            let document = render::document::of(&ended.diagnosis, self.target, &history, exit);
+            let steps = if ended.would.is_empty() { &history } else { &ended.would };
+            let saved = hands.backup.is_used().then(|| hands.backup.folder());
+            let document = Document::of(&ended.diagnosis, self.target, steps, exit);
+            let document = document.of_run(&self.look.cli.dry_run, saved);
             self.look.ui.document(&output::document(form, &document)?);
         }
         let changed = hands.backup.is_used() || put_back.any || history.iter().any(|tried| tried.failed.is_none());
@@ -189,12 +194,24 @@ impl<'a> Case<'a> {
             if let Some(file) = &self.look.cli.plan_out {
                 self.write_plan(ui, file, &facts, &diagnosis)?;
             }
-            let end = |diagnosis, exit| Ok(Ended { diagnosis, exit, seen });
+            let end = |diagnosis, exit| {
+                Ok(Ended {
+                    diagnosis,
+                    exit,
+                    seen,
+                    would: History::new(),
+                })
+            };
             match self.step(ui, &diagnosis, history) {
                 Step::End(exit) => return end(diagnosis, exit),
                 Step::Try(chosen) => {
-                    let exit = self.try_out(ui, &chosen, hands).await;
-                    return end(diagnosis, exit);
+                    let (exit, would) = self.try_out(ui, chosen, hands).await;
+                    return end(diagnosis, exit).map(|ended| Ended { would, ..ended });
+                }
+                Step::Show(chosen) => {
+                    apply::announce(ui, &chosen, " (dry run)");
+                    let would = chosen.into_iter().map(|chosen| chosen.tried(None)).collect();
+                    return end(diagnosis, Exit::Done).map(|ended| Ended { would, ..ended });
                 }
                 Step::Wait => {
                     let left = patience.saturating_sub(began.elapsed());
@@ -245,6 +262,7 @@ impl<'a> Case<'a> {
                 diagnosis,
                 exit: Exit::Done,
                 seen,
+                would: History::new(),
             });
         }
     }

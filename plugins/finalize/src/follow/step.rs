@@ -10,7 +10,7 @@ use upkeep::{
 use super::Case;
 use crate::{
     diagnose::{Cause, Diagnosis},
-    ladder::{Cap, History, Mend, Next, Remedy, Rung, Tried, next},
+    ladder::{Cap, History, Mend, Next, Remedy, Rung, Tried, first, next, open},
     render,
 };
 
@@ -22,6 +22,8 @@ pub(super) enum Step {
     Wait,
     /// These.
     Apply(Vec<Chosen>),
+    /// It is over: these would be made.
+    Show(Vec<Chosen>),
     /// These, as far as the server says what it would do.
     Try(Vec<Chosen>),
     /// These, if somebody wants them.
@@ -54,12 +56,21 @@ impl Chosen {
     /// Nobody wanted it.
     pub(super) fn declined(self) -> Tried {
         Tried {
+            leaves: Vec::new(),
+            declined: true,
+            ..self.tried(Some("not wanted".into()))
+        }
+    }
+
+    /// What came of it.
+    pub(super) fn tried(self, failed: Option<String>) -> Tried {
+        Tried {
             mend: self.mend,
             rung: self.rung,
             text: self.text,
-            leaves: Vec::new(),
-            failed: Some("not wanted".into()),
-            declined: true,
+            leaves: self.leaves,
+            failed,
+            declined: false,
             at: Timestamp::now(),
         }
     }
@@ -74,6 +85,11 @@ impl Chosen {
 }
 
 impl Case<'_> {
+    /// Whether it was said how much may be done.
+    pub(super) fn is_told(&self) -> bool {
+        self.look.cli.force_up_to.is_some() || self.plan.is_some()
+    }
+
     pub(super) fn rung(&self) -> Rung {
         match self.plan {
             Some(_) => Rung::Finalize,
@@ -102,15 +118,10 @@ impl Case<'_> {
         match next(diagnosis, history, &self.cap(self.rung()), now) {
             Next::Gone => Step::End(Exit::Done),
             _ if self.look.cli.switches.watch => Step::Wait,
-            Next::Living => Step::End(if dry { Exit::Done } else { Exit::Refused }),
-            _ if self.look.cli.dry_run == "server" => {
-                let rung = self.look.cli.force_up_to.unwrap_or(Rung::Finalize);
-                match next(diagnosis, history, &self.cap(rung), now) {
-                    Next::Apply(steps) => Step::Try(Chosen::of(&steps)),
-                    _ => Step::End(Exit::Done),
-                }
-            }
-            _ if dry => Step::End(Exit::Done),
+            Next::Living if dry && !self.is_told() => Step::End(Exit::Done),
+            Next::Living => Step::End(Exit::Refused),
+            _ if self.look.cli.plan_out.is_some() => Step::End(Exit::Done),
+            _ if dry => self.dry(diagnosis, history, now),
             Next::Apply(steps) => Step::Apply(Chosen::of(&steps)),
             other => {
                 let is_stuck = other == Next::Stuck;
@@ -123,9 +134,37 @@ impl Case<'_> {
         }
     }
 
+    /// What would be done first, or all that a plan says. A dry run that was told how much may be done ends as the run would; one
+    /// that was not explains, which is what it is for.
+    fn dry(&self, diagnosis: &Diagnosis, history: &History, now: Timestamp) -> Step {
+        let asks_server = self.look.cli.dry_run == "server";
+        let rung = if asks_server && !self.is_told() {
+            Rung::Finalize
+        } else {
+            self.rung()
+        };
+        let cap = self.cap(rung);
+        let steps = match self.plan {
+            Some(_) if !asks_server => open(diagnosis, history, &cap, now),
+            _ => first(diagnosis, history, &cap, now),
+        };
+        if !steps.is_empty() {
+            let chosen = Chosen::of(&steps);
+            return if asks_server {
+                Step::Try(chosen)
+            } else {
+                Step::Show(chosen)
+            };
+        }
+        match next(diagnosis, history, &cap, now) {
+            Next::Stuck if self.is_told() => Step::End(Exit::Incomplete),
+            _ => Step::End(Exit::Done),
+        }
+    }
+
     /// Somebody can be asked: the gentlest step that was not allowed beforehand, and what is as gentle as that at once.
     fn asked(&self, ui: &Ui, diagnosis: &Diagnosis, history: &History, is_stuck: bool) -> Option<Step> {
-        if self.look.cli.force_up_to.is_some() || self.plan.is_some() || !ui.is_stdin_tty() {
+        if self.is_told() || !ui.is_stdin_tty() {
             return None;
         }
         let Next::Apply(mut steps) = next(diagnosis, history, &self.cap(Rung::Finalize), Timestamp::now()) else {

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{History, Mend, Rung, Tried};
+use super::{Cap, History, Mend, Remedy, Rung, Tried};
 use crate::diagnose::{Cause, Diagnosis, State};
 
 /// How long a repair has to take effect before anything stronger is done, or it is called stuck, in seconds: the pod garbage
@@ -34,8 +34,15 @@ pub fn treated(cause: &Cause, history: &History, now: Timestamp) -> Option<Rung>
 }
 
 /// Whether its deletion was asked for just now.
-pub fn is_young(diagnosis: &Diagnosis) -> bool {
+fn is_young(diagnosis: &Diagnosis) -> bool {
     matches!(diagnosis.state, State::Going(age) if age < SETTLES)
+}
+
+/// Whether it is too early for a step: what does not answer may just be started anew, and who takes a finalizer off may not have
+/// come by yet. What somebody has planned before has waited.
+pub fn too_early(remedy: &Remedy, diagnosis: &Diagnosis, cap: &Cap) -> bool {
+    let young = is_young(diagnosis) || remedy.overdue.is_some_and(|seconds| seconds < SETTLES);
+    remedy.rung >= Rung::Neutralise && young && cap.planned.is_none()
 }
 
 /// Whether something gentler was done a moment ago, and may help yet. A pod that was evicted may come back at once: the next

@@ -14,7 +14,7 @@ use crate::{
     knowledge::Risk,
 };
 
-pub use next::{Cap, History, Next, SYSTEM, Tried, next, open};
+pub use next::{Cap, History, Next, SYSTEM, Tried, first, next, open};
 
 /// How much force. Each rung is only stepped on when the lower ones cannot help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ValueEnum)]
@@ -56,6 +56,9 @@ pub struct Remedy {
     /// What this plugin does; nothing where only a person can.
     #[serde(skip)]
     pub mend: Option<Mend>,
+    /// Seconds since its object should be gone, where that is known: who takes a finalizer off has to have had the time to.
+    #[serde(skip)]
+    pub overdue: Option<i64>,
 }
 
 /// One change, small enough to be tested, saved, made and verified by itself.
@@ -161,6 +164,7 @@ impl Remedy {
             leaves: Vec::new(),
             missing: None,
             mend: None,
+            overdue: None,
         }
     }
 

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     Mend, Remedy, Rung,
-    awaited::{AWAITED, helps, is_young, settles, treated},
+    awaited::{AWAITED, helps, settles, too_early, treated},
 };
 use crate::diagnose::{Cause, Diagnosis, Life, State};
 
@@ -80,12 +80,11 @@ pub fn next<'a>(diagnosis: &'a Diagnosis, history: &History, cap: &Cap, now: Tim
     let mut steps = open(diagnosis, history, cap, now);
     steps.retain(|(cause, remedy)| treated(cause, history, now).is_none_or(|rung| remedy.rung <= rung));
     if let Some(rung) = steps.iter().map(|(_, remedy)| remedy.rung).min() {
-        // What does not answer may just be started anew.
-        let too_early = rung == Rung::Neutralise && is_young(diagnosis) && cap.planned.is_none();
-        if too_early || helps(rung, history, now) {
+        steps.retain(|(_, remedy)| remedy.rung == rung && !too_early(remedy, diagnosis, cap));
+        if steps.is_empty() || helps(rung, history, now) {
             return Next::Wait;
         }
-        return Next::Apply(together(steps, rung));
+        return Next::Apply(together(steps));
     }
     let waits =
         diagnosis.roots().any(|cause| treated(cause, history, now).is_some()) || settles(diagnosis, history, now);
@@ -112,12 +111,25 @@ pub fn open<'a>(
     open
 }
 
+/// The first steps, whether it is time for them or not.
+pub fn first<'a>(
+    diagnosis: &'a Diagnosis,
+    history: &History,
+    cap: &Cap,
+    now: Timestamp,
+) -> Vec<(&'a Cause, &'a Remedy)> {
+    let mut steps = open(diagnosis, history, cap, now);
+    let gentlest = steps.first().map(|(_, remedy)| remedy.rung);
+    steps.retain(|(_, remedy)| Some(remedy.rung) == gentlest);
+    together(steps)
+}
+
 /// Those of one rung that can be made at the same time: each to an object of its own. What reaches further than one object
 /// is made alone, and looked at before the next.
-fn together<'a>(steps: Vec<(&'a Cause, &'a Remedy)>, rung: Rung) -> Vec<(&'a Cause, &'a Remedy)> {
+fn together<'a>(steps: Vec<(&'a Cause, &'a Remedy)>) -> Vec<(&'a Cause, &'a Remedy)> {
     let mut chosen = Vec::new();
     let mut keys = BTreeSet::new();
-    for (cause, remedy) in steps.into_iter().filter(|(_, remedy)| remedy.rung == rung) {
+    for (cause, remedy) in steps {
         let Some(mend) = &remedy.mend else { continue };
         let narrow = matches!(
             mend,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use upkeep::report::ObjRef;
 
-use super::{Cap, History, Mend, Next, Remedy, Rung, Tried, next};
+use super::{Cap, History, Mend, Next, Remedy, Rung, Tried, first, next};
 use crate::{
     diagnose::{Actor, Cause, CauseKey, Diagnosis, Life, State},
     facts::Key,
@@ -177,6 +177,31 @@ fn what_was_asked_to_go_just_now_is_not_stuck() {
         word(&held(90), &vec![done(&exclude("ns"), 20)], &cap(Rung::Neutralise)),
         "stuck"
     );
+}
+
+/// Who takes a finalizer off gets the time for it, whichever is young, the target or what is in it. What was planned has waited.
+#[test]
+fn nothing_is_stripped_that_was_asked_to_go_just_now() {
+    let held = |age, overdue| {
+        let overdue = Some(overdue);
+        let stripped = Remedy {
+            overdue,
+            ..strip("a", "x")
+        };
+        diagnosis(age, vec![cause("a", Life::Unknown, vec![stripped])])
+    };
+    let none = History::new();
+    assert_eq!(word(&held(3, 60), &none, &cap(Rung::Finalize)), "wait");
+    assert_eq!(word(&held(60, 3), &none, &cap(Rung::Finalize)), "wait");
+    assert_eq!(word(&held(60, 15), &none, &cap(Rung::Finalize)), "a");
+    let planned = Cap {
+        planned: strip("a", "x").mend.map(|mend| vec![mend]),
+        ..cap(Rung::Finalize)
+    };
+    assert_eq!(word(&held(3, 3), &none, &planned), "a");
+    let young = held(3, 3);
+    let steps = first(&young, &none, &cap(Rung::Finalize), Timestamp::UNIX_EPOCH);
+    assert_eq!(steps.len(), 1, "what would be done is said at once");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use upkeep::{
 
 use super::group::groups;
 use crate::{
-    diagnose::{CONTROLLER_SAYS, Cause, Diagnosis, Life, State},
+    diagnose::{CONTROLLER_SAYS, Cause, Diagnosis, Life, SOMEBODY, State},
     facts::Key,
     knowledge::Risk,
     ladder::{Mend, Remedy, Rung},
@@ -161,7 +161,11 @@ fn of_group(group: &[&Cause], diagnosis: &Diagnosis, styles: &Styles) -> Vec<Str
         } else {
             format!(" ({})", escape(&actor.evidence))
         };
-        lines.push(format!("    {}: {life}{why}", escape(&actor.who)));
+        lines.push(match (actor.who.as_str(), actor.life) {
+            (SOMEBODY, Life::Unknown) => format!("    {}{why}", styles.warn("nothing tells who that is")),
+            (SOMEBODY, _) => format!("    who that is {life}{why}"),
+            (who, _) => format!("    {}: {life}{why}", escape(who)),
+        });
     }
     lines.extend(cause.evidence.iter().map(|e| format!("    {}", escape(e))));
     let waiting = cause.holds.iter().filter(|o| **o != cause.key.subject);

@@ -69,22 +69,51 @@ fn everything<'a>(
 ) -> (Vec<(&'a Kind, &'a Object)>, bool) {
     let listable = |kind: &&Kind| kind.can("list") && kind.can("delete") && !is_double(kind);
     let mut objects = Vec::new();
+    let mut forbidden = Vec::new();
     let mut complete = true;
     for kind in desk.discovery().preferred().filter(listable).filter(|k| wanted(k)) {
         match desk.metadata(&Ask::metadata(kind, None)) {
             None => complete = false,
             Some(Ok(here)) => objects.extend(here.iter().map(|object| (kind, object))),
             Some(Err(said)) if said.is_missing() || said.code == 405 => {}
-            Some(Err(said)) => findings.push(Finding {
-                id: "unseen",
-                severity: Severity::Warning,
-                subjects: Vec::new(),
-                evidence: format!("{} cannot be listed: {}", kind.resource(), said.message),
-                hint: None,
-            }),
+            Some(Err(said)) if said.code == 403 => forbidden.push((kind.resource(), said.message.as_str())),
+            Some(Err(said)) => findings.push(unseen(format!(
+                "{} cannot be listed: {}",
+                kind.resource(),
+                said.message
+            ))),
         }
     }
+    findings.extend(without_right(&forbidden));
     (objects, complete)
+}
+
+fn unseen(evidence: String) -> Finding {
+    Finding {
+        id: "unseen",
+        severity: Severity::Warning,
+        subjects: Vec::new(),
+        evidence,
+        hint: None,
+    }
+}
+
+/// Whoever has no right to one kind mostly has none to many.
+fn without_right(kinds: &[(String, &str)]) -> Option<Finding> {
+    let names: Vec<&str> = kinds.iter().map(|(name, _)| name.as_str()).collect();
+    let evidence = match kinds {
+        [] => return None,
+        [(name, said)] => format!("{name} cannot be listed: {said}"),
+        _ => format!(
+            "{} kinds cannot be listed, for you may not: {}",
+            names.len(),
+            names.join(", ")
+        ),
+    };
+    Some(Finding {
+        hint: Some("the ClusterRole kubectl-finalize-look has the rights that are needed to look".into()),
+        ..unseen(evidence)
+    })
 }
 
 /// Objects in namespaces that do not exist, by namespace; nothing as long as it is not known. What cannot be listed is said.

@@ -304,6 +304,9 @@ fn left_over(node: &Node) -> Finding {
     }
 }
 
+/// The `id` of what keeps every machine from being taken to be off.
+pub const CUT_OFF: &str = "fence-cut-off";
+
 /// Too many silent nodes speak against the control plane, not against them.
 fn cut_off(facts: &Facts) -> Option<Finding> {
     let hint = "look at the control plane and its network first; --powered-off=false goes on without forcing anything";
@@ -315,7 +318,7 @@ fn cut_off(facts: &Facts) -> Option<Finding> {
         None => "nodes cannot be listed, so it cannot be told how many of them are silent".to_owned(),
     };
     Some(Finding {
-        id: "fence-cut-off",
+        id: CUT_OFF,
         severity: Severity::Refusal,
         subjects: Vec::new(),
         evidence,

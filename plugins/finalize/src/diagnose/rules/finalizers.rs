@@ -97,6 +97,7 @@ pub fn strip(desk: &Desk<'_>, kind: &Kind, object: &Object, name: &str, entry: O
     Remedy {
         risk: Some(entry.map_or(Risk::Orphans, |e| e.risk)),
         leaves: entry.map(|e| leaks(desk, kind, object, e)).unwrap_or_default(),
+        overdue: object.deletion.map(|at| desk.seconds_since(at)),
         ..Remedy::mend(Rung::Strip, format!("remove this one finalizer{lost}"), mend)
     }
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::coordination::v1::Lease;
 use upkeep::ui::human_duration;
 
-use super::super::{Actor, Life, desk::Desk};
+use super::super::{Actor, Life, SOMEBODY, desk::Desk};
 use crate::{
     facts::{Key, Said, Workload, singular},
     ladder::{Mend, Remedy, Rung},
@@ -91,8 +91,5 @@ pub fn unread(who: String, said: &Said) -> (Actor, Vec<Remedy>) {
 
 /// An actor of which nothing is known, and whom nobody can bring back.
 pub fn nobody_known() -> (Actor, Vec<Remedy>) {
-    (
-        actor("somebody unknown".into(), Life::Unknown, String::new()),
-        Vec::new(),
-    )
+    (actor(SOMEBODY.into(), Life::Unknown, String::new()), Vec::new())
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use upkeep::discovery::Kind;
 
 use super::{
-    super::{Actor, desk::Desk},
+    super::{Actor, SOMEBODY, desk::Desk},
     liveness::{alive, unread},
 };
 use crate::{facts::Ask, ladder::Remedy};
@@ -41,7 +41,7 @@ pub fn by_rights(desk: &Desk<'_>, resources: Resources<'_>) -> Option<Option<(Ac
     );
     let (roles, bindings) = match (roles?, bindings?) {
         (Ok(roles), Ok(bindings)) => (roles, bindings),
-        (Err(said), _) | (_, Err(said)) => return Some(Some(unread("somebody unknown".into(), said))),
+        (Err(said), _) | (_, Err(said)) => return Some(Some(unread(SOMEBODY.into(), said))),
     };
     let mut accounts = accounts(&|rule| grants(rule, resources), &roles, &bindings);
     if let Some(kind) = resources.also {
@@ -53,7 +53,7 @@ pub fn by_rights(desk: &Desk<'_>, resources: Resources<'_>) -> Option<Option<(Ac
     }
     let workloads = match desk.workloads()? {
         Ok(workloads) => workloads,
-        Err(said) => return Some(Some(unread("somebody unknown".into(), said))),
+        Err(said) => return Some(Some(unread(SOMEBODY.into(), said))),
     };
     let of_them = workloads.iter().filter(|w| {
         let namespace = w.object.namespace.clone().unwrap_or_default();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use upkeep::{discovery::Kind, ui::human_duration};
 
 use super::{
-    super::{Actor, Life, desk::Desk},
+    super::{Actor, Life, SOMEBODY, desk::Desk},
     liveness::{actor, alive, by_lease, nobody_known, unread},
     owners::{Resources, by_rights},
 };
@@ -37,7 +37,7 @@ pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Opt
     let key = Key::new(kind, object.namespace.as_deref(), &object.name);
     let raw = match desk.raw(&desk.sample(kind, finalizer, key))? {
         Ok(raw) => raw,
-        Err(said) => return Some(unread("somebody unknown".into(), said)),
+        Err(said) => return Some(unread(SOMEBODY.into(), said)),
     };
     let meta: ObjectMeta = serde_json::from_value(raw.get("metadata")?.clone()).ok()?;
     let entries = meta.managed_fields.unwrap_or_default();
