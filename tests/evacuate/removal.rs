@@ -190,7 +190,7 @@ fn b24_a_kubelet_that_lives_on_is_named() {
     Warning: the kubelet of node/b24-a still runs: it has made its Lease anew, and nobody removes that (lease kube-node-lease/b24-a)
       hint: stop the kubelet on the machine, then 'kubectl delete lease -n kube-node-lease b24-a'; when it is started again the node is back
     Note: saved in SAVED as it was: b24-a
-      hint: kubectl apply -f SAVED brings it back
+      hint: 'kubectl apply -f SAVED' brings it back
     --- exit Some(0)
     "#);
 }

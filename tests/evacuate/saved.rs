@@ -103,7 +103,7 @@ fn saved_pods_come_back() {
     ran.says_line(&format!(
         "Note: saved in {folder_name} as they were: savep/alone, savep/other"
     ));
-    ran.says_line(&format!("hint: kubectl apply -f {folder_name} brings them back"));
+    ran.says_line(&format!("hint: 'kubectl apply -f {folder_name}' brings them back"));
 
     // As it was, before anything was asked of it.
     let raw = raw
@@ -140,7 +140,7 @@ fn saved_is_in_the_document() {
     assert_eq!(names(&inside(&folder)), ["001-pod-saveo-alone.yaml", "raw"]);
     assert_eq!(
         finding["hint"],
-        format!("kubectl apply -f {} brings it back", folder.display())
+        format!("'kubectl apply -f {}' brings it back", folder.display())
     );
 }
 

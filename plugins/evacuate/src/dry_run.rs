@@ -66,7 +66,7 @@ pub async fn show(
             .into_iter()
             .chain(crate::confirm::would_ask(cli, preview))
         {
-            ui.status(&format!("{} {text}", ui.styles().dim("Note:")));
+            ui.note(&text);
         }
     }
     let mut against = Vec::new();

@@ -117,7 +117,17 @@ impl Ui {
 
     /// Prints `Warning: TEXT` to stderr.
     pub fn warning(&self, text: &str) {
-        self.status(&format!("{} {text}", self.styles().warn("Warning:")));
+        self.paragraph(&format!("{} {text}", self.styles().warn("Warning:")));
+    }
+
+    /// Prints `Note: TEXT` to stderr.
+    pub fn note(&self, text: &str) {
+        self.paragraph(&format!("{} {text}", self.styles().dim("Note:")));
+    }
+
+    /// Prints `  hint: TEXT` to stderr, below what it belongs to.
+    pub fn hint(&self, text: &str) {
+        self.paragraph(&format!("  {} {}", self.styles().accent("hint:"), escape(text)));
     }
 
     /// Prints an error: its sentence, then why, then what can be done.
@@ -129,16 +139,14 @@ impl Ui {
             .into_iter()
             .find(|label| headline.starts_with(label))
             .unwrap_or("");
-        self.status(&format!("{}{}", styles.bad(label), escape(&headline[label.len()..])));
+        self.paragraph(&format!("{}{}", styles.bad(label), escape(&headline[label.len()..])));
         for cause in error.causes() {
-            self.status(&format!("  {} {}", styles.dim("cause:"), escape(cause)));
+            self.paragraph(&format!("  {} {}", styles.dim("cause:"), escape(cause)));
         }
-        for hint in error.hints() {
-            self.status(&format!("  {} {}", styles.accent("hint:"), escape(hint)));
-        }
+        error.hints().iter().for_each(|hint| self.hint(hint));
     }
 
-    /// Prints a text that has to be read before a question: [`Ui::status`], broken between words on a terminal.
+    /// Prints a text that is to be read: [`Ui::status`], broken between words on a terminal.
     pub fn paragraph(&self, text: &str) {
         self.status(&self.broken(text));
     }

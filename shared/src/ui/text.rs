@@ -68,18 +68,38 @@ fn color_len(text: &str) -> usize {
     }
 }
 
-/// Breaks lines of prose between words; a word that is longer than a line, or has a hyphen, stays whole. What goes on on the
-/// next line stands as far from the edge as the text of the first.
+/// Breaks lines of prose between words; a word that is longer than a line, or has a hyphen, stays whole, and so does a command
+/// in quotes, which somebody may want to copy. What goes on on the next line stands as far from the edge as the text of the first.
 pub fn broken(text: &str, width: usize) -> String {
     let lines = text.split('\n').map(|line| {
         let indent = " ".repeat(indent(line));
         let options = textwrap::Options::new(width.saturating_sub(1).max(1))
             .break_words(false)
+            .word_separator(textwrap::WordSeparator::Custom(words))
             .subsequent_indent(&indent)
             .word_splitter(textwrap::WordSplitter::NoHyphenation);
         textwrap::fill(line, options)
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What begins a command in quotes.
+const COMMAND: &str = "'kubectl ";
+
+/// The words of a line, a command in quotes as one of them.
+fn words(line: &str) -> Box<dyn Iterator<Item = textwrap::core::Word<'_>> + '_> {
+    let mut rest = line;
+    Box::new(std::iter::from_fn(move || {
+        let quoted = rest.strip_prefix(COMMAND).and_then(|command| command.find('\''));
+        let from = quoted.map_or(0, |end| COMMAND.len() + end);
+        // Up to the next word, with the blanks before that.
+        let blank = from + rest.get(from..)?.find(' ').unwrap_or(rest.len() - from);
+        let blanks = rest.get(blank..)?;
+        let end = blank + blanks.len() - blanks.trim_start_matches(' ').len();
+        let (word, next) = rest.split_at(end);
+        rest = next;
+        (!word.is_empty()).then(|| textwrap::core::Word::from(word))
+    }))
 }
 
 /// How far into a line a label may reach.
@@ -179,6 +199,9 @@ mod tests {
         assert_eq!(broken("  do  one two", 11), "  do  one\n      two");
         assert_eq!(broken("first\nsecond", 80), "first\nsecond");
         assert_eq!(broken("word", 0), "word");
+        let command = "run 'kubectl evacuate a --uncordon', or wait";
+        assert_eq!(broken(command, 16), "run\n'kubectl evacuate a --uncordon',\nor wait");
+        assert_eq!(broken("a 'kubectl and no end", 9), "a\n'kubectl\nand no\nend");
         assert_eq!(broken("  one two three", 11), "  one two\n  three");
         assert_eq!(
             broken("\x1b[31m*\x1b[0m one two three", 11),

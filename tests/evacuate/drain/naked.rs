@@ -49,7 +49,7 @@ fn k12_naked_pod_forced() {
             Warning: deleting Pods that declare no controller: k12-delete/naked
             k12-delete-a: drained in TIME; 1 pod gone: 1 not replaced
             Note: saved in SAVED as it was: k12-delete/naked
-              hint: kubectl apply -f SAVED brings it back
+              hint: 'kubectl apply -f SAVED' brings it back
             --- exit Some(0)
             "#);
         }

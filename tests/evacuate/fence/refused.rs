@@ -48,7 +48,7 @@ fn b17_nothing_is_forced_that_nobody_has_confirmed() {
     Warning: --grace-period=0 removes the object of 1 pod from the API at once: no kubelet is waited for, and a pod may still run when its successor starts
     b17q-a: drained in TIME; 1 pod gone: 1 not replaced yet
     Note: saved in SAVED as it was: b17q/stuck
-      hint: kubectl apply -f SAVED brings it back
+      hint: 'kubectl apply -f SAVED' brings it back
     --- exit Some(0)
     "#);
 }

@@ -30,7 +30,7 @@ fn fence_is_lifted_when_the_pods_are_gone() {
       hint: the garbage collector removes such pods, unless they were orphaned on purpose
     fence-gone-a: drained in TIME; 1 pod gone: 1 not replaced yet
     Note: saved in SAVED as it was: fence-gone/stuck
-      hint: kubectl apply -f SAVED brings it back
+      hint: 'kubectl apply -f SAVED' brings it back
     --- exit Some(0)
     "#);
 }
@@ -59,7 +59,7 @@ fn fence_is_lifted_when_the_node_comes_back() {
     NODE   POD LEFT   STATE   REASON
     fence-back-a   fence-back/stuck   Terminating   TIME of grace left
     Note: saved in SAVED as it was: fence-back/stuck
-      hint: kubectl apply -f SAVED brings it back
+      hint: 'kubectl apply -f SAVED' brings it back
     --- exit Some(4)
     "#);
 }

@@ -59,7 +59,7 @@ fn n01_namespace_that_ends() {
     Warning: pod n01/naked: its namespace is being terminated; waiting for its deletion
     n01-a: drained in TIME; 1 pod gone: 1 not replaced
     Note: saved in SAVED as it was: n01/naked
-      hint: kubectl apply -f SAVED brings it back
+      hint: 'kubectl apply -f SAVED' brings it back
     --- exit Some(0)
     "#);
 }
@@ -82,7 +82,7 @@ fn n02_namespace_that_does_not_end() {
     n02-a   n02/naked   Retrying   its namespace is being terminated; waiting for its deletion
     error: the time of --timeout is up
     Note: saved in SAVED as it was: n02/naked
-      hint: kubectl apply -f SAVED brings it back
+      hint: 'kubectl apply -f SAVED' brings it back
     --- exit Some(5)
     "#);
     assert_eq!(names(&ns.pods()), ["naked"]);

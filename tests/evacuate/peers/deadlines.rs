@@ -134,7 +134,7 @@ fn p17_every_warning_is_kept() {
     Warning: ignoring DaemonSet-managed Pods: p17/ds-HASH
     p17-a: drained in TIME; 1 pod gone: 1 not replaced
     Note: saved in SAVED as it was: p17/naked
-      hint: kubectl apply -f SAVED brings it back
+      hint: 'kubectl apply -f SAVED' brings it back
     --- exit Some(0)
     "#);
     assert_eq!(names(&place.ns.pods()).len(), 2, "those of the DaemonSet");

@@ -155,7 +155,7 @@ impl Saving {
             severity: Severity::Info,
             subjects: saved.iter().cloned().collect(),
             evidence: format!("saved in {folder} as {it_was}"),
-            hint: Some(format!("kubectl apply -f {folder} brings {it} back")),
+            hint: Some(format!("'kubectl apply -f {folder}' brings {it} back")),
         })
     }
 }

@@ -91,18 +91,17 @@ fn row(plan: &PodPlan, styles: &Styles) -> Vec<String> {
 
 /// Prints findings to stderr, from the given severity up, each with its hint.
 pub fn findings(ui: &Ui, findings: &[Finding], from: Severity) {
-    let styles = ui.styles();
     for finding in findings.iter().filter(|f| f.severity >= from) {
         let text = escape(&sentence(finding));
         match finding.severity {
-            Severity::Refusal => ui.status(&format!("{} {text}", styles.bad("Refused:"))),
+            Severity::Refusal => ui.paragraph(&format!("{} {text}", ui.styles().bad("Refused:"))),
             Severity::Warning => ui.warning(&text),
             // kubectl calls this one a warning.
             Severity::Info if finding.id == "daemonset" => ui.warning(&text),
-            Severity::Info => ui.status(&format!("{} {text}", styles.dim("Note:"))),
+            Severity::Info => ui.note(&text),
         }
         if let Some(hint) = &finding.hint {
-            ui.status(&format!("  {} {}", styles.accent("hint:"), escape(hint)));
+            ui.hint(hint);
         }
     }
 }

@@ -71,19 +71,13 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         if let ("Unreplaced", Some(why)) = (node.state, &node.why) {
             line += &format!("; not Ready: {}", escape(why));
         }
-        ui.status(&line);
+        ui.paragraph(&line);
         if node.state == "Unreplaced" {
-            ui.status(&format!(
-                "  {} it is empty and stays cordoned; a second run does not wait for these replacements",
-                styles.accent("hint:")
-            ));
+            ui.hint("it is empty and stays cordoned; a second run does not wait for these replacements");
         }
         let done = matches!(node.state, "Drained" | "Removed" | "Unreplaced");
         if node.deleting {
-            ui.status(&format!(
-                "  {} find out who takes these finalizers off; the node goes by itself then",
-                styles.accent("hint:")
-            ));
+            ui.hint("find out who takes these finalizers off; the node goes by itself then");
             continue;
         }
         // Of a node that another run holds there is nothing to put back.
@@ -103,24 +97,19 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
                 };
                 ("was cordoned before and stays so", back)
             };
-            ui.status(&format!(
-                "  {} it {by}; run again to go on, or '{back}' to put it back",
-                styles.accent("hint:"),
-            ));
+            ui.hint(&format!("it {by}; run again to go on, or '{back}' to put it back"));
         }
     }
     for deployment in state.surging() {
-        ui.status(&format!(
-            "{} the surge of {deployment} is not ended; run again with --surge to go on, or with --uncordon to undo it",
-            styles.warn("Warning:")
+        ui.warning(&format!(
+            "the surge of {deployment} is not ended; run again with --surge to go on, or with --uncordon to undo it"
         ));
     }
     for node in state.fenced() {
         let node = escape(node);
-        ui.status(&format!(
-            "{} node/{node} may still be tainted as out of service, and when it comes back every pod there is thrown out: \
-             'kubectl evacuate {node} --uncordon' takes that back",
-            styles.warn("Warning:")
+        ui.warning(&format!(
+            "node/{node} may still be tainted as out of service, and when it comes back every pod there is thrown out: \
+             'kubectl evacuate {node} --uncordon' takes that back"
         ));
     }
     let left = state.pod_rows();

@@ -113,7 +113,7 @@ impl Case<'_> {
             let evidence = escape(&finding.evidence);
             ui.warning(&format!("{evidence}: {}", render::diagnosis::names(&subjects)));
             if let Some(hint) = &finding.hint {
-                ui.status(&format!("  {} {}", ui.styles().accent("hint:"), escape(hint)));
+                ui.hint(hint);
             }
         }
         let is_news = !findings.is_empty() && !abandoned;

@@ -87,10 +87,7 @@ impl Case<'_> {
         if hands.backup.is_used() {
             let folder = hands.backup.folder().display();
             ui.status(&format!("what was changed is saved in {folder}"));
-            ui.status(&format!(
-                "  {} kubectl finalize restore {folder} brings it back",
-                ui.styles().accent("hint:")
-            ));
+            ui.hint(&format!("'kubectl finalize restore {folder}' brings it back"));
         }
         for tried in history.iter().filter(|t| t.failed.is_none()) {
             let key = escape(&tried.mend.key().to_string());
@@ -138,10 +135,7 @@ impl Case<'_> {
             }
             (Exit::Done, State::Going(_)) if explains && ended.would.is_empty() => {
                 let advised = self.advised(Error::failed(""), diagnosis, history);
-                for hint in advised.hints() {
-                    let label = self.look.ui.styles().accent("hint:");
-                    self.look.ui.status(&format!("{label} {}", escape(hint)));
-                }
+                advised.hints().iter().for_each(|hint| self.look.ui.hint(hint));
                 Ok(*exit)
             }
             _ => Ok(*exit),
