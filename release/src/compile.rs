@@ -71,12 +71,18 @@ pub fn compile(workspace: &Workspace, commit: &Commit, platform: &Platform) -> R
     let key = platform.triple.replace('-', "_");
     if let Some((compiler, _)) = platform.compiler {
         command.env(format!("CC_{key}"), compiler);
-        let linker = platform.linker.unwrap_or(compiler);
+        let linker = match platform.linker {
+            // One of ours.
+            Some(script) if script.contains('/') => workspace.root.join(script).into_os_string(),
+            Some(linker) => linker.into(),
+            None => compiler.into(),
+        };
         command.env(format!("CARGO_TARGET_{}_LINKER", key.to_uppercase()), linker);
     }
     command
         .env(format!("CFLAGS_{key}"), c_flags)
         .env("CC_SHELL_ESCAPED_FLAGS", "1")
+        .env("UPKEEP_TARGET", &workspace.target)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR.as_ref()))
         .env("SOURCE_DATE_EPOCH", commit.time.to_string())
         // What a program says is what git says.

@@ -15,7 +15,8 @@ pub struct Platform {
     pub triple: &'static str,
     /// The C compiler, and the package of Debian that has it. ring has parts in C. Nothing where it comes with the system.
     pub compiler: Option<(&'static str, &'static str)>,
-    /// What links, where it is not that compiler: it would mix its own start-up code with that which Rust brings along for musl.
+    /// What links, where it is not that compiler: it would mix its own start-up code with that which Rust brings along for musl. A
+    /// path is that of a script of this repository.
     pub linker: Option<&'static str>,
 }
 
@@ -40,7 +41,7 @@ pub const PLATFORMS: [Platform; 5] = [
         arch: "amd64",
         triple: "x86_64-pc-windows-gnu",
         compiler: Some(("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64")),
-        linker: None,
+        linker: Some("release/link-windows.sh"),
     },
     Platform {
         os: "darwin",
