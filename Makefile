@@ -25,7 +25,7 @@ test: testbed ## Run all tests, against real servers
 	@# Those of finalize wait even more than the others. Those of release take the programs that are built for all before.
 	@status=0; \
 	$(CARGO) test --locked --workspace --exclude kubectl-finalize --exclude release --no-fail-fast || status=$$?; \
-	RUST_TEST_THREADS=$$((RUST_TEST_THREADS * 3 / 2)) $(CARGO) test --locked -p kubectl-finalize -p release --no-fail-fast || status=$$?; \
+	RUST_TEST_THREADS=$$((RUST_TEST_THREADS * 2)) $(CARGO) test --locked -p kubectl-finalize -p release --no-fail-fast || status=$$?; \
 	exit $$status
 
 build: ## Build the plugins (target/release)

@@ -138,6 +138,17 @@ fn tried_by_the_server() {
             (&json!("a"), &json!("example.com/cleanup"), None)
         );
     }
+    // A plan that is written is not in the way of the question.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plan.json");
+    let planned = [
+        "--force-up-to=strip",
+        "--dry-run=server",
+        "--plan-out",
+        file.to_str().unwrap(),
+    ];
+    let ran = scene.finalize(&planned).expect(0);
+    ran.says("1 step written to").says("(server dry run: it would be done)");
     // What would not suffice is said as the run would say it.
     wait_for("the deletion to be old enough", DEFAULT_TIMEOUT, || {
         let ran = scene.finalize(&["--force-up-to=repair", "--dry-run"]);

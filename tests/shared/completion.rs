@@ -30,6 +30,11 @@ fn names_come_from_the_cluster_and_the_kubeconfig() {
         lines(&probe(&["__complete", "tab-one", "node/tab-t"])),
         ["node/tab-two", ":4"]
     );
+    // What is named already is not offered again.
+    assert_eq!(
+        lines(&probe(&["__complete", "node/tab-one", "tab-"])),
+        ["tab-two", ":4"]
+    );
     assert_eq!(lines(&probe(&["__complete", "-n", "kube-s"])), ["kube-system", ":4"]);
     assert_eq!(lines(&probe(&["__complete", "--context", ""])), ["testbed", ":4"]);
     assert_eq!(lines(&probe(&["__complete", "--user="])), ["admin", ":4"]);

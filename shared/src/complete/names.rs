@@ -115,15 +115,22 @@ pub fn users(current: &OsStr) -> Vec<CompletionCandidate> {
     from_files(current, |names| names.users)
 }
 
-/// Nodes of the cluster. Who began with `node/` is offered that form.
+/// Nodes of the cluster that the line does not name yet. Who began with `node/` is offered that form.
 pub fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
     let text = current.to_string_lossy().into_owned();
-    let prefix = ["node/", "nodes/", "no/"]
-        .into_iter()
-        .find(|prefix| text.starts_with(prefix))
-        .unwrap_or("");
+    let (prefix, _) = text.split_at(node_prefix(&text));
+    let named: Vec<&str> = words_before().iter().map(|word| &word[node_prefix(word)..]).collect();
     let names = from_cluster(async |connection| names_of(Api::<Node>::all(connection.client)).await.ok());
-    matching(names.into_iter().map(|name| format!("{prefix}{name}")), &text)
+    let names = names.into_iter().filter(|name| !named.contains(&name.as_str()));
+    matching(names.map(|name| format!("{prefix}{name}")), &text)
+}
+
+/// The bytes of a word that stand before the name of a node.
+fn node_prefix(word: &str) -> usize {
+    let found = ["node/", "nodes/", "no/"]
+        .into_iter()
+        .find(|prefix| word.starts_with(prefix));
+    found.map_or(0, str::len)
 }
 
 /// Namespaces of the cluster.

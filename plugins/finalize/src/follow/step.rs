@@ -120,7 +120,7 @@ impl Case<'_> {
             _ if self.look.cli.switches.watch => Step::Wait,
             Next::Living if dry && !self.is_told() => Step::End(Exit::Done),
             Next::Living => Step::End(Exit::Refused),
-            _ if self.look.cli.plan_out.is_some() => Step::End(Exit::Done),
+            _ if self.look.cli.plan_out.is_some() && !self.asks_server() => Step::End(Exit::Done),
             _ if dry => self.dry(diagnosis, history, now),
             Next::Apply(steps) => Step::Apply(Chosen::of(&steps)),
             other => {
@@ -134,10 +134,15 @@ impl Case<'_> {
         }
     }
 
+    /// Whether the server is asked what it would say to a change.
+    fn asks_server(&self) -> bool {
+        self.look.cli.dry_run == "server"
+    }
+
     /// What would be done first, or all that a plan says. A dry run that was told how much may be done ends as the run would; one
     /// that was not explains, which is what it is for.
     fn dry(&self, diagnosis: &Diagnosis, history: &History, now: Timestamp) -> Step {
-        let asks_server = self.look.cli.dry_run == "server";
+        let asks_server = self.asks_server();
         let rung = if asks_server && !self.is_told() {
             Rung::Finalize
         } else {
