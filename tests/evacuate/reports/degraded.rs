@@ -1,0 +1,1 @@
+//! Nodes that cannot be annotated, locks and records that others forge.

@@ -1,0 +1,1 @@
+//! Callers with few rights, and pods that cannot be decoded.

@@ -1,0 +1,1 @@
+//! Budgets and pods that an operator manages.

@@ -1,0 +1,1 @@
+//! What the simulation of the scheduler does not judge.

@@ -1,0 +1,1 @@
+//! Finalizers whose controller is alive.

@@ -1,0 +1,1 @@
+//! Webhooks that time out although they have a backend.

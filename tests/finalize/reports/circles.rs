@@ -1,0 +1,1 @@
+//! Objects that own each other.

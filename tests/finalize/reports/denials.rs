@@ -1,0 +1,1 @@
+//! Policies and webhooks that refuse the removal of a finalizer.

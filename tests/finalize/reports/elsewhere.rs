@@ -1,0 +1,1 @@
+//! Causes outside of the namespace, in storage, and in missing rights.

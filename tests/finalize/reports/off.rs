@@ -1,0 +1,1 @@
+//! Nodes that have stopped reporting, and who may confirm that they are powered off.

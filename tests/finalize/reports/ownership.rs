@@ -1,0 +1,1 @@
+//! Who owns a finalizer, and what a tenant can claim about it.
