@@ -13,6 +13,8 @@ mod credentials;
 mod errors;
 #[path = "shared/limits.rs"]
 mod limits;
+#[path = "shared/logs.rs"]
+mod logs;
 #[path = "shared/network.rs"]
 mod network;
 #[path = "shared/requests.rs"]

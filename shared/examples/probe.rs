@@ -37,8 +37,8 @@ fn main() -> ExitCode {
         return code;
     }
     let cli = Cli::parse();
-    client::log_to_stderr(cli.kube.verbosity);
     let ui = Ui::from_env();
+    client::log_to_stderr(cli.kube.verbosity, &ui);
     upkeep::run(&ui, run(&cli, &ui))
 }
 

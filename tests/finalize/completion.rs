@@ -56,3 +56,40 @@ fn stuck_namespaces_and_kinds_are_offered() {
     assert!(last == ":4" && !runs.is_empty(), "{runs:?}");
     assert!(runs.iter().all(|run| std::path::Path::new(run).is_dir()), "{runs:?}");
 }
+
+#[test]
+fn r43_names_that_a_shell_would_expand_are_not_offered() {
+    let scene = Scene::new("r43");
+    for name in [
+        "$(touch r43)",
+        "`id`",
+        "a;b",
+        "a b",
+        "x|y",
+        "${IFS}",
+        "system:reader",
+        "plain",
+    ] {
+        scene.cluster.create(serde_json::json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": name, "namespace": "r43"},
+        }));
+    }
+    let mut roles = offered(&scene, &["-n", "r43", "role", ""]);
+    roles.sort();
+    assert_eq!(roles, [":4", "plain", "system:reader"]);
+    let mut roles = offered(&scene, &["-n", "r43", "role/"]);
+    roles.sort();
+    assert_eq!(roles, [":4", "role/plain", "role/system:reader"]);
+    // And in the shell that kubectl's script runs in, with the function that older releases have.
+    let words = offered(&scene, &["-n", "r43", "role", ""]).join("\n");
+    let folder = tempfile::tempdir().unwrap();
+    let script = "compgen -W \"$1\" -- ''";
+    let run = std::process::Command::new("bash")
+        .args(["-c", script, "bash", &words])
+        .current_dir(&folder)
+        .status();
+    assert!(run.unwrap().success());
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}

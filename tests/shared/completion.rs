@@ -113,3 +113,28 @@ fn scripts_are_printed_for_four_shells() {
         "{ran:?}"
     );
 }
+
+#[test]
+fn r43_contexts_that_a_shell_would_expand_are_not_offered() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kubeconfig");
+    let names = [
+        "good@cluster",
+        "arn:aws:eks:r:1:cluster/x",
+        "$(id)",
+        "`id`",
+        "a;b",
+        "a b",
+        "a\nb",
+        "${IFS}",
+        "a\u{200b}",
+    ];
+    let contexts: Vec<_> = names
+        .iter()
+        .map(|name| serde_json::json!({"name": name, "context": {"cluster": "c", "user": "u"}}))
+        .collect();
+    std::fs::write(&path, serde_json::json!({"contexts": contexts}).to_string()).unwrap();
+    let path = path.to_str().unwrap();
+    let ran = probe(&["__complete", "--kubeconfig", path, "--context", ""]);
+    assert_eq!(lines(&ran), ["good@cluster", "arn:aws:eks:r:1:cluster/x", ":4"]);
+}

@@ -51,7 +51,7 @@ const AGENT: Agent = Agent {
 /// # Errors
 /// Whatever ends it before it has begun; what happens later is reported and becomes the exit code.
 pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
-    log_to_stderr(cli.kube.verbosity);
+    log_to_stderr(cli.kube.verbosity, ui);
     let names = cli.node_names()?;
     let began = Instant::now();
     let base = drive::base();

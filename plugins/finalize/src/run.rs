@@ -39,7 +39,7 @@ const AGENT: Agent = Agent {
 /// # Errors
 /// Whatever keeps it from finding out what holds the target.
 pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
-    log_to_stderr(cli.kube.verbosity);
+    log_to_stderr(cli.kube.verbosity, ui);
     let mut knowledge = Knowledge::built_in()?;
     if let Some(file) = &cli.knowledge {
         knowledge = knowledge.with_file(file)?;

@@ -18,6 +18,7 @@ use serde_json::Value;
 pub use apply::restorable;
 
 use crate::error::{Error, Result};
+use crate::output::{Format, document};
 use files::{append, make_folder, write_new};
 
 /// The folder in that of a run in which objects are as they were, one JSON file each.
@@ -85,7 +86,7 @@ impl Backup {
         let number = self.saved.fetch_add(1, Ordering::Relaxed) + 1;
         let stem = format!("{number:03}-{}", parts.join("-"));
         let raw = serde_json::to_string_pretty(object).map_err(|e| self.failed().caused_by(e))?;
-        let form = serde_yaml::to_string(form).map_err(|e| self.failed().caused_by(e))?;
+        let form = document(Format::Yaml, form).map_err(|e| self.failed().caused_by(e))?;
         let raw_file = self.folder.join(RAW).join(format!("{stem}.json"));
         let file = self.folder.join(format!("{stem}.yaml"));
         let written = make_folder(&self.folder.join(RAW))

@@ -14,6 +14,7 @@ mod config;
 mod credentials;
 mod exec;
 mod kubeconfig;
+mod log;
 mod pace;
 mod pages;
 mod proxy;
@@ -28,6 +29,7 @@ use crate::error::{self, Error, Result};
 use crate::ui::Ui;
 
 pub use kubeconfig::{Names, names};
+pub use log::log_to_stderr;
 pub use pages::pages;
 pub use server::Server;
 
@@ -168,25 +170,6 @@ pub async fn connect_with(args: &KubeArgs, agent: &Agent, ui: &Ui, options: Opti
             .or(Some(choice.user_name))
             .filter(|name| !name.is_empty()),
     })
-}
-
-/// Shows what is sent, and at higher levels what the libraries say, on stderr: `-v 6` and more. Below that nothing is logged.
-/// To be called once, first of all.
-pub fn log_to_stderr(verbosity: u8) {
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::prelude::*;
-    let filter = match verbosity {
-        0..=5 => return,
-        6..=7 => Targets::new().with_target("upkeep", LevelFilter::DEBUG),
-        8..=9 => Targets::new().with_default(LevelFilter::DEBUG),
-        _ => Targets::new().with_default(LevelFilter::TRACE),
-    };
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_filter(filter);
-    // A second call changes nothing, which is what a test that runs main twice wants.
-    drop(tracing_subscriber::registry().with(layer).try_init());
 }
 
 #[cfg(test)]

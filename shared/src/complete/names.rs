@@ -141,10 +141,16 @@ pub fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
 
 fn from_files(current: &OsStr, pick: impl Fn(client::Names) -> Vec<String>) -> Vec<CompletionCandidate> {
     let explicit: Option<PathBuf> = TYPED.get().and_then(|args| args.kubeconfig.clone());
-    matching(
-        client::names(explicit).map(pick).unwrap_or_default(),
-        &current.to_string_lossy(),
-    )
+    let names = client::names(explicit).map(pick).unwrap_or_default();
+    let harmless = |name: &String| name.chars().all(|c| is_plain(c) || "/@+=,".contains(c));
+    matching(names.into_iter().filter(harmless), &current.to_string_lossy())
+}
+
+/// Characters that mean nothing to a shell. Completion scripts of older releases of kubectl pass what they are offered to
+/// `compgen -W`, which expands it: a user who may create a Role could call it `$(...)`. So names with other characters are
+/// not offered. Contexts of a kubeconfig may also have the characters of `kubernetes-admin@kubernetes` and of ARNs.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._:-".contains(c)
 }
 
 /// Those that begin with what was typed.
@@ -167,7 +173,8 @@ where
     Ok(list.items.into_iter().filter_map(|item| item.metadata.name).collect())
 }
 
-/// Asks the cluster. Whatever goes wrong, a shell must not see it: then there are no names.
+/// Asks the cluster for names. Whatever goes wrong, a shell must not see it: then there are no names. Names with characters that
+/// mean something to a shell are left out.
 pub fn from_cluster(ask: impl AsyncFnOnce(Connection) -> Option<Vec<String>>) -> Vec<String> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
@@ -201,7 +208,9 @@ pub fn from_cluster(ask: impl AsyncFnOnce(Connection) -> Option<Vec<String>>) ->
     });
     // A name lookup that hangs in its thread is left behind.
     runtime.shutdown_background();
-    found.unwrap_or_default()
+    let mut names = found.unwrap_or_default();
+    names.retain(|name| name.chars().all(is_plain));
+    names
 }
 
 #[cfg(test)]

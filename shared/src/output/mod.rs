@@ -1,6 +1,7 @@
 //! What `-o` means: a table for people, JSON or YAML for programs, names for pipes.
 
 mod table;
+mod visible;
 
 pub use table::table;
 
@@ -33,17 +34,16 @@ impl Format {
 }
 
 /// Writes a value as JSON or YAML, with a final line break. The other formats have no general form and are an error.
+///
+/// Characters that control a terminal, reorder text or draw nothing are written as escapes of the format: a program reads the
+/// same value, and a person who looks at the document is not misled.
+///
+/// # Errors
+/// A value that the format cannot express.
 pub fn document<T: Serialize>(format: Format, value: &T) -> Result<String> {
     match format {
-        Format::Json => {
-            let text = serde_json::to_string_pretty(value);
-            text.map(|text| text + "\n")
-                .map_err(|error| Error::failed("cannot write JSON").caused_by(error))
-        }
-        Format::Yaml => {
-            let text = serde_yaml::to_string(value);
-            text.map_err(|error| Error::failed("cannot write YAML").caused_by(error))
-        }
+        Format::Json => visible::json(value).map_err(|error| Error::failed("cannot write JSON").caused_by(error)),
+        Format::Yaml => visible::yaml(value).map_err(|error| Error::failed("cannot write YAML").caused_by(error)),
         other => Err(Error::failed(
             format!("a document cannot be written as {other:?}").to_lowercase(),
         )),

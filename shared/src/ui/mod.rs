@@ -12,6 +12,7 @@ mod words;
 
 pub use live::Live;
 pub use style::Styles;
+pub(crate) use text::is_hidden;
 pub use text::{Escaped, broken, escape};
 pub use words::{human_duration, plural};
 
@@ -103,9 +104,12 @@ impl Ui {
             .print(Out::Data, &text::net(line, self.inner.out_styles.is_colored()));
     }
 
-    /// Prints one document to stdout as it is: JSON and YAML carry control characters in escaped form already.
+    /// Prints one document to stdout. [`crate::output::document`] has escaped what is hidden in the way of its format; what was
+    /// forgotten stops at the net.
     pub fn document(&self, text: &str) {
-        self.inner.sinks.print(Out::Data, text.trim_end_matches('\n'));
+        self.inner
+            .sinks
+            .print(Out::Data, &text::net(text.trim_end_matches('\n'), false));
     }
 
     /// Prints progress, a preview or any other talk to stderr and ends the line.

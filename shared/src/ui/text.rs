@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 /// Makes text from the cluster safe to print inside a line: ESC becomes `^[` and CR `\r` as in kubectl, and every other
-/// character that moves something, hides something or changes the direction of writing becomes visible.
+/// character that moves something, draws nothing or changes the direction of writing becomes visible.
 pub fn escape(text: &str) -> String {
     Escaped(text).to_string()
 }
@@ -23,14 +23,44 @@ fn write_visible(out: &mut impl Write, c: char) -> fmt::Result {
         '\r' => out.write_str("\\r"),
         '\n' => out.write_str("\\n"),
         '\t' => out.write_str("\\t"),
-        // C0 and C1 controls (U+009B alone begins a sequence on some terminals), and the marks that reorder text.
-        c if c.is_control()
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}') =>
-        {
-            write!(out, "\\u{{{:x}}}", u32::from(c))
-        }
+        c if is_hidden(c) => write!(out, "\\u{{{:x}}}", u32::from(c)),
         c => out.write_char(c),
     }
+}
+
+/// Whether a character controls the terminal or the layout of text, or draws nothing, so that two names which look the same
+/// can differ: Unicode's general categories Cc (U+009B alone starts a sequence on some terminals), Cf, Zl and Zp, and
+/// its property `Default_Ignorable_Code_Point`.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61c}'
+                | '\u{6dd}'
+                | '\u{70f}'
+                | '\u{890}'..='\u{891}'
+                | '\u{8e2}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{110bd}'
+                | '\u{110cd}'
+                | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 /// The last net before the terminal: line breaks and tabs pass, and our own colours where there are any.
@@ -188,6 +218,7 @@ fn letters(line: &str) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -219,6 +250,11 @@ mod tests {
             ("c1\u{9b}2J", "c1\\u{9b}2J"),
             ("\u{202e}gnp.exe", "\\u{202e}gnp.exe"),
             ("größe 節点", "größe 節点"),
+            (
+                "a\u{200b}b\u{200f}c\u{61c}d\u{ad}e",
+                "a\\u{200b}b\\u{200f}c\\u{61c}d\\u{ad}e",
+            ),
+            ("tag\u{e0041}", "tag\\u{e0041}"),
         ];
         for (text, expected) in cases {
             assert_eq!(escape(text), expected);
@@ -248,11 +284,26 @@ mod tests {
         assert_eq!(cut("äöü", 3), "äöü");
     }
 
+    /// The table of ranges against the Unicode data of another crate, character by character.
+    #[test]
+    fn r50_hidden_characters_are_those_of_unicode() {
+        let hidden = regex::Regex::new(r"^[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]$").unwrap();
+        let mut buffer = [0; 4];
+        for c in '\0'..=char::MAX {
+            assert_eq!(
+                is_hidden(c),
+                hidden.is_match(c.encode_utf8(&mut buffer)),
+                "U+{:04X}",
+                u32::from(c)
+            );
+        }
+    }
+
     proptest::proptest! {
         #[test]
-        fn no_text_gets_a_control_character_through(text in "\\PC*|.*|[\\x00-\\x9f]*") {
-            let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
-            proptest::prop_assert!(escape(&text).chars().all(|c| !c.is_control()));
+        fn r50_no_hidden_character_gets_through(text in "\\PC*|.*|[\\x00-\\x9f]*|[\\p{Cc}\\p{Cf}a-z]*") {
+            let harmless = |c: char| !is_hidden(c) || matches!(c, '\n' | '\t');
+            proptest::prop_assert!(!escape(&text).chars().any(is_hidden));
             proptest::prop_assert!(net(&text, false).chars().all(harmless));
             let without_colours = net(&text, true).replace('\x1b', "");
             proptest::prop_assert!(without_colours.chars().all(harmless));

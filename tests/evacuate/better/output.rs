@@ -1,11 +1,11 @@
 //! What is printed: previews, documents, names.
 
 use serde_json::{Value, json};
-use testsupport::{Cluster, Shape};
+use testsupport::{Cluster, Shape, wait_for};
 
 use crate::{
     kit::evacuate,
-    scene::{evictions, filters, is_cordoned, writes},
+    scene::{evictions, filters, is_cordoned, lift, policy, writes},
 };
 
 #[test]
@@ -190,4 +190,56 @@ fn b25_yaml_says_what_json_says_and_a_refusal_is_a_document_too() {
     );
     let name = evacuate(cluster, &[&a, "-o", "name", "--force"]).expect(0);
     assert_eq!(name.stdout, "node/b25r-a\n");
+}
+
+/// A policy whose message moves the cursor, reverses text and hides letters.
+#[test]
+fn r50_hidden_characters_are_escaped_in_every_form() {
+    let cluster = Cluster::shared();
+    let ns = cluster.namespace("r50");
+    let [a, _b] = ns.nodes(["a", "b"]);
+    policy(
+        cluster,
+        "r50",
+        "UPDATE",
+        "nodes",
+        &format!("object.metadata.name == '{a}'"),
+        "!object.spec.?unschedulable.orValue(false)",
+    );
+    let message = "no\u{9b}2J\u{202e}\u{200b}\u{61c}\u{e0041}\u{ad}";
+    let kind = "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy";
+    let mut made = cluster.get(kind, "", "r50").unwrap();
+    made["spec"]["validations"][0]["message"] = json!(message);
+    cluster.patch(
+        kind,
+        "",
+        "r50",
+        json!({"spec": {"validations": made["spec"]["validations"]}}),
+    );
+    wait_for("the policy", testsupport::DEFAULT_TIMEOUT, || {
+        let ran = crate::kit::run(crate::kit::command(cluster, &[&a, "-o", "json", "--dry-run=server"]));
+        (ran.code == Some(1)).then_some(())
+    });
+    let hidden = regex::Regex::new(r"[\p{Cf}\p{Zl}\p{Zp}\p{Cc}&&[^\n]]").unwrap();
+    for form in ["json", "yaml", "wide", "name"] {
+        let ran = evacuate(cluster, &[&a, "-o", form]).expect(1);
+        assert!(
+            !hidden.is_match(&ran.stdout) && !hidden.is_match(&ran.stderr),
+            "{form}: {:?}",
+            ran.text()
+        );
+        match form {
+            "json" => assert!(ran.json().to_string().contains(message), "{}", ran.text()),
+            "yaml" => {
+                let read: Value = serde_yaml::from_str(&ran.stdout).unwrap();
+                assert!(read.to_string().contains(message), "{}", ran.text());
+            }
+            _ => assert!(
+                ran.stderr.contains(r"no\u{9b}2J\u{202e}\u{200b}\u{61c}\u{e0041}\u{ad}"),
+                "{}",
+                ran.text()
+            ),
+        }
+    }
+    lift(cluster, "r50");
 }
