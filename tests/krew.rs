@@ -13,3 +13,5 @@ mod made;
 mod manifests;
 #[path = "krew/place.rs"]
 mod place;
+#[path = "krew/workflow.rs"]
+mod workflow;
