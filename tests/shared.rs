@@ -19,5 +19,3 @@ mod logs;
 mod network;
 #[path = "shared/requests.rs"]
 mod requests;
-#[path = "shared/tls.rs"]
-mod tls;

@@ -156,7 +156,8 @@ fn surge_or_not_a_run_that_was_frozen_does_not_bring_the_node_back() {
     place.wait_terminating(&pod);
     first.signal("STOP");
     // Its claim is removed by hand, as a second operator would after a minute.
-    scene::unlock(place.cluster(), &place.node);
+    let lock = json!({"metadata": {"annotations": {"kubectl-upkeep/lock": null}}});
+    place.cluster().patch("v1/Node", "", &place.node, lock);
     place.evacuate(&[]).expect(0);
     let before = place.cluster().get("v1/Node", "", &place.node).unwrap();
     first.signal("CONT");

@@ -89,8 +89,6 @@ pub struct Node {
     pub listed: bool,
     /// When anything was last heard of its pods.
     pub heard: At,
-    /// It was said which Jobs are waited for.
-    pub told_jobs: bool,
     /// Volumes that are still attached.
     pub attached: BTreeSet<String>,
     /// It is no longer part of the cluster.
@@ -130,7 +128,6 @@ impl Node {
             seen: false,
             listed: false,
             heard: At::MIN,
-            told_jobs: false,
             attached: BTreeSet::new(),
             to_publish: None,
             began: None,
@@ -194,9 +191,6 @@ impl State {
                 Phase::Removing { retry: Some(at) } if at <= self.now => self.remove(index),
                 Phase::Removing { retry: Some(at) } => self.wake_at(at),
                 _ => {}
-            }
-            if self.nodes[index].phase == Phase::Draining {
-                self.walk_jobs(index);
             }
             self.poll(index);
             self.break_silence(index);

@@ -40,7 +40,6 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         };
         let word = match node.state {
             "Drained" => styles.good("drained"),
-            "PartlyDrained" => styles.warn("partly drained"),
             "Removed" => styles.good("drained and removed from the cluster"),
             "Kept" => styles.warn("drained, but not removed"),
             "Lifting" => styles.good("drained"),
@@ -66,10 +65,7 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         if node.left > 0 {
             line += &format!("; {} left", plural(node.left, "pod"));
         }
-        if let ("PartlyDrained", Some(why)) = (node.state, &node.why) {
-            line += &format!("; {}", escape(why));
-        }
-        if !node.attached.is_empty() && !matches!(node.state, "Drained" | "PartlyDrained" | "Removed") {
+        if !node.attached.is_empty() && !matches!(node.state, "Drained" | "Removed") {
             line += &format!("; volumes still attached: {}", escape(&node.attached.join(", ")));
         }
         if let ("Unreplaced", Some(why)) = (node.state, &node.why) {
@@ -79,7 +75,7 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         if node.state == "Unreplaced" {
             ui.hint("it is empty and stays cordoned; a second run does not wait for these replacements");
         }
-        let done = matches!(node.state, "Drained" | "PartlyDrained" | "Removed" | "Unreplaced");
+        let done = matches!(node.state, "Drained" | "Removed" | "Unreplaced");
         if node.deleting {
             ui.hint("find out who takes these finalizers off; the node goes by itself then");
             continue;
@@ -116,9 +112,8 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
              'kubectl evacuate {node} --uncordon' takes that back"
         ));
     }
-    let mut left = state.pod_rows();
-    left.extend(state.staying_rows());
-    if !left.is_empty() {
+    let left = state.pod_rows();
+    if !left.is_empty() && outcome != Outcome::Done {
         const SHOWN: usize = 40;
         let more = left.len().saturating_sub(SHOWN);
         let rows = left.into_iter().take(SHOWN).map(|r| {

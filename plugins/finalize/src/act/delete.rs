@@ -5,8 +5,9 @@ use kube::core::{
     params::{DeleteParams, Preconditions},
 };
 use serde_json::json;
+use upkeep::Result;
 
-use super::{Hands, Made, built};
+use super::{Hands, built};
 use crate::{
     facts::Key,
     gather::{of_kind, segment},
@@ -14,7 +15,7 @@ use crate::{
 
 impl Hands<'_> {
     /// In the given version, or the one that the server prefers.
-    pub(super) async fn delete(&self, key: &Key, uid: &str, version: Option<&str>, dry_run: bool) -> Made {
+    pub(super) async fn delete(&self, key: &Key, uid: &str, version: Option<&str>, dry_run: bool) -> Result<()> {
         let mut kind = self.kind(key)?;
         if let Some(version) = version {
             kind = kind.in_version(version);
@@ -30,11 +31,11 @@ impl Hands<'_> {
         let request =
             Requests::new(of_kind(&kind, key.namespace.as_deref())).delete(&segment(&key.name).to_string(), &params);
         let sent = self.send(built(request)).await;
-        sent.map(drop).map_err(|error| self.trouble(&error))
+        sent.map(drop).map_err(|error| self.connection.explain(&error))
     }
 
     /// Its budget has its say.
-    pub(super) async fn evict(&self, pod: &Key, uid: &str, dry_run: bool) -> Made {
+    pub(super) async fn evict(&self, pod: &Key, uid: &str, dry_run: bool) -> Result<()> {
         let mut options = json!({"preconditions": {"uid": uid}});
         if dry_run {
             options["dryRun"] = json!(["All"]);
@@ -46,6 +47,6 @@ impl Hands<'_> {
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(eviction.to_string().into_bytes());
         let sent = self.send(request.map_err(kube::Error::HttpError)).await;
-        sent.map(drop).map_err(|error| self.trouble(&error))
+        sent.map(drop).map_err(|error| self.connection.explain(&error))
     }
 }

@@ -7,26 +7,28 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use upkeep::{Error, Result, node::OUT_OF_SERVICE};
+use upkeep::{Error, Result};
 
 use super::{
-    CHUNK, Hands,
-    fence::{OFF, annotation},
+    Hands,
     neutralise::{KINDS, TRIES, is_conflict},
     record::{NEUTRALISED, Need, back},
+    repair::{OFF, OUT_OF_SERVICE},
 };
 use crate::{
-    facts::{Ask, Key, Object, Reply, last_writer},
+    facts::{Ask, Key, Object, Reply},
     gather::Cluster,
 };
 
+/// Objects per page.
+const CHUNK: u32 = 500;
 /// How long a server that does not answer is waited for, where this run has taken something out of the way.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Nobody answers.
-pub(super) struct Unreachable(String);
+struct Unreachable(String);
 
 /// What came of a patch.
 enum Written {
@@ -130,8 +132,7 @@ impl Hands<'_> {
         object: &Value,
         gone: bool,
     ) -> std::result::Result<Option<Result<String>>, Unreachable> {
-        let now = self.now();
-        let is_over = |need: &Need| need.is_over(&self.target, &self.run, gone, now);
+        let is_over = |need: &Need| need.is_over(&self.target, &self.run, gone);
         let mut object = object.clone();
         let mut tries = 1;
         loop {
@@ -143,14 +144,10 @@ impl Hands<'_> {
             let text = match (back.theirs.as_slice(), back.needed.as_slice()) {
                 ([], []) => format!("{key} is as it was"),
                 ([], needed) => format!("{key} is as it was, but for {}", needed.join(", ")),
-                (theirs, _) => {
-                    let by = last_writer(&object).map(|by| format!(" (its managedFields name {by})"));
-                    format!(
-                        "{key}: another user or controller has changed {} since{}, which stays",
-                        theirs.join(", "),
-                        by.unwrap_or_default()
-                    )
-                }
+                (theirs, _) => format!(
+                    "{key}: somebody else has changed {} since, which stays",
+                    theirs.join(", ")
+                ),
             };
             match self.written(key, &object, back.operations, text, failed).await? {
                 Written::Conflict if tries < TRIES => tries += 1,
@@ -164,13 +161,9 @@ impl Hands<'_> {
         }
     }
 
-    /// The taint forces off every pod once the machine is back, so it does not stay longer than it is needed.
-    pub(super) async fn in_service(
-        &self,
-        key: &Key,
-        node: &Value,
-    ) -> std::result::Result<Option<Result<String>>, Unreachable> {
-        let annotation = annotation();
+    /// The taint throws out every pod once the machine is back, so it does not stay longer than it is needed.
+    async fn in_service(&self, key: &Key, node: &Value) -> std::result::Result<Option<Result<String>>, Unreachable> {
+        let annotation = format!("/metadata/annotations/{}", OFF.replace('/', "~1"));
         let Some(ours) = node.pointer(&annotation).filter(|mark| **mark == json!(self.mark())) else {
             return Ok(None);
         };
@@ -185,7 +178,7 @@ impl Hands<'_> {
         }
         let name = &key.name;
         let failed = Error::failed(format!("node/{name} is still tainted as out of service")).hint(format!(
-            "remove it before its machine is started: kubectl taint node {name} {OUT_OF_SERVICE}-"
+            "take that off before its machine is started: kubectl taint node {name} {OUT_OF_SERVICE}-"
         ));
         let text = format!("node/{name} is not out of service any more");
         match self.written(key, node, operations, text, failed).await? {
@@ -207,7 +200,7 @@ impl Hands<'_> {
             Err(error) => return Ok(Written::Done(Err(error))),
         };
         match self.patch(&path, object, None, operations, false).await {
-            Ok(_) => Ok(Written::Done(Ok(text))),
+            Ok(()) => Ok(Written::Done(Ok(text))),
             Err(kube::Error::Api(status)) if is_conflict(&status) => Ok(Written::Conflict),
             Err(error @ kube::Error::Api(_)) => {
                 let error = failed.caused_by(self.connection.explain(&error).headline());

@@ -48,7 +48,7 @@ impl World {
                     let budget = budget.clone();
                     self.feed(What::BudgetPods {
                         budget,
-                        found: Some((pods, None)),
+                        pods: Some(pods),
                     })?;
                     continue;
                 }

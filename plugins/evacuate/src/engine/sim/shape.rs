@@ -10,10 +10,7 @@ use crate::{
         OnBlocked, Settings,
         event::{At, Verb},
     },
-    preflight::{
-        filters::{Allowed, Rules},
-        jobs::Losses,
-    },
+    preflight::filters::{Allowed, Rules},
 };
 
 /// What a case looks like.
@@ -55,7 +52,6 @@ impl Shape {
                 allowed: Allowed::default(),
                 daemon_sets: Seen::Known(BTreeSet::from(["ds".to_owned()])),
                 gone: BTreeSet::new(),
-                losses: Losses::default(),
             },
             verb: Verb::Evict,
             grace: None,

@@ -80,7 +80,6 @@ fn volume(name: &str, host: Option<&str>) -> Volume {
         node_affinity: selector,
         labels: Default::default(),
         local: host.is_some(),
-        driver: None,
     }
 }
 
