@@ -175,11 +175,12 @@ fn b03_taking_back_the_cordon_is_tried_again() {
         let patch = node && head.contains("application/merge-patch+json");
         patch && PATCHES.fetch_add(1, Ordering::Relaxed) > 0
     };
-    let gate = Gate::before(cluster, 2, undoing, "503 Service Unavailable", "text/plain", "busy");
+    // Once: at a deadline the way back has 700 ms, and the pauses before a second and a third try may be longer together.
+    let gate = Gate::before(cluster, 1, undoing, "503 Service Unavailable", "text/plain", "busy");
     let args = [a.as_str(), "--on-blocked=wait", "--uncordon-on-abort", "--timeout=3s"];
     let ran = gate.run(&args).expect(5);
     assert!(ran.stdout.contains(&format!("node/{a} uncordoned\n")), "{}", ran.text());
-    assert_eq!(gate.turned_away(), 2);
+    assert_eq!(gate.turned_away(), 1);
     assert!(!is_cordoned(cluster, &a) && !is_locked(cluster, &a));
 }
 
