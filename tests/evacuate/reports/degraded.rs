@@ -1,1 +1,0 @@
-//! Nodes that cannot be annotated, locks and records that others forge.

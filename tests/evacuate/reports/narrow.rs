@@ -1,1 +1,0 @@
-//! Callers with few rights, and pods that cannot be decoded.

@@ -1,1 +1,0 @@
-//! Budgets and pods that an operator manages.

@@ -1,1 +1,0 @@
-//! Runs that leave pods behind on purpose, pods with finalizers or a long grace period.

@@ -1,1 +1,0 @@
-//! Budgets that have no disruptions left for now, and budgets that the server cannot count.

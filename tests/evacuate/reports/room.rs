@@ -1,1 +1,0 @@
-//! What the simulation of the scheduler does not judge.

@@ -1,1 +1,0 @@
-//! Finalizers whose controller is alive.

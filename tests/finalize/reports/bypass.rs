@@ -1,1 +1,0 @@
-//! Webhooks that time out although they have a backend.

@@ -1,1 +1,0 @@
-//! Objects that own each other.

@@ -1,1 +1,0 @@
-//! Policies and webhooks that refuse the removal of a finalizer.

@@ -1,1 +1,0 @@
-//! Causes outside of the namespace, in storage, and in missing rights.

@@ -1,1 +1,0 @@
-//! Nodes that have stopped reporting, and who may confirm that they are powered off.

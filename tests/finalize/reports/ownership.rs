@@ -1,1 +1,0 @@
-//! Who owns a finalizer, and what a tenant can claim about it.
