@@ -30,6 +30,8 @@ mod library;
 mod peers;
 #[path = "evacuate/removal.rs"]
 mod removal;
+#[path = "evacuate/reports.rs"]
+mod reports;
 #[path = "evacuate/rights.rs"]
 mod rights;
 #[path = "evacuate/saved.rs"]

@@ -45,6 +45,8 @@ mod plan;
 mod pods;
 #[path = "finalize/preflight.rs"]
 mod preflight;
+#[path = "finalize/reports.rs"]
+mod reports;
 #[path = "finalize/restore.rs"]
 mod restore;
 #[path = "finalize/rights.rs"]

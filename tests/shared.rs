@@ -19,3 +19,5 @@ mod logs;
 mod network;
 #[path = "shared/requests.rs"]
 mod requests;
+#[path = "shared/tls.rs"]
+mod tls;

@@ -10,6 +10,11 @@ pub const KUBERNETES: RangeInclusive<Minor> = Minor(1, 33)..=Minor(1, 37);
 pub struct Minor(u32, u32);
 
 impl Minor {
+    /// From its numbers.
+    pub fn of(major: u32, minor: u32) -> Self {
+        Self(major, minor)
+    }
+
     /// From the two numbers as a server tells them. Hosted clusters add something: `36+`, `36-gke.1`.
     pub fn parse(major: &str, minor: &str) -> Option<Self> {
         let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();

@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod error;
 pub mod lock;
 pub mod manual;
+pub mod node;
 pub mod output;
 pub mod report;
 pub mod signals;

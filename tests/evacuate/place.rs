@@ -128,7 +128,7 @@ macro_rules! assert_run {
 pub fn filters() -> Vec<(&'static str, &'static str)> {
     let mut filters = scene::filters();
     filters.push((r"\b(rc|rs|ds|job)-[0-9a-z]{5}\b", "$1-HASH"));
-    filters.push((r"\b[0-9]+s (of grace left|over its grace period)", "TIME $1"));
+    filters.push((r"\b[0-9][0-9a-z]* (of grace left|over its grace period)", "TIME $1"));
     filters.push((r"\b(Ready is [A-Z][a-z]+) for [0-9a-z]+", "$1 for TIME"));
     filters.push((r"/\S+/kubectl-upkeep/evacuate/UID/[-0-9TZ]+", "SAVED"));
     // Columns are as wide as the random names in them.

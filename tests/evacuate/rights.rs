@@ -50,7 +50,7 @@ fn rights_to_empty() {
     let place = Place::new("rbac-empty");
     place.ns.deployment("web", 1, &Shape::new().prefers(&place.node));
     place.ns.wait_pods_ready(1);
-    let user = user(place.cluster(), "rbac-empty", &["look", "empty"]);
+    let user = user(place.cluster(), "rbac-empty", &["look", "lock", "empty"]);
     once_granted(&place, &user, &["--dry-run=server"]);
     let ran = kit::run(place.command(&user, &["--exclude-lb"])).expect(0);
     ran.says_nothing_of("not allowed").says_nothing_of("forbidden");
@@ -73,7 +73,7 @@ fn rights_to_surge() {
         let web = place.ns.get("apps/v1/Deployment", "web")?;
         (web["status"]["availableReplicas"] == 1).then_some(())
     });
-    let user = user(place.cluster(), "rbac-surge", &["look", "empty", "surge"]);
+    let user = user(place.cluster(), "rbac-surge", &["look", "lock", "empty", "surge"]);
     once_granted(&place, &user, &["--surge", "--dry-run=client"]);
     // The rights to change are asked for before anything is changed.
     let ran = once_granted(&place, &user, &["--surge"]);
@@ -85,7 +85,7 @@ fn rights_to_surge() {
 #[test]
 fn rights_over_a_dead_node() {
     let dead = Dead::new("rbac-dead");
-    let user = user(idle(), "rbac-dead", &["look", "empty", "dead-node"]);
+    let user = user(idle(), "rbac-dead", &["look", "lock", "empty", "dead-node"]);
     let command = |args: &[&str]| {
         let args: Vec<&str> = std::iter::once(dead.node.as_str())
             .chain(args.iter().copied())
@@ -122,7 +122,7 @@ fn rights_that_are_missing_over_a_dead_node() {
 #[test]
 fn rights_to_remove_a_node() {
     let place = Place::new("rbac-delete");
-    let user = user(place.cluster(), "rbac-delete", &["look", "empty", "delete"]);
+    let user = user(place.cluster(), "rbac-delete", &["look", "lock", "empty", "delete"]);
     once_granted(&place, &user, &["--delete", "--dry-run=server"]);
     let ran = kit::run(place.command(&user, &["--delete", "--yes"])).expect(0);
     ran.says_nothing_of("not allowed").says_nothing_of("forbidden");
@@ -136,7 +136,7 @@ fn rights_to_remove_a_node() {
 #[test]
 fn rights_to_remove_a_node_that_are_missing() {
     let place = Place::new("rbac-keep");
-    let user = user(place.cluster(), "rbac-keep", &["look", "empty"]);
+    let user = user(place.cluster(), "rbac-keep", &["look", "lock", "empty"]);
     once_granted(&place, &user, &["--dry-run=server"]);
     let ran = kit::run(place.command(&user, &["--delete", "--yes"])).expect(1);
     ran.says_line("cause: missing: delete nodes (node rbac-keep-a)");

@@ -203,8 +203,12 @@ fn saved_or_not_begun() {
     let mut command = place.command(place.cluster().kubeconfig(), &["--force"]);
     command.env_remove("HOME").env_remove("XDG_STATE_HOME");
     run(command).expect(3).says("neither XDG_STATE_HOME nor HOME is set");
+    // A dry run says what the run would.
+    for dry in ["--dry-run=client", "--dry-run=server"] {
+        let ran = evacuate(&place, nowhere, &["--force", dry]).expect(3);
+        ran.says("cause: cannot save anything in /proc/nowhere/kubectl-upkeep/evacuate/");
+    }
     // Where nothing has to be saved none is needed, and none is made.
-    evacuate(&place, nowhere, &["--force", "--dry-run=server"]).expect(0);
     evacuate(&place, nowhere, &["--pod-selector=app=none"]).expect(0);
     let state = tempfile::tempdir().unwrap();
     evacuate(&place, state.path(), &["--pod-selector=app=none"]).expect(0);
@@ -235,6 +239,10 @@ fn saved_or_not_moved() {
     assert!(gate.turned_away() > 0);
     assert_eq!(place.ns.pods_on(&place.node).len(), 1);
     let uid = state.path().join("kubectl-upkeep/evacuate");
-    let uid = std::fs::read_dir(uid).unwrap().next().unwrap().unwrap().path();
+    let folders = std::fs::read_dir(uid).unwrap().map(|entry| entry.unwrap().path());
+    let folders: Vec<_> = folders.filter(|path| path.is_dir()).collect();
+    let [uid] = folders.as_slice() else {
+        panic!("{folders:?}")
+    };
     assert_eq!(std::fs::read_dir(uid).unwrap().count(), 0, "no empty folder stays");
 }

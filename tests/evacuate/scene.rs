@@ -40,10 +40,30 @@ pub fn is_cordoned(cluster: &Cluster, node: &str) -> bool {
     node["spec"]["unschedulable"] == true
 }
 
+/// The namespace of the locks.
+pub const LOCKS: &str = "kube-public";
+pub const LEASE: &str = "coordination.k8s.io/v1/Lease";
+
+/// The Lease of a node.
+pub fn lock(cluster: &Cluster, node: &str) -> Option<Value> {
+    let all = cluster.list(LEASE, LOCKS, "app.kubernetes.io/managed-by=kubectl-upkeep");
+    let mut of_node = all
+        .into_iter()
+        .filter(|l| l["metadata"]["ownerReferences"][0]["name"] == node);
+    of_node.next()
+}
+
 /// Whether a run holds the node.
 pub fn is_locked(cluster: &Cluster, node: &str) -> bool {
+    let held = lock(cluster, node).is_some_and(|l| l["spec"]["holderIdentity"].is_string());
     let node = cluster.get("v1/Node", "", node).expect("the node is there");
-    node["metadata"]["annotations"].get(LOCK).is_some()
+    held || node["metadata"]["annotations"].get(LOCK).is_some()
+}
+
+/// Removes the lock of a node by hand.
+pub fn unlock(cluster: &Cluster, node: &str) {
+    let lock = lock(cluster, node).expect("the node is locked");
+    cluster.delete(LEASE, LOCKS, &text(&lock["metadata"]["name"]));
 }
 
 pub fn cordon(cluster: &Cluster, node: &str, unschedulable: bool) {
@@ -73,7 +93,7 @@ pub fn wait_all_on(ns: &Ns<'_>, node: &str, count: usize) {
 /// Rights that suffice for everything the plugin may want, less those whose text begins with one of `without`
 /// (`list pods`).
 pub fn rights(without: &[&str]) -> Vec<Rule> {
-    const ALL: [(&str, &[&str]); 16] = [
+    const ALL: [(&str, &[&str]); 17] = [
         ("nodes", &["get", "list", "watch", "patch"]),
         ("nodes/status", &["patch"]),
         ("events", &["create"]),
@@ -81,6 +101,7 @@ pub fn rights(without: &[&str]) -> Vec<Rule> {
         ("pods/eviction", &["create"]),
         ("poddisruptionbudgets.policy", &["list", "watch"]),
         ("daemonsets.apps", &["list"]),
+        ("deployments.apps", &["list"]),
         ("replicasets.apps", &["list"]),
         ("statefulsets.apps", &["list"]),
         ("jobs.batch", &["list"]),
@@ -95,6 +116,12 @@ pub fn rights(without: &[&str]) -> Vec<Rule> {
         ("volumeattachments.storage.k8s.io", &["list", "watch"]),
     ];
     let mut rules = Vec::new();
+    for verb in ["get", "list", "create", "patch", "delete"] {
+        let resource = "leases.coordination.k8s.io";
+        if !without.contains(&format!("{verb} {resource}").as_str()) {
+            rules.push(Rule::allow(verb, resource).within(LOCKS));
+        }
+    }
     for (resource, verbs) in ALL {
         for verb in verbs {
             if !without.contains(&format!("{verb} {resource}").as_str()) {
@@ -156,7 +183,7 @@ pub fn filters() -> Vec<(&'static str, &'static str)> {
         (r"-[0-9a-z]{8,10}-[0-9a-z]{5}\b", "-HASH"),
         (r"\bin [0-9]+\.[0-9]s", "in TIME"),
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
-        (r"\d+s of grace left", "TIME of grace left"),
+        (r"\b[0-9][0-9a-z]* of grace left", "TIME of grace left"),
         (r" +\n", "\n"),
     ]
 }

@@ -6,7 +6,7 @@ mod cut_off;
 #[path = "surge/interfered.rs"]
 mod interfered;
 #[path = "surge/kit.rs"]
-mod kit;
+pub mod kit;
 #[path = "surge/moves.rs"]
 mod moves;
 #[path = "surge/scaled.rs"]

@@ -129,7 +129,8 @@ fn a_kind_that_may_not_be_listed() {
     let mut command = command(scene.cluster, &["ns", "blind", "--dry-run"]);
     command.env("KUBECONFIG", user);
     let ran = run(command).expect(0);
-    ran.says("secrets cannot be listed").says_nothing_of("is gone");
+    ran.says("kinds cannot be listed, for you may not (ask for the ClusterRole kubectl-finalize-look): ")
+        .says_nothing_of("is gone");
     scene.finalize(&["--force-up-to=strip"]).expect(0);
 }
 
@@ -270,7 +271,13 @@ fn words_that_make_no_sense() {
         (&["preflight", "ns", ""], "an empty word"),
         (&["ns", "x", "--leave-behind="], "has an empty word"),
         (&["ns", "x", "--leave-behind=a.example.com,"], "has an empty word"),
-        (&["ns", "x", "--yes"], "--yes answers"),
+        (&["scan", "--yes"], "--yes does not belong here"),
+        (&["ns", "x", "--powered-off"], "--powered-off=NODE[,NODE]"),
+        (&["ns", "x", "--powered-off=a,"], "--powered-off=NODE[,NODE]"),
+        (
+            &["ns", "x", "--leave-behind=y", "--force-up-to=strip"],
+            "--leave-behind has no effect",
+        ),
         (&["ns", "x", "--clean"], "--clean belongs to orphans"),
         (&["explain"], "explain needs"),
         (&["restore"], "restore needs"),

@@ -103,7 +103,7 @@ fn labels_and_annotations_of_the_namespace_stay() {
         .unwrap()
         .retain(|s| !s["change"]["finalize"].is_null());
     std::fs::write(&path, plan.to_string()).unwrap();
-    finalize(cluster, &["--apply", file]);
+    finalize(cluster, &["--apply", file, "--force-up-to=strip", "--yes"]);
     let after = cluster.get("v1/Namespace", "", "kept").unwrap();
     let left = after["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
     assert!(!left.contains(&json!("example.com/origin")), "{after}");

@@ -26,16 +26,18 @@ fn plan_that_is_applied_later() {
     );
     assert_eq!(plan["steps"][0]["change"]["strip"]["finalizer"], "example.com/cleanup");
     let shown = finalize(scene.cluster, &["--apply", file, "--dry-run"]).expect(0);
-    shown.says("strip: configmap plan/a: remove example.com/cleanup (dry run)");
+    shown
+        .says("strip: configmap plan/a: remove example.com/cleanup (dry run)")
+        .says("re-run with --force-up-to=strip to try the next step");
     assert!(!scene.is_gone());
-    finalize(scene.cluster, &["--apply", file]).expect(0);
+    finalize(scene.cluster, &["--apply", file, "--force-up-to=strip", "--yes"]).expect(0);
     assert!(scene.is_gone());
     // It is not for another namespace of that name.
     let again = Scene::new("plan");
     assert_eq!(again.name, "plan");
     again.config_map("a", &["example.com/cleanup"]);
     again.delete();
-    let refused = finalize(scene.cluster, &["--apply", file]).expect(3);
+    let refused = finalize(scene.cluster, &["--apply", file, "--force-up-to=strip", "--yes"]).expect(3);
     refused.says("is another object by now");
     finalize(scene.cluster, &["ns", "plan", "--force-up-to=strip"]).expect(0);
 }
@@ -56,7 +58,8 @@ fn plan_does_not_reach_further_than_it_was_made() {
         .unwrap()
         .retain(|s| s["change"]["strip"]["finalizer"] == "example.com/cleanup");
     std::fs::write(&path, plan.to_string()).unwrap();
-    finalize(scene.cluster, &["--apply", file]).expect(4);
+    let ran = finalize(scene.cluster, &["--apply", file, "--force-up-to=finalize", "--yes"]).expect(4);
+    ran.says("the plan names nothing that would help");
     let left = scene.cluster.get("v1/ConfigMap", "plan-narrow", "a").unwrap();
     assert_eq!(left["metadata"]["finalizers"], serde_json::json!(["example.com/later"]));
     scene.finalize(&["--force-up-to=strip"]).expect(0);
@@ -87,7 +90,7 @@ fn plans_that_are_none() {
         .expect(1)
         .says("does not serve things");
     finalize(cluster, &["ns", "x", "--apply", file]).expect(2);
-    finalize(cluster, &["--apply", file, "--force-up-to=strip"]).expect(2);
+    finalize(cluster, &["--apply", file, "--watch"]).expect(2);
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn tried_by_the_server() {
     for how in ["client", "server"] {
         let dry = format!("--dry-run={how}");
         let ran = scene.finalize(&["--force-up-to=strip", &dry, "-o", "json"]).expect(0);
-        ran.says_nothing_of("it would go on");
+        ran.says_nothing_of("re-run with");
         let document: Value = serde_json::from_str(&ran.stdout).unwrap();
         let step = &document["steps"][0];
         assert_eq!((&document["dryRun"], &step["rung"]), (&json!(how), &json!("strip")));
@@ -152,7 +155,7 @@ fn tried_by_the_server() {
     // What would not suffice is said as the run would say it.
     wait_for("the deletion to be old enough", DEFAULT_TIMEOUT, || {
         let ran = scene.finalize(&["--force-up-to=repair", "--dry-run"]);
-        let held = ran.code == Some(4) && ran.text().contains("with --force-up-to=strip it would go on");
+        let held = ran.code == Some(4) && ran.text().contains("re-run with --force-up-to=strip");
         held.then_some(())
     });
     let held = scene.cluster.get("v1/ConfigMap", "tried", "a").unwrap();
@@ -171,7 +174,7 @@ fn nothing_is_stripped_at_once() {
         scene.cluster,
         &["cm/a", "-n", "at-once", "--force-up-to=strip", "--timeout=3s"],
     );
-    early.expect(5).says("with more time (--timeout) it would go on");
+    early.expect(5).says("re-run with more time (--timeout)");
     let held = scene.cluster.get("v1/ConfigMap", "at-once", "a").unwrap();
     assert_eq!(held["metadata"]["finalizers"], json!(["example.com/cleanup"]));
     let ran = finalize(

@@ -36,7 +36,8 @@ fn s04_a_pod_whose_kubelet_is_silent() {
         .finalize(&["--force-up-to=finalize"])
         .expect(4)
         .says("--powered-off");
-    let ran = scene.mended(&["--force-up-to=repair", "--powered-off"]);
+    let off = format!("--powered-off={node}");
+    let ran = scene.mended(&["--force-up-to=repair", &off]);
     ran.says(&format!("node/{node} is not out of service any more"));
     let after = scene.cluster.get("v1/Node", "", &node).unwrap();
     let taints = after["spec"]["taints"].as_array().cloned().unwrap_or_default();

@@ -4,7 +4,7 @@ use serde_json::json;
 use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
 use crate::{
-    kit::{Ran, finalize, kubectl},
+    kit::{Ran, command, finalize, kubectl, run},
     scene::Scene,
 };
 
@@ -108,4 +108,76 @@ fn restored_from_nothing() {
     finalize(cluster, &["restore", path])
         .expect(1)
         .says("001-x.json is not JSON");
+}
+
+/// What is restored is written with the user's rights, so that nobody else may have had the pen.
+#[test]
+fn r53_what_others_can_write_is_not_restored() {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+    let scene = Scene::new("whose-backup");
+    let dir = tempfile::tempdir().unwrap();
+    let (run, raw) = (dir.path().join("run"), dir.path().join("run/raw"));
+    fs::create_dir_all(&raw).unwrap();
+    let file = raw.join("001-configmap-whose-backup-planted.json");
+    let planted =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "planted", "namespace": "whose-backup"}});
+    fs::write(&file, planted.to_string()).unwrap();
+    let folder = run.display().to_string();
+    let refused = |why: String| {
+        let ran = finalize(scene.cluster, &["restore", &folder, "--yes"]).expect(3);
+        ran.says(&format!("will not restore from here: {why}; nothing was changed"));
+        assert!(scene.cluster.get("v1/ConfigMap", "whose-backup", "planted").is_none());
+    };
+    // The folder above that of the run, the folder, the file.
+    for (path, usual) in [(dir.path(), 0o700), (&run, 0o700), (&raw, 0o700), (&file, 0o600)] {
+        let mode = |mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let open = usual | 0o022;
+        mode(open);
+        refused(format!(
+            "{} can be written to by everybody (mode {open:04o})",
+            path.display()
+        ));
+        mode(usual);
+        // Only root can give something away.
+        if std::os::unix::fs::chown(path, Some(1234), None).is_ok() {
+            refused(format!("{} belongs to uid 1234", path.display()));
+            std::os::unix::fs::chown(path, Some(0), None).unwrap();
+        }
+    }
+    finalize(scene.cluster, &["restore", &folder, "--yes"])
+        .expect(0)
+        .says("configmap whose-backup/planted created");
+}
+
+/// Nothing is changed that would have to be saved where others can write.
+#[test]
+fn r53_nothing_is_saved_below_a_folder_of_others() {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+    let scene = Scene::new("open-state");
+    scene.config_map("a", &["example.com/cleanup"]);
+    kubectl(
+        scene.cluster,
+        &["delete", "cm", "a", "-n", "open-state", "--wait=false"],
+    );
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let state = dir.path().join("state").display().to_string();
+    let mut command = command(scene.cluster, &["cm/a", "-n", "open-state", "--force-up-to=strip"]);
+    command.env("XDG_STATE_HOME", &state);
+    let ran = run(command);
+    let text = ran.text();
+    assert_ne!(ran.code, Some(0), "{text}");
+    assert!(
+        text.contains(&format!(
+            "{} can be written to by everybody (mode 0777)",
+            dir.path().display()
+        )),
+        "{text}"
+    );
+    assert!(
+        text.contains("set XDG_STATE_HOME to a folder that only you can write to"),
+        "{text}"
+    );
+    let object = scene.cluster.get("v1/ConfigMap", "open-state", "a").unwrap();
+    assert_eq!(object["metadata"]["finalizers"][0], "example.com/cleanup", "{object}");
 }

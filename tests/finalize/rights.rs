@@ -93,7 +93,8 @@ fn rights_that_hide_who_uses_a_claim() {
     finalize(cluster, &["pvc/data", "-n", "blind", "--force-up-to=evict-user"]).expect(0);
 }
 
-/// Who may change a node and not list them takes off the taint that they have put on.
+/// Who may not list nodes cannot tell how many have stopped reporting, and taints none. Who may not list what else could be left
+/// of a run removes the taint that they have put on.
 #[test]
 fn rights_to_change_what_may_not_be_listed() {
     let scene = Scene::new("unlisted");
@@ -105,23 +106,30 @@ fn rights_to_change_what_may_not_be_listed() {
         cluster,
         &["delete", "pod", "stranded", "-n", "unlisted", "--wait=false"],
     );
-    let rules = [
-        Rule::allow("get,patch", "nodes"),
-        Rule::allow("get,list,watch", "pods,leases.coordination.k8s.io"),
-    ];
-    let user = cluster.user_kubeconfig("unlisted-user", &rules);
-    let mut command = command(
-        cluster,
-        &[
+    let pod = |user: &str, rules: &[Rule]| {
+        let user = cluster.user_kubeconfig(user, rules);
+        let args = [
             "pod/stranded",
             "-n",
             "unlisted",
             "--force-up-to=repair",
-            "--powered-off",
-        ],
-    );
-    command.env("KUBECONFIG", &user);
-    run(command).expect(0).says("is not out of service any more");
+            "--powered-off=unlisted-node",
+        ];
+        let mut command = command(cluster, &args);
+        command.env("KUBECONFIG", &user);
+        run(command)
+    };
+    let mut rules = vec![
+        Rule::allow("get,patch", "nodes"),
+        Rule::allow("get,list,watch", "pods,leases.coordination.k8s.io"),
+    ];
+    pod("uncounted-user", &rules)
+        .expect(3)
+        .says("how many nodes have stopped reporting is unknown");
+    rules.push(Rule::allow("list", "nodes"));
+    pod("unlisted-user", &rules)
+        .expect(0)
+        .says("is not out of service any more");
     let node = cluster.get("v1/Node", "", "unlisted-node").unwrap();
     assert!(
         node["spec"]["taints"]

@@ -44,6 +44,11 @@ pub fn probe(args: &[&str]) -> Ran {
     probe_with(args, &[])
 }
 
+/// The probe without a kubeconfig, so that there are no credentials to warn of.
+pub fn probe_as_nobody(args: &[&str]) -> Ran {
+    probe_with(args, &[("KUBECONFIG", "/nope")])
+}
+
 /// The probe with further variables.
 pub fn probe_with(args: &[&str], vars: &[(&str, &str)]) -> Ran {
     let mut command = Command::new(probe_path());

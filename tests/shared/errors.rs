@@ -3,7 +3,7 @@
 use serde_json::json;
 use testsupport::Cluster;
 
-use crate::bench::{answer, kubeconfig, probe, probe_with, server_that_says};
+use crate::bench::{answer, kubeconfig, probe, probe_as_nobody, probe_with, server_that_says};
 
 fn says(args: &[&str], first_line: &str) {
     let ran = probe(args);
@@ -122,13 +122,15 @@ fn answers_that_are_not_from_an_api_server() {
     for (answer, what) in cases {
         let server = format!("http://{}", server_that_says(answer));
         let expected = format!("error: {server} did not answer like a Kubernetes API server: {what}");
-        says(&["-s", &server], &expected);
+        let ran = probe_as_nobody(&["-s", &server]);
+        assert_eq!(ran.stderr.lines().next(), Some(expected.as_str()), "{ran:?}");
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
     }
     let nonsense = format!(
         "http://{}",
         server_that_says(Some("SSH-2.0-OpenSSH_9.6\r\n".to_owned()))
     );
-    let ran = probe(&["-s", &nonsense]);
+    let ran = probe_as_nobody(&["-s", &nonsense]);
     assert!(
         ran.stderr.starts_with("Unable to connect to the server: ") && !ran.stderr.contains('{'),
         "{ran:?}"
@@ -138,7 +140,7 @@ fn answers_that_are_not_from_an_api_server() {
         server_that_says(Some("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned()))
     );
     assert!(
-        probe(&["-s", &closes])
+        probe_as_nobody(&["-s", &closes])
             .stderr
             .contains("did not answer like a Kubernetes API server")
     );

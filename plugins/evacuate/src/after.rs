@@ -67,7 +67,7 @@ impl After<'_> {
             tokio::time::timeout(patience, leftovers(self.connection, &removed, patience / 2)),
         );
         let mut left = left.unwrap_or_default();
-        left.extend(self.saving.finding());
+        left.extend(self.saving.findings(|object| state.fate(object)));
         let moved = render::moves::moves(state.departed(), self.before, after.as_deref().unwrap_or_default());
         let show_report = |wide: bool| {
             let moved = render::report::Moved {

@@ -11,6 +11,7 @@ use upkeep::{
 
 use crate::{
     cli::Cli,
+    drive::saving::Saving,
     engine::OnBlocked,
     facts::{Facts, Pod},
     preflight::{
@@ -66,6 +67,22 @@ pub fn refused_document(ui: &Ui, preview: &Preview, form: Format) -> Result<()> 
 /// The sentence of a refusal.
 pub fn refused_sentence(preview: &Preview) -> String {
     format!("refused to evacuate {}; nothing was changed", preview.nodes.join(", "))
+}
+
+/// What nothing would bring back is not removed without a place to save it in.
+///
+/// # Errors
+/// No such place.
+pub async fn place_to_save(cli: &Cli, preview: &Preview, saving: &Saving) -> Result<()> {
+    if !cli.switches.delete && !preview.saves() {
+        return Ok(());
+    }
+    let Err(error) = saving.prepare().await else {
+        return Ok(());
+    };
+    let refused = Error::refused(refused_sentence(preview)).caused_by(&error);
+    let refused = error.causes().iter().fold(refused, Error::caused_by);
+    Err(error.hints().iter().fold(refused, Error::hint))
 }
 
 /// What the caller's own flags make dangerous.

@@ -3,21 +3,19 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1 as core;
-use kube::Api;
 use upkeep::{
     Error, Exit, Result,
     client::Connection,
     error::describe,
     output::{self, Format},
     report::{Finding, Severity},
-    ui::{Ui, escape},
+    ui::{Ui, escape, plural},
 };
 
 use crate::{
     cli::{Cli, DryRun},
-    drive::{claim, moves::Moves},
-    engine::event::Verb,
+    drive::{lock::Locks, moves::Moves, probe::probe, publish::Wish, saving::Saving},
+    engine::{OnBlocked, event::Verb},
     facts::Facts,
     preflight::{
         budgets::When,
@@ -29,20 +27,28 @@ use crate::{
 /// How many questions are on their way at the same time.
 const AT_ONCE: usize = 16;
 
+/// What the server is asked, in whose name, and with what the run would do its work.
+pub struct Asks<'a> {
+    /// The cluster.
+    pub connection: &'a Connection,
+    /// The locks of the nodes.
+    pub locks: &'a Locks,
+    /// What would be written on the nodes.
+    pub wish: &'a Wish,
+    /// How pods are asked to go.
+    pub moves: Moves,
+    /// Where that is saved which nothing would bring back.
+    pub saving: &'a Saving,
+    /// Through the eviction API, or by deletion.
+    pub verb: Verb,
+}
+
 /// Shows the preview. With `--dry-run=server` each cordon and each eviction is sent as a dry run, once: the server does
 /// not count what was asked before, so its yes to a pod that has to wait for others is not taken for "now".
 ///
 /// # Errors
 /// A refused plan, or an answer that forbids it.
-pub async fn show(
-    cli: &Cli,
-    ui: &Ui,
-    connection: &Connection,
-    facts: &Facts,
-    preview: &Preview,
-    moves: Moves,
-    verb: Verb,
-) -> Result<Exit> {
+pub async fn show(cli: &Cli, ui: &Ui, facts: &Facts, preview: &Preview, asks: &Asks<'_>) -> Result<Exit> {
     let form = cli.output.unwrap_or_default();
     let server = cli.dry_run == DryRun::Server;
     let (word, suffix) = if server {
@@ -61,6 +67,10 @@ pub async fn show(
             Error::refused(crate::confirm::refused_sentence(preview))
         }
     });
+    let refused = match refused {
+        None => crate::confirm::place_to_save(cli, preview, asks.saving).await.err(),
+        refused => refused,
+    };
     if refused.is_none() && !form.is_document() {
         for text in would_tell(cli)
             .into_iter()
@@ -71,7 +81,7 @@ pub async fn show(
     }
     let mut against = Vec::new();
     if server && refused.is_none() {
-        against = ask(connection, preview, moves, verb).await;
+        against = ask(facts, preview, asks).await;
         if !form.is_document() {
             render::preview::findings(ui, &against, Severity::Info);
         }
@@ -80,6 +90,7 @@ pub async fn show(
     let exit = match (&refused, objections) {
         (Some(_), _) => Exit::Refused,
         (None, true) => Exit::Failed,
+        (None, false) if ends_by_deadline(cli, preview) => Exit::Deadline,
         (None, false) => Exit::Done,
     };
     match form {
@@ -88,13 +99,19 @@ pub async fn show(
             let shown = document::of_preview(preview, word, "preview", exit).with_findings(&findings);
             ui.document(&output::document(form, &shown)?);
         }
-        _ if exit == Exit::Done => lines(ui, facts, preview, cli.switches.delete, suffix),
+        _ if refused.is_none() && !objections => lines(ui, facts, preview, cli, suffix),
         _ => {}
     }
     match refused {
         Some(error) => Err(error),
         None => Ok(exit),
     }
+}
+
+/// Whether the run was told to wait for what only the user can change, and for how long.
+fn ends_by_deadline(cli: &Cli, preview: &Preview) -> bool {
+    let hopeless = |f: &Finding| matches!(f.id, "budget-never" | "budget-overlap");
+    cli.on_blocked == Some(OnBlocked::Wait) && !cli.timeout.is_zero() && preview.findings.iter().any(hopeless)
 }
 
 /// What others would be told of the nodes.
@@ -112,48 +129,76 @@ fn would_tell(cli: &Cli) -> Vec<String> {
     balancers.into_iter().chain(reason).collect()
 }
 
-/// kubectl's lines of a dry run.
-fn lines(ui: &Ui, facts: &Facts, preview: &Preview, delete: bool, suffix: &str) {
+/// kubectl's lines of a dry run. A node on which budgets hold pods back now is not called drained: how long they do cannot be
+/// known.
+fn lines(ui: &Ui, facts: &Facts, preview: &Preview, cli: &Cli, suffix: &str) {
     for node in &facts.targets {
         let already = if node.unschedulable { "already " } else { "" };
         ui.data(&format!("node/{} {already}cordoned{suffix}", escape(&node.name)));
     }
+    let deletes = matches!(cli.on_blocked, Some(OnBlocked::DeleteAfter(_)));
     for node in &preview.nodes {
+        let name = escape(node);
+        let mut held = 0;
         for pod in preview.going().filter(|p| &p.node == node) {
-            ui.data(&match pod.verb {
-                Verb::Evict => format!("evicting pod {}{suffix}", escape(&render::short(&pod.pod))),
-                Verb::Delete => format!("pod/{} deleted{suffix}", escape(&pod.pod.name)),
-                Verb::Surge => format!("pod/{} surged{suffix}", escape(&pod.pod.name)),
-            });
+            match (pod.when, pod.verb) {
+                (When::Blocked, Verb::Evict) if deletes => {
+                    ui.data(&format!("deleting pod {}{suffix}", escape(&render::short(&pod.pod))));
+                }
+                (When::Blocked, Verb::Evict) => held += 1,
+                (_, Verb::Evict) => ui.data(&format!("evicting pod {}{suffix}", escape(&render::short(&pod.pod)))),
+                (_, Verb::Delete) => ui.data(&format!("pod/{} deleted{suffix}", escape(&pod.pod.name))),
+                (_, Verb::Surge) => ui.data(&format!("pod/{} surged{suffix}", escape(&pod.pod.name))),
+            }
         }
-        ui.data(&format!("node/{} drained{suffix}", escape(node)));
-        if delete {
-            ui.data(&format!("node {:?} deleted{suffix}", escape(node)));
+        if held > 0 {
+            let its = if held == 1 {
+                "its budget allows"
+            } else {
+                "their budgets allow"
+            };
+            let pods = plural(held, "pod");
+            ui.note(&format!(
+                "node/{name} would wait: {pods} would stay on it until {its} the eviction"
+            ));
+            continue;
+        }
+        ui.data(&format!("node/{name} drained{suffix}"));
+        if cli.switches.delete {
+            ui.data(&format!("node {name:?} deleted{suffix}"));
         }
     }
 }
 
 /// Asks the server once about every node and every pod.
-async fn ask(connection: &Connection, preview: &Preview, moves: Moves, verb: Verb) -> Vec<Finding> {
-    let nodes: Api<core::Node> = Api::all(connection.client.clone());
+async fn ask(facts: &Facts, preview: &Preview, asks: &Asks<'_>) -> Vec<Finding> {
+    let Asks {
+        connection,
+        moves,
+        verb,
+        ..
+    } = *asks;
     let mut findings = Vec::new();
-    for (name, answer) in futures::future::join_all(
-        preview
-            .nodes
-            .iter()
-            .map(async |name| (name, claim::dry_run(&nodes, name).await)),
-    )
-    .await
-    {
-        if let Err(error) = answer {
-            findings.push(objection(
-                "cordon-denied",
-                Severity::Refusal,
-                Vec::new(),
-                format!("node/{name}: {}", describe(&error)),
-            ));
+    let probes = facts
+        .targets
+        .iter()
+        .map(async |node| (node, probe(connection, asks.locks, node, asks.wish, true).await));
+    let probes: Vec<_> = futures::stream::iter(probes).buffered(AT_ONCE).collect().await;
+    let mut degraded = Vec::new();
+    for (node, probe) in probes {
+        if let Err(error) = probe.cordon {
+            let evidence = format!("node/{}: {}", node.name, describe(&error));
+            findings.push(objection("cordon-denied", Severity::Refusal, Vec::new(), evidence));
         }
+        degraded.extend(probe.degraded);
     }
+    // What is the same for all nodes is said once.
+    degraded.sort();
+    degraded.dedup();
+    let degraded = degraded
+        .into_iter()
+        .map(|text| objection("degraded", Severity::Warning, Vec::new(), text));
+    findings.extend(degraded);
     let client = &connection.client;
     let asked = preview.going().map(|plan| async move {
         let answer = match verb {

@@ -9,18 +9,22 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
-    core::PartialObjectMeta,
+    api::{ApiResource, GroupVersionKind, ListParams},
 };
 use upkeep::{
     client::Connection,
     report::{Finding, ObjRef, Severity},
 };
 
-use crate::facts::Attachment;
+use crate::{
+    facts::{Attachment, Meta},
+    gather::Lists,
+};
 
 /// How long the garbage collector has for what belongs to the node.
 const COLLECTED: Duration = Duration::from_secs(5);
+/// The size of a page.
+const CHUNK: u32 = 500;
 /// Between two looks.
 const LOOKS: Duration = Duration::from_millis(250);
 
@@ -72,52 +76,41 @@ async fn look(connection: &Connection, name: &str) -> Left {
     let nodes: Api<core::Node> = Api::all(client());
     let leases: Api<Lease> = Api::namespaced(client(), "kube-node-lease");
     let csi_nodes: Api<CSINode> = Api::all(client());
-    let attachments: Api<VolumeAttachment> = Api::all(client());
-    let pods: Api<core::Pod> = Api::all(client());
+    let lists = Lists::new(connection, CHUNK);
     let here = ListParams::default().fields(&format!("spec.nodeName={name}"));
     let (node, lease, csi_node, attached, pods, cilium, calico) = futures::join!(
         nodes.get_opt(name),
         leases.get_opt(name),
         csi_nodes.get_opt(name),
-        async { attachments.list(&ListParams::default()).await },
-        async { pods.list_metadata(&here).await },
-        network(connection, ("cilium.io", "v2", "CiliumNode", "ciliumnodes"), name),
+        lists.all::<VolumeAttachment, Attachment>(ListParams::default()),
+        lists.all_metadata::<core::Pod, Meta>(here),
+        network(&lists, ("cilium.io", "v2", "CiliumNode", "ciliumnodes"), name),
         network(
-            connection,
+            &lists,
             ("crd.projectcalico.org", "v1", "BlockAffinity", "blockaffinities"),
             name
         ),
     );
-    let attached = attached
-        .map(|l| l.items)
-        .unwrap_or_default()
-        .into_iter()
-        .map(Attachment::from);
+    let attached = attached.unwrap_or_default().into_iter();
     Left {
         back: matches!(node, Ok(Some(_))),
         lease: lease.ok().flatten().map(|l| !l.owner_references().is_empty()),
         csi_node: matches!(csi_node, Ok(Some(_))),
         attachments: attached.filter(|a| a.node == name).map(|a| a.name).collect(),
-        pods: pods.map(|l| l.items).unwrap_or_default().iter().map(pod).collect(),
+        pods: pods.unwrap_or_default().iter().map(pod).collect(),
         network: cilium.into_iter().chain(calico).collect(),
     }
 }
 
-fn pod(pod: &PartialObjectMeta<core::Pod>) -> ObjRef {
-    let namespace = pod.namespace().unwrap_or_default();
-    ObjRef::namespaced("pod", &namespace, &pod.name_any(), &pod.uid().unwrap_or_default())
+fn pod(pod: &Meta) -> ObjRef {
+    ObjRef::namespaced("pod", &pod.namespace, &pod.name, &pod.uid)
 }
 
 /// Objects of a network's kind that are named after a node or name it. Most clusters do not have the kind.
-async fn network(connection: &Connection, kind: (&str, &str, &str, &str), node: &str) -> Vec<ObjRef> {
+async fn network(lists: &Lists, kind: (&str, &str, &str, &str), node: &str) -> Vec<ObjRef> {
     let (group, version, kind, plural) = kind;
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
-    let api: Api<DynamicObject> = Api::all_with(connection.client.clone(), &resource);
-    let found = api
-        .list(&ListParams::default())
-        .await
-        .map(|l| l.items)
-        .unwrap_or_default();
+    let found = lists.dynamic(&resource, None).await.unwrap_or_default();
     let about = found.into_iter().filter(|object| {
         let named = object.data.pointer("/spec/node").and_then(|n| n.as_str());
         object.name_any() == node || named == Some(node)

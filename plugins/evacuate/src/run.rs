@@ -15,7 +15,7 @@ use upkeep::{
     client::{Agent, Connection, connect, log_to_stderr},
     lock::Identity,
     output::{self, Format},
-    report::{Finding, Seen, Severity},
+    report::{Finding, Severity},
     ui::Ui,
 };
 
@@ -23,7 +23,7 @@ use crate::{
     after::After,
     cli::{Cli, DryRun, Order},
     confirm,
-    drive::{self, Driver, Watcher, moves::Moves, publish::Wish, saving::Saving},
+    drive::{self, Driver, Watcher, lock::Locks, moves::Moves, probe, publish::Wish, saving::Saving},
     dry_run,
     engine::{
         OnBlocked, Settings, State,
@@ -33,7 +33,9 @@ use crate::{
     gather::{self, Wanted, access},
     preflight::{
         self,
+        duration::Pace,
         filters::{Allowed, Rules},
+        jobs::Losses,
         preview::{Asked, Preview},
         surge::Mode,
     },
@@ -72,11 +74,16 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         surge: cli.surge != Mode::Off,
         delete: cli.switches.delete,
     };
+    let me = Identity::current();
+    let locks = Locks::new(&connection.client, &me, &cli.take_over);
     if cli.switches.uncordon {
-        let back = join(uncordon::run(cli, ui, &connection, &wanted), greet(ui, &connection));
+        let back = join(
+            uncordon::run(cli, ui, &connection, &wanted, &locks),
+            greet(ui, &connection),
+        );
         return time.within(BACK, back.map(|(exit, ())| exit)).await;
     }
-    let (facts, support) = time.within(READING, gathered(ui, &connection, &wanted)).await?;
+    let (facts, support) = time.within(READING, gathered(ui, &connection, &wanted, &locks)).await?;
     if facts.targets.is_empty() {
         ui.status("No resources found");
         if form.is_document() {
@@ -98,12 +105,18 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
                 force: cli.switches.force,
                 delete_empty_dir: cli.switches.delete_emptydir_data,
                 skip_deleted_after: cli.skip_wait_for_delete_timeout,
+                wait_jobs: cli.wait_jobs.unwrap_or_default(),
             },
             daemon_sets: facts
                 .daemon_sets
                 .clone()
                 .map(|sets| sets.into_iter().map(|s| s.uid).collect::<BTreeSet<Uid>>()),
             gone: preflight::owners::all_gone(&facts),
+            losses: Losses::new(
+                facts.jobs.known().into_iter().flat_map(|jobs| jobs.values()),
+                &preflight::jobs::leaving(&facts),
+                verb,
+            ),
         },
         verb,
         on_blocked: cli.on_blocked.unwrap_or(OnBlocked::Patient),
@@ -111,6 +124,11 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         surge: cli.surge,
         powered_off: cli.powered_off(),
         delete: cli.switches.delete,
+        pace: Pace {
+            by_priority: cli.order == Order::Priority,
+            parallel: usize::from(cli.parallel),
+            timeout: time.limit,
+        },
     };
     let mut preview = preflight::preview::preview(&facts, &asked);
     preview.findings.extend(gather::gaps(&facts));
@@ -118,47 +136,85 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     preview
         .findings
         .sort_by_key(|f| (std::cmp::Reverse(f.severity), f.id != "claimed"));
-    let permitted = time.within(READING, rights(&connection, &preview, &asked)).await;
+    let wish = Wish {
+        reason: cli.reason.clone(),
+        exclude_lb: cli.switches.exclude_lb,
+        surges: preview.surges.iter().map(|s| s.deployment.uid.clone()).collect(),
+    };
+    // Both at the same time: the answer to the cordon is needed only where the rights are there.
+    let cordons = async {
+        match cli.dry_run {
+            DryRun::None if preview.refusals().next().is_none() => {
+                probe::cordons(&connection, &locks, &facts, &wish).await
+            }
+            _ => Vec::new(),
+        }
+    };
+    let permitted = join(rights(&connection, &preview, &asked), cordons);
+    let permitted = permitted.map(|(rights, denied)| rights.map(|()| denied));
+    let permitted = time.within(READING, permitted).await;
     match permitted {
         // Who may only look may see what others would do.
         Err(error) if matches!(cli.dry_run, DryRun::Client | DryRun::Unchanged) && !error.causes().is_empty() => {
             let missing = error.causes().join("; ");
             ui.warning(&format!("you may not do this yourself: {missing}"));
         }
-        permitted => permitted?,
+        Ok(denied) => {
+            if let Some(error) = probe::uncordonable(&denied) {
+                if form.is_document() {
+                    let findings: Vec<Finding> = preview
+                        .findings
+                        .iter()
+                        .cloned()
+                        .chain(probe::findings(&denied))
+                        .collect();
+                    let failed =
+                        document::of_preview(&preview, "none", "failed", Exit::Failed).with_findings(&findings);
+                    ui.document(&output::document(form, &failed)?);
+                }
+                return Err(error);
+            }
+        }
+        Err(error) => return Err(error),
     }
 
     let moves = Moves {
         grace: asked.grace,
         support,
     };
+    let saving = Rc::new(Saving::new(&connection));
     let warnings = confirm::warnings(cli, &facts, &preview);
     if cli.dry_run != DryRun::None {
         warnings.iter().for_each(|text| ui.warning(text));
-        let shown = dry_run::show(cli, ui, &connection, &facts, &preview, moves, verb);
+        let asks = dry_run::Asks {
+            connection: &connection,
+            locks: &locks,
+            wish: &wish,
+            moves,
+            saving: &saving,
+            verb,
+        };
+        let shown = dry_run::show(cli, ui, &facts, &preview, &asks);
         return time.within("the dry run had ended", shown).await;
     }
     if let Some(refused) = confirm::refusal(ui, &preview, cli.powered_off(), form)? {
         return Err(refused);
     }
-    let saving = Rc::new(Saving::new(&connection));
-    if cli.switches.delete || preview.has_irreplaceable() {
-        let prepared = saving.prepare().map_err(|error| unsaved(&preview, &error));
-        if let Err(error) = time.within(READING, prepared).await {
-            confirm::refused_document(ui, &preview, form)?;
-            return Err(error);
-        }
+    let prepared = confirm::place_to_save(cli, &preview, &saving);
+    if let Err(error) = time.within(READING, prepared).await {
+        confirm::refused_document(ui, &preview, form)?;
+        return Err(error);
     }
     render::preview::findings(ui, &important(&preview.findings), Severity::Info);
     warnings.iter().for_each(|text| ui.warning(text));
     confirm::confirm(cli, ui, &preview)?;
 
-    let me = Identity::current();
     let rules = Rc::new(asked.rules.clone());
+    let plan = preflight::preview::plan(&facts, &asked, &preview);
     let settings = settings(cli, asked, base, me.run.clone());
-    let mut state = State::new(preflight::preview::plan(&facts, &preview), settings, base);
+    let mut state = State::new(plan, settings, base);
     let before = preflight::preview::existing(&facts, &preview);
-    let watch_budgets = matches!(facts.budgets, Seen::Known(_)) && verb == Verb::Evict;
+    let watch_budgets = facts.counted_budgets().is_some() && verb == Verb::Evict;
     // Only the engine's own view is needed from here on.
     drop(facts);
     let driver = Driver {
@@ -168,12 +224,8 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         rules,
         pod_selector: wanted.pod_selector.clone(),
         chunk: cli.chunk_size,
-        me,
-        wish: Wish {
-            reason: cli.reason.clone(),
-            exclude_lb: cli.switches.exclude_lb,
-            surge: !preview.surges.is_empty(),
-        },
+        locks,
+        wish,
         watch_budgets,
     };
     // Only talk, no results: stdout is one document, or names.
@@ -239,10 +291,15 @@ async fn greet(ui: &Ui, connection: &Connection) {
 }
 
 /// Reads the cluster, and says so where that takes longer than a second.
-async fn gathered(ui: &Ui, connection: &Connection, wanted: &Wanted) -> Result<(Facts, access::Eviction)> {
+async fn gathered(
+    ui: &Ui,
+    connection: &Connection,
+    wanted: &Wanted,
+    locks: &Locks,
+) -> Result<(Facts, access::Eviction)> {
     let greeted = greet(ui, connection).map(Ok);
     let support = access::eviction_support(connection);
-    let reading = try_join3(gather::gather(connection, wanted), support, greeted);
+    let reading = try_join3(gather::gather(connection, wanted, locks), support, greeted);
     let mut reading = std::pin::pin!(reading.map_ok(|(facts, support, ())| (facts, support)));
     let patience = Duration::from_secs(1);
     if let Ok(done) = tokio::time::timeout(patience, &mut reading).await {
@@ -278,13 +335,6 @@ async fn rights(connection: &Connection, preview: &Preview, asked: &Asked) -> Re
         }
     }
     access::require(connection, &rights, &preview.nodes, &namespaces).await
-}
-
-/// What nothing would bring back is not removed without a place to save it in.
-fn unsaved(preview: &Preview, error: &Error) -> Error {
-    let refused = Error::refused(confirm::refused_sentence(preview)).caused_by(error);
-    let refused = error.causes().iter().fold(refused, Error::caused_by);
-    error.hints().iter().fold(refused, Error::hint)
 }
 
 /// What is worth a line before the work begins: warnings, and the pods that stay.

@@ -19,6 +19,8 @@ pub struct Look<'a> {
     pub knowledge: &'a Knowledge,
     /// How far the server's clock is ahead of this machine's.
     pub skew: SignedDuration,
+    /// Whether it has `matchConditions` of webhooks.
+    pub match_conditions: bool,
 }
 
 impl<'a> Look<'a> {

@@ -18,13 +18,13 @@ mod wait;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
 fn main() -> ExitCode {
     if let Some(code) = upkeep::complete::intercept(cli::Cli::command()) {
         return code;
     }
-    let cli = cli::Cli::parse();
+    let cli: cli::Cli = upkeep::args::parse();
     let ui = upkeep::ui::Ui::from_env();
     upkeep::run(&ui, run::run(&cli, &ui))
 }

@@ -14,7 +14,7 @@ use upkeep::{
     discovery::Discovery,
     output,
     report::{Finding, ObjRef},
-    ui::{escape, plural},
+    ui::{command, escape, plural},
 };
 
 use crate::{
@@ -119,8 +119,8 @@ impl Look<'_> {
                 Some(namespace) => Err(Error::failed(format!(
                     "namespace/{namespace} was made anew to get rid of what is in it, and is not gone yet"
                 ))
-                .hint(format!("kubectl finalize orphans {namespace} --clean"))
-                .hint(format!("kubectl finalize ns {namespace}"))),
+                .hint(command("kubectl finalize orphans", [*namespace, "--clean"]))
+                .hint(command("kubectl finalize ns", [*namespace]))),
                 None => Ok(exit),
             };
         }
@@ -265,6 +265,9 @@ pub async fn of(cluster: &Cluster<'_>, discovery: &Discovery, namespace: &str) -
     if left.is_empty() {
         return Vec::new();
     }
-    let hint = format!("'kubectl finalize orphans {namespace} --clean' gets rid of them");
+    let hint = format!(
+        "'{}' deletes them",
+        command("kubectl finalize orphans", [namespace, "--clean"])
+    );
     vec![scan::orphans::finding(namespace, left, hint)]
 }

@@ -13,7 +13,7 @@ use http::{Request, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use upkeep::{
     Error, Exit, Result,
-    backup::{RAW, restorable},
+    backup::{RAW, check_folder, read_file, restorable},
     discovery::Kind,
     ui::escape,
 };
@@ -122,8 +122,9 @@ pub async fn restore(look: &Look<'_>, folder: &Path) -> Result<Exit> {
 fn read(folder: &Path) -> Result<Vec<Value>> {
     let failed = |what: &str| Error::failed(format!("{what} {}", folder.display()));
     let raw = Some(folder.join(RAW)).filter(|raw| raw.is_dir());
-    let entries = std::fs::read_dir(raw.as_deref().unwrap_or(folder))
-        .map_err(|e| failed("cannot read the folder").caused_by(e))?;
+    let place = raw.as_deref().unwrap_or(folder);
+    let entries = std::fs::read_dir(place).map_err(|e| failed("cannot read the folder").caused_by(e))?;
+    check_folder(&std::path::absolute(place).map_err(|e| failed("cannot find").caused_by(e))?)?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|path| path.is_file() && path.extension().is_some_and(|e| e == "json"));
     files.sort();
@@ -133,7 +134,7 @@ fn read(folder: &Path) -> Result<Vec<Value>> {
     }
     let mut objects = Vec::<Value>::new();
     for file in files {
-        let text = std::fs::read_to_string(&file).map_err(|e| failed("cannot read what is in").caused_by(e))?;
+        let text = read_file(&file)?;
         let object: Value = serde_json::from_str(&text)
             .map_err(|e| Error::failed(format!("{} is not JSON", file.display())).caused_by(e))?;
         // Of an object that was changed more than once the first state is the one to go back to.

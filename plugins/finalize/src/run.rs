@@ -7,7 +7,7 @@ use std::{
 
 use upkeep::{
     Error, Exit, Result,
-    client::{Agent, Connection, connect, log_to_stderr},
+    client::{Agent, Connection, connect_with_managed_fields, log_to_stderr},
     discovery::Discovery,
     output,
     ui::{Ui, human_duration},
@@ -34,6 +34,9 @@ const AGENT: Agent = Agent {
     version: env!("CARGO_PKG_VERSION"),
 };
 
+/// The minor release since which webhooks have `matchConditions` (v1, on by default).
+const MATCH_CONDITIONS: u32 = 30;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -56,7 +59,8 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         )
     };
     let patience = cli.patience();
-    let connected = tokio::time::timeout(patience, connect(&cli.kube, &AGENT, ui)).await;
+    let connect = connect_with_managed_fields(&cli.kube, &AGENT, ui);
+    let connected = tokio::time::timeout(patience, connect).await;
     let connection = connected.map_err(|_| late())??;
     let asked = async { futures::join!(Discovery::ask(&connection), connection.ask_server()) };
     let (discovery, server) = tokio::time::timeout(patience, asked).await.map_err(|_| late())?;
@@ -80,6 +84,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         discovery: &discovery,
         knowledge: &knowledge,
         skew,
+        match_conditions: server.is_at_least(1, MATCH_CONDITIONS),
     };
     match wanted {
         Wanted::Object { kind, name } => {

@@ -3,8 +3,10 @@
 //! These are only the flags as they were typed. What they do to a kubeconfig is in [`crate::client`].
 
 mod duration;
+mod typos;
 
 pub use duration::{parse_duration, parse_request_timeout};
+pub use typos::parse;
 
 use std::path::PathBuf;
 

@@ -29,6 +29,14 @@ const POD: [&str; 5] = [
 /// The addresses for pods that a node was given. Others may have them by then, and a node that is back has been given new ones.
 const NODE: [&str; 2] = ["podCIDR", "podCIDRs"];
 
+/// What the server writes into a Job and its pods to tell them from those of another Job: a new one gets its own.
+const JOB: [&str; 4] = [
+    "controller-uid",
+    "job-name",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+];
+
 /// The object without what only the server may write, without finalizers and owners.
 pub fn restorable(object: &Value) -> Value {
     let mut object = object.clone();
@@ -53,7 +61,25 @@ pub fn restorable(object: &Value) -> Value {
     if fields == POD {
         unpin(&mut object);
     }
+    if object["apiVersion"] == "batch/v1" && object["kind"] == "Job" {
+        unbind(&mut object);
+    }
     object
+}
+
+/// A Job selects its pods by its own UID, unless its author has written the selector.
+fn unbind(job: &mut Value) {
+    if job["spec"]["manualSelector"] == true {
+        return;
+    }
+    if let Some(spec) = job.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.remove("selector");
+    }
+    for path in ["/metadata/labels", "/spec/template/metadata/labels"] {
+        if let Some(labels) = job.pointer_mut(path).and_then(Value::as_object_mut) {
+            JOB.iter().for_each(|label| drop(labels.remove(*label)));
+        }
+    }
 }
 
 /// A DaemonSet binds each of its pods to a node by the name of that, as a requirement of affinity.
@@ -123,6 +149,21 @@ mod tests {
             of(&both)[required]["nodeSelectorTerms"][0],
             json!({"matchExpressions": zone})
         );
+    }
+
+    #[test]
+    fn a_job_gets_a_selector_of_its_own() {
+        let job = |manual: bool| {
+            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {
+                "manualSelector": manual,
+                "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}},
+                "template": {"metadata": {"labels": {"app": "j", "job-name": "j", "batch.kubernetes.io/controller-uid": "u"}}},
+            }})
+        };
+        let restored = restorable(&job(false));
+        assert_eq!(restored["spec"]["selector"], Value::Null);
+        assert_eq!(restored["spec"]["template"]["metadata"]["labels"], json!({"app": "j"}));
+        assert_eq!(restorable(&job(true)), job(true));
     }
 
     #[test]

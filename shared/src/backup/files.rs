@@ -25,7 +25,10 @@ pub fn make_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file that must not be there yet.
+/// Writes a file that must not be there yet, which only its owner may read. A link is not followed.
+///
+/// # Errors
+/// The system's: `AlreadyExists` where anything has that name.
 pub fn write_new(path: &Path, text: &str) -> Result<()> {
     let mut file = private().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes())?;
@@ -39,6 +42,12 @@ pub fn append(path: &Path, line: &str) -> Result<()> {
     file.write_all(format!("{line}\n").as_bytes())?;
     file.sync_all()?;
     sync_folder(path)
+}
+
+/// Adds a line to a file, and leaves it to the system when it reaches the disk.
+pub fn append_soon(path: &Path, line: &str) -> Result<()> {
+    let mut file = private().append(true).create(true).open(path)?;
+    file.write_all(format!("{line}\n").as_bytes())
 }
 
 #[cfg(unix)]

@@ -4,9 +4,12 @@
 //! All of it lies under `$XDG_STATE_HOME/kubectl-upkeep/PLUGIN/CLUSTER/TIME`, for its owner's eyes only, for Secrets are among
 //! it. What is raw has a folder of its own there, which `kubectl apply -f` on the folder of the run passes over. A file is on
 //! the disk before the change that it is for is asked for.
+//!
+//! Nobody else may be able to write there, see [`owner`]: what is restored from it is written with the user's rights.
 
 mod apply;
 mod files;
+mod owner;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,7 +22,8 @@ pub use apply::restorable;
 
 use crate::error::{Error, Result};
 use crate::output::{Format, document};
-use files::{append, make_folder, write_new};
+pub use files::write_new;
+use files::{append, append_soon, make_folder};
 
 /// The folder in that of a run in which objects are as they were, one JSON file each.
 pub const RAW: &str = "raw";
@@ -29,6 +33,7 @@ pub const RAW: &str = "raw";
 pub struct Backup {
     folder: PathBuf,
     saved: AtomicUsize,
+    kept: AtomicUsize,
     used: AtomicBool,
 }
 
@@ -44,6 +49,7 @@ impl Backup {
         Ok(Self {
             folder,
             saved: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
             used: AtomicBool::new(false),
         })
     }
@@ -51,8 +57,9 @@ impl Backup {
     /// Makes the folder now, for who must not begin without a place to save things in. It goes again if nothing is saved.
     ///
     /// # Errors
-    /// A disk that does not take it.
+    /// A disk that does not take it; a folder above that others can write to.
     pub fn prepare(&self) -> Result<()> {
+        self.check_owner()?;
         make_folder(&self.folder).map_err(|e| self.failed().caused_by(e))
     }
 
@@ -79,6 +86,7 @@ impl Backup {
     /// # Errors
     /// As [`Backup::save`].
     pub fn save_as(&self, object: &Value, form: &Value) -> Result<PathBuf> {
+        self.check_owner()?;
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
         let kind = object["kind"].as_str().unwrap_or("object").to_ascii_lowercase();
         let parts = [&kind, text("namespace"), text("name")].map(file_name);
@@ -98,8 +106,25 @@ impl Backup {
             drop(std::fs::remove_file(&file));
             return Err(self.failed().caused_by(error));
         }
+        self.kept.fetch_add(1, Ordering::Relaxed);
         self.used.store(true, Ordering::Relaxed);
         Ok(file)
+    }
+
+    /// Removes what was saved of an object that stays after all.
+    pub fn discard(&self, file: &Path) {
+        let raw = file.file_stem().map(|stem| self.folder.join(RAW).join(stem));
+        let raw = raw.map(|mut raw| {
+            raw.as_mut_os_string().push(".json");
+            raw
+        });
+        let removed = std::fs::remove_file(file).is_ok();
+        if let Some(raw) = raw {
+            drop(std::fs::remove_file(raw));
+        }
+        if removed && self.kept.fetch_sub(1, Ordering::Relaxed) <= 1 {
+            self.used.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Adds a line to the journal and waits until it is on the disk.
@@ -110,6 +135,17 @@ impl Backup {
         let line = serde_json::to_string(line).map_err(|e| self.failed().caused_by(e))?;
         self.prepare()?;
         append(&self.folder.join("journal.jsonl"), &line).map_err(|e| self.failed().caused_by(e))
+    }
+
+    fn check_owner(&self) -> Result<()> {
+        let Some(why) = owner::distrust(&self.folder) else {
+            return Ok(());
+        };
+        let folder = self.folder.display();
+        // Hints are left out where it ends up in a warning.
+        Err(Error::failed(format!(
+            "cannot save backups in {folder}: {why}; set XDG_STATE_HOME to a folder that only you can write to"
+        )))
     }
 
     fn failed(&self) -> Error {
@@ -128,6 +164,36 @@ impl Drop for Backup {
     }
 }
 
+/// Checks that nobody else can have written what lies in the folder of a run.
+///
+/// # Errors
+/// A refusal that names the folder, or the one above it, that others can write to.
+pub fn check_folder(folder: &Path) -> Result<()> {
+    owner::distrust(folder).map_or(Ok(()), |why| Err(distrusted(&why)))
+}
+
+/// Reads a saved file, if nobody else can have written it.
+///
+/// # Errors
+/// A file that cannot be read; a refusal that names the file that others can write to.
+pub fn read_file(path: &Path) -> Result<String> {
+    use std::io::Read as _;
+    let failed = |error| Error::failed(format!("cannot read {}", path.display())).caused_by(error);
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    if let Some(why) = owner::distrust_file(path, &file) {
+        return Err(distrusted(&why));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+fn distrusted(why: &str) -> Error {
+    Error::refused(format!("will not restore from here: {why}; nothing was changed")).hint(
+        "read what is saved there; if it is right, copy it into a folder that only you can write to and restore that",
+    )
+}
+
 /// The folders of runs that have saved something, of whichever cluster, the newest first.
 pub fn runs(plugin: &str) -> Vec<PathBuf> {
     let within = |folder: PathBuf| {
@@ -142,6 +208,27 @@ pub fn runs(plugin: &str) -> Vec<PathBuf> {
     let mut runs: Vec<PathBuf> = clusters.flat_map(within).filter(|path| path.is_dir()).collect();
     runs.sort_by(|a, b| b.file_name().cmp(&a.file_name()));
     runs
+}
+
+/// Adds a line to a file that a plugin keeps of its runs, for this user's eyes only. Nothing waits for the disk: such a file
+/// helps and is never required.
+///
+/// # Errors
+/// No place for it, or a disk that does not take it.
+pub fn remember(plugin: &str, file: &str, line: &impl Serialize) -> Result<()> {
+    let folder = root()?.join(plugin);
+    let failed = || Error::failed(format!("cannot write {file} in {}", folder.display()));
+    let line = serde_json::to_string(line).map_err(|e| failed().caused_by(e))?;
+    make_folder(&folder).map_err(|e| failed().caused_by(e))?;
+    check_folder(&folder)?;
+    append_soon(&folder.join(file), &line).map_err(|e| failed().caused_by(e))
+}
+
+/// What such a file holds; nothing where there is none, or where another user may write it.
+pub fn remembered(plugin: &str, file: &str) -> Option<String> {
+    let folder = root().ok()?.join(plugin);
+    check_folder(&folder).ok()?;
+    read_file(&folder.join(file)).ok()
 }
 
 fn root() -> Result<PathBuf> {

@@ -1,4 +1,5 @@
-//! No request waits for ever: the whole answer has a deadline, and a watch may not be silent for too long.
+//! No request waits for ever, and no answer takes all memory: the whole answer has a deadline and a size, a watch may not be silent
+//! for too long, and one event of it has a size.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +14,18 @@ use tokio::time::{Instant, Sleep};
 use tower::BoxError;
 
 use super::Limits;
-use crate::error::{NoAnswer, Wait};
+use super::transport::Received;
+use crate::error::{Error, NoAnswer, Wait};
+
+/// What any answer may have.
+const SMALL: u64 = 64 << 20;
+/// A larger answer may have this many times what came over the wire. JSON of an API server is compressed to a tenth, that of
+/// many equal objects to a thirtieth; a bomb to a thousandth.
+const RATIO: u64 = 50;
+/// What no answer may have.
+const LARGEST: u64 = 1 << 30;
+/// What one event of a watch may have. An object in etcd has at most 1.5 MiB.
+const EVENT: u64 = 16 << 20;
 
 /// The time that one request has.
 #[derive(Debug, Clone)]
@@ -45,8 +57,8 @@ impl Bound {
         }
     }
 
-    /// Puts the rest of the time, or the idle limit of a watch, on the body.
-    pub(super) fn body(self, body: Body) -> BoundedBody {
+    /// Puts the rest of the time, or the idle limit of a watch, on the body, and a limit on its size.
+    pub(super) fn body(self, body: Body, received: Received) -> BoundedBody {
         let first = if self.watch {
             Some(Instant::now() + self.limits.idle)
         } else {
@@ -55,6 +67,8 @@ impl Bound {
         BoundedBody {
             body,
             sleep: first.map(|at| Box::pin(tokio::time::sleep_until(at))),
+            size: 0,
+            received,
             bound: self,
         }
     }
@@ -84,11 +98,50 @@ pub(super) fn is_stream<B>(request: &Request<B>) -> bool {
         })
 }
 
-/// A body that ends with [`NoAnswer`] when its time is over.
+/// A body that ends with [`NoAnswer`] when its time is over, and with an error when it is too large.
 pub(super) struct BoundedBody {
     body: Body,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Bytes after decompression; of a watch those since its last line break.
+    size: u64,
+    received: Received,
     bound: Bound,
+}
+
+impl BoundedBody {
+    /// Counts this part of the body; an error where it is one too many.
+    fn too_large(&mut self, data: &[u8]) -> Option<Error> {
+        let request = &self.bound.request;
+        if self.bound.watch {
+            let event = data.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().len() as u64;
+            let new_line = event < data.len() as u64;
+            self.size = if new_line { event } else { self.size + event };
+            let why = || format!("an event of {request} is too large: more than {}", mib(EVENT));
+            return (self.size > EVENT).then(|| Error::failed(why()));
+        }
+        self.size += data.len() as u64;
+        let received = self.received.bytes();
+        let allowed = allowed(received);
+        if self.size <= allowed {
+            return None;
+        }
+        let text = format!("the answer to {request} is too large: more than {}", mib(allowed));
+        Some(if received < self.size {
+            Error::failed(format!("{text} were decompressed from {} kB", received / 1000))
+                .hint("no API server compresses that much: check what is between this machine and the server")
+        } else {
+            Error::failed(text)
+        })
+    }
+}
+
+/// The size of an answer of which this much came over the wire.
+fn allowed(received: u64) -> u64 {
+    received.saturating_mul(RATIO).clamp(SMALL, LARGEST)
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
 }
 
 impl http_body::Body for BoundedBody {
@@ -105,6 +158,12 @@ impl http_body::Body for BoundedBody {
                 && let Some(sleep) = &mut this.sleep
             {
                 sleep.as_mut().reset(Instant::now() + this.bound.limits.idle);
+            }
+            if let Some(Ok(frame)) = &frame
+                && let Some(data) = frame.data_ref()
+                && let Some(error) = this.too_large(data)
+            {
+                return Poll::Ready(Some(Err(error.into())));
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
@@ -137,6 +196,38 @@ impl http_body::Body for BoundedBody {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_decompressed_is_bounded_by_what_was_received() {
+        assert_eq!(allowed(0), SMALL);
+        assert_eq!(allowed(306_000), SMALL);
+        assert_eq!(allowed(10 << 20), 500 << 20);
+        assert_eq!(allowed(u64::MAX), LARGEST);
+    }
+
+    #[test]
+    fn a_watch_is_bounded_by_its_events() {
+        let request = Request::get("/api/v1/pods?watch=1").body(()).unwrap();
+        let bound = Bound::new(&request, Limits::DEFAULT);
+        let mut body = BoundedBody {
+            body: Body::empty(),
+            sleep: None,
+            size: 0,
+            received: Received::default(),
+            bound,
+        };
+        let mut event = vec![b'x'; 10 << 20];
+        assert!(body.too_large(&event).is_none());
+        event.push(b'\n');
+        assert!(body.too_large(&event).is_none(), "the line is complete");
+        event.pop();
+        assert!(body.too_large(&event).is_none());
+        let error = body.too_large(&event).unwrap();
+        assert_eq!(
+            error.headline(),
+            "error: an event of GET /api/v1/pods is too large: more than 16 MiB"
+        );
+    }
 
     #[test]
     fn only_answers_without_an_end_are_streams() {

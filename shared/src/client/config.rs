@@ -1,17 +1,12 @@
 //! From kubectl's terms to kube-rs' `Config`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use http::HeaderValue;
 use kube::Config;
-use kube::config::{Cluster, KubeconfigError, LoadDataError};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 
 use super::choice::Choice;
-use super::kubeconfig::reason;
 use super::proxy::{self, Proxies};
 use crate::error::{self, Error, Result};
 
@@ -26,10 +21,7 @@ pub(super) fn build(choice: &Choice, proxies: &Proxies, user_agent: &str) -> Res
     config.connect_timeout = Some(CONNECT);
     // kube-rs would send a refused eviction again for minutes, without a word.
     config.default_retry = false;
-    config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     config.disable_compression = cluster.disable_compression.unwrap_or(false);
-    config.tls_server_name = cluster.tls_server_name.clone().filter(|name| !name.is_empty());
-    config.root_cert = root_certificates(cluster)?;
     config.auth_info = choice.user.clone();
     if let Some(token) = &config.auth_info.token {
         super::credentials::bearer(token.expose_secret())?;
@@ -52,18 +44,12 @@ pub(super) fn shown(url: &http::Uri) -> String {
     format!("{}{path}", proxy::hide_password(url))
 }
 
-/// A server without a scheme is `https` where anything about TLS is configured, else `http`: client-go's rule.
-fn server_url(choice: &Choice) -> Result<http::Uri> {
-    let Choice { cluster, user, .. } = choice;
-    let server = cluster.server.as_deref().unwrap_or_default().trim();
-    let tls = cluster.certificate_authority.is_some()
-        || cluster.certificate_authority_data.is_some()
-        || cluster.insecure_skip_tls_verify == Some(true)
-        || user.client_certificate.is_some()
-        || user.client_certificate_data.is_some();
+/// The address of the server. Without a scheme it is `http`, whatever else is configured: what kubectl does.
+pub(super) fn server_url(choice: &Choice) -> Result<http::Uri> {
+    let server = choice.cluster.server.as_deref().unwrap_or_default().trim();
     let full = match server.split_once("://") {
         Some(_) => server.to_owned(),
-        None => format!("{}://{server}", if tls { "https" } else { "http" }),
+        None => format!("http://{server}"),
     };
     let url: http::Uri = full.parse().map_err(|_| bad_server(server))?;
     if let Some(port) = bad_port(&url) {
@@ -87,70 +73,12 @@ fn bad_server(server: &str) -> Error {
     Error::failed(format!("host must be a URL or a host:port pair: {server:?}"))
 }
 
-fn root_certificates(cluster: &Cluster) -> Result<Option<Vec<Vec<u8>>>> {
-    use base64::Engine;
-    let unable = |why: &str| Error::failed(format!("unable to load root certificates: {why}"));
-    let pem = if let Some(data) = cluster
-        .certificate_authority_data
-        .as_deref()
-        .filter(|data| !data.is_empty())
-    {
-        let decoded = base64::engine::general_purpose::STANDARD.decode(data);
-        decoded.map_err(|_| unable("certificate-authority-data is not base64"))?
-    } else if let Some(path) = cluster.certificate_authority.as_deref().filter(|path| !path.is_empty()) {
-        std::fs::read(path).map_err(|error| {
-            Error::failed(format!(
-                "unable to read certificate-authority {path} due to open {path}: {}",
-                reason(&error)
-            ))
-        })?
-    } else {
-        return Ok(None);
-    };
-    let parsed: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match parsed {
-        Ok(certificates) if !certificates.is_empty() => Ok(Some(certificates.iter().map(|der| der.to_vec()).collect())),
-        _ => Err(unable("unable to parse bytes as PEM block")),
-    }
-}
-
-/// What kube-rs did not like about the credentials or certificates, in kubectl's words.
-pub(super) fn explain(error: &kube::Error, server: &str, user: &str) -> Error {
-    let file = |what: &str, load: &LoadDataError| match load {
-        LoadDataError::ReadFile(error, path) => Error::failed(format!(
-            "unable to read {what} {path} for {user} due to open {path}: {}",
-            reason(error),
-            path = path.display()
-        )),
-        other => Error::failed(format!("unable to read {what} for {user}")).caused_by(other),
-    };
+/// What kube-rs did not like about the credentials, in kubectl's words.
+pub(super) fn explain(error: &kube::Error, server: &str) -> Error {
     match error {
-        kube::Error::InferKubeconfig(KubeconfigError::LoadClientCertificate(load)) => file("client-cert", load),
-        kube::Error::InferKubeconfig(KubeconfigError::LoadClientKey(load)) => file("client-key", load),
-        kube::Error::RustlsTls(tls) => Error::failed("cannot use the certificates of this context").caused_by(tls),
-        kube::Error::ProxyProtocolUnsupported { proxy_url } => Error::failed(format!(
-            "the proxy {} has a scheme that is not http, https or socks5",
-            proxy::hide_password(proxy_url)
-        )),
         kube::Error::Auth(auth) => Error::failed(format!("getting credentials: {auth}")),
         kube::Error::HttpError(_) => Error::failed("a name to impersonate cannot be sent in a header"),
         other => error::from_kube(other, server),
-    }
-}
-
-/// The certificate authority as PEM, for a credential plugin that asked for it.
-pub(super) fn authority_pem(cluster: &Cluster) -> Option<Vec<u8>> {
-    use base64::Engine;
-    match cluster
-        .certificate_authority_data
-        .as_deref()
-        .filter(|data| !data.is_empty())
-    {
-        Some(data) => base64::engine::general_purpose::STANDARD.decode(data).ok(),
-        None => cluster
-            .certificate_authority
-            .as_deref()
-            .and_then(|path| std::fs::read(Path::new(path)).ok()),
     }
 }
 
@@ -158,6 +86,7 @@ pub(super) fn authority_pem(cluster: &Cluster) -> Option<Vec<u8>> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use kube::config::Cluster;
 
     fn choice(server: &str) -> Choice {
         let cluster = Cluster {
@@ -181,7 +110,7 @@ mod tests {
         );
         let mut tls = choice("10.0.0.1");
         tls.cluster.insecure_skip_tls_verify = Some(true);
-        assert_eq!(url(&tls).unwrap(), "https://10.0.0.1/");
+        assert_eq!(url(&tls).unwrap(), "http://10.0.0.1/");
         let far = url(&choice("https://h:99999")).unwrap_err();
         assert_eq!(
             far.headline(),
@@ -198,27 +127,6 @@ mod tests {
         let config = build(&choice("https://h"), &Proxies::default(), "kubectl-x/v1").unwrap();
         assert!(!config.default_retry);
         assert_eq!(config.headers[0].1, "kubectl-x/v1");
-    }
-
-    #[test]
-    fn certificates_that_are_none_are_named_as_kubectl_does() {
-        let mut bad = choice("https://h");
-        bad.cluster.certificate_authority = Some("/nope".to_owned());
-        let headline = |choice: &Choice| {
-            build(choice, &Proxies::default(), "x")
-                .unwrap_err()
-                .headline()
-                .to_owned()
-        };
-        assert_eq!(
-            headline(&bad),
-            "error: unable to read certificate-authority /nope due to open /nope: no such file or directory"
-        );
-        bad.cluster.certificate_authority_data = Some("bm90IGEgY2VydA==".to_owned());
-        assert_eq!(
-            headline(&bad),
-            "error: unable to load root certificates: unable to parse bytes as PEM block"
-        );
     }
 
     #[test]

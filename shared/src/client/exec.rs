@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use kube::config::{Cluster, ExecConfig, ExecInteractiveMode};
 use serde::{Deserialize, Serialize};
 
-use super::config::authority_pem;
+use super::tls::authority;
 use crate::error::{Error, Result};
 
 /// For a plugin that nobody can be talking to.
@@ -115,7 +115,10 @@ fn exec_info(exec: &ExecConfig, cluster: &Cluster, version: &str, interactive: b
             .into_iter()
             .find(|entry| entry.name == "client.authentication.k8s.io/exec");
         let mut value = serde_json::json!({ "server": cluster.server, "config": config.map(|entry| &entry.extension) });
-        let encoded = authority_pem(cluster).map(|pem| base64::engine::general_purpose::STANDARD.encode(pem));
+        let encoded = authority(cluster)
+            .ok()
+            .flatten()
+            .map(|pem| base64::engine::general_purpose::STANDARD.encode(pem));
         for (key, field) in [
             ("tls-server-name", serde_json::json!(cluster.tls_server_name)),
             (

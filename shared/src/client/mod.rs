@@ -1,35 +1,45 @@
 //! A connection to the API server, chosen and made as kubectl does it.
 //!
 //! In order: [`kubeconfig`] reads the files, [`choice`] picks context, cluster and user and lays the flags over them,
-//! [`config`] turns that into what kube-rs wants, with the proxy that [`proxy`] finds. [`session`] then carries every
-//! request: it adds credentials ([`credentials`], [`exec`]), bounds it in time ([`bounds`]) and shows what the server
-//! warns of ([`warnings`]); [`pace`] keeps a watch that ends at once from becoming a storm.
+//! [`plain`] leaves out what must not be sent without TLS, and [`config`] turns the rest into what kube-rs wants, with the proxy that
+//! [`proxy`] finds. [`tls`] decides whom to trust, and [`transport`] makes the connections. [`session`] then carries every
+//! request: it adds credentials ([`credentials`], [`exec`]), bounds it in time and size ([`bounds`]) and shows what the server
+//! warns of ([`warnings`]); [`managed`] cuts from answers what others may nest as deep as they like, [`item`] decodes objects one
+//! by one; [`pace`] keeps a watch that ends at once from becoming a storm.
 //!
 //! kube-rs' own loading and its own stack are not used as they are, because they differ from kubectl: missing files, unknown
-//! users, `NO_PROXY`, token files that end in a line break, blocking credential plugins, no answer to a 401, hidden retries.
+//! users, `NO_PROXY`, credentials without TLS, certificates, token files that end in a line break, blocking credential plugins, no answer to a 401, hidden retries.
 
 mod bounds;
 mod choice;
 mod config;
 mod credentials;
 mod exec;
+mod item;
 mod kubeconfig;
 mod log;
+mod managed;
 mod pace;
 mod pages;
+mod plain;
 mod proxy;
 mod server;
 mod session;
+mod tls;
+mod transport;
 mod warnings;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::args::KubeArgs;
 use crate::error::{self, Error, Result};
 use crate::ui::Ui;
 
+pub use item::{Decoded, Item, Lost, Name, Unread};
 pub use kubeconfig::{Names, names};
 pub use log::log_to_stderr;
+pub use managed::ManagedFields;
 pub use pages::pages;
 pub use server::Server;
 
@@ -116,9 +126,15 @@ pub struct Connection {
     pub context: Option<String>,
     /// The name of the user entry, if there is one.
     pub user: Option<String>,
+    warnings: Arc<warnings::Warnings>,
 }
 
 impl Connection {
+    /// Warns, each text once per run. It is escaped here.
+    pub fn warn_once(&self, text: &str) {
+        self.warnings.say(text);
+    }
+
     /// The error as kubectl would print it.
     pub fn explain(&self, error: &kube::Error) -> Error {
         error::from_kube(error, &self.server)
@@ -142,22 +158,48 @@ pub async fn connect(args: &KubeArgs, agent: &Agent, ui: &Ui) -> Result<Connecti
     .await
 }
 
+/// As [`connect`], for a program that looks at who has set which field. Answers are read without `managedFields` otherwise.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_with_managed_fields(args: &KubeArgs, agent: &Agent, ui: &Ui) -> Result<Connection> {
+    let options = Options {
+        limits: Limits::from_args(args),
+        interactive: true,
+    };
+    open(args, agent, ui, options, ManagedFields::Bounded).await
+}
+
 /// As [`connect`], with limits of one's own.
 ///
 /// # Errors
 /// As [`connect`].
 pub async fn connect_with(args: &KubeArgs, agent: &Agent, ui: &Ui, options: Options) -> Result<Connection> {
+    open(args, agent, ui, options, ManagedFields::LeftOut).await
+}
+
+async fn open(
+    args: &KubeArgs,
+    agent: &Agent,
+    ui: &Ui,
+    options: Options,
+    managed_fields: ManagedFields,
+) -> Result<Connection> {
     let sources = kubeconfig::Sources::from_env(args.kubeconfig.clone());
     let choice = choice::choose(&kubeconfig::load(&sources)?, args)?;
-    let choice = choice::fall_back(choice, args, &choice::Pod::from_env())?;
+    let mut choice = choice::fall_back(choice, args, &choice::Pod::from_env())?;
     let proxies = proxy::Proxies::from_env();
+    if let Some(warning) = plain::leave_out(&mut choice)? {
+        ui.warning(&warning);
+    }
+    let tls = tls::Settings::read(&choice)?;
     let config = config::build(&choice, &proxies, &agent.user_agent())?;
     let server = config::shown(&config.cluster_url);
-    let client = session::open(config, &choice, options, ui)
+    let client = session::open(config, tls, &choice, options, managed_fields, ui)
         .await
         .map_err(|error| match error {
             session::OpenError::Ours(error) => error,
-            session::OpenError::Kube(error) => config::explain(&error, &server, &choice.user_name),
+            session::OpenError::Kube(error) => config::explain(&error, &server),
         })?;
     Ok(Connection {
         client,
@@ -169,6 +211,7 @@ pub async fn connect_with(args: &KubeArgs, agent: &Agent, ui: &Ui, options: Opti
             .clone()
             .or(Some(choice.user_name))
             .filter(|name| !name.is_empty()),
+        warnings: Arc::new(warnings::Warnings::new(ui.clone())),
     })
 }
 

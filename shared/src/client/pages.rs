@@ -8,20 +8,18 @@ use kube::api::{ListParams, ObjectList};
 const PATIENCE: u32 = 5;
 
 /// Follows the pages of a list. A list whose continue token has expired (410) is begun anew in one piece, as client-go
-/// does.
+/// does. `read` is given each object with its place in the list, counted from 1, and keeps what it needs of it.
 ///
 /// # Errors
 /// The server's.
-pub async fn pages<K, T>(
+pub async fn pages<K: Clone, T>(
     fetch: impl AsyncFn(ListParams) -> kube::Result<ObjectList<K>>,
     params: ListParams,
     chunk: u32,
-) -> kube::Result<Vec<T>>
-where
-    K: Clone,
-    T: From<K>,
-{
+    mut read: impl FnMut(usize, K) -> Option<T>,
+) -> kube::Result<Vec<T>> {
     let mut found = Vec::new();
+    let mut place = 0;
     let mut shed = 0;
     let mut page = if chunk > 0 {
         params.clone().limit(chunk)
@@ -39,12 +37,16 @@ where
             }
             Err(kube::Error::Api(status)) if status.code == 410 && page.continue_token.is_some() => {
                 found.clear();
+                place = 0;
                 page = params.clone();
                 continue;
             }
             list => list?,
         };
-        found.extend(list.items.into_iter().map(T::from));
+        found.extend(list.items.into_iter().filter_map(|item| {
+            place += 1;
+            read(place, item)
+        }));
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),
             None => return Ok(found),

@@ -81,6 +81,12 @@ fn plain(version: &str) -> String {
 }
 
 impl Server {
+    /// Whether it is this release or a later one. Not where it does not tell.
+    pub fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        let wanted = Minor::of(major, minor);
+        self.version.as_ref().is_some_and(|(_, minor)| *minor >= wanted)
+    }
+
     /// What to warn of, if it is not one that the plugin is tested with.
     pub fn untested(&self, agent: &Agent) -> Option<String> {
         let (text, minor) = self.version.as_ref()?;
@@ -116,6 +122,16 @@ mod tests {
         let warning = format!("the server is Kubernetes v1.20.0; kubectl-x is tested with {first} to {last}");
         assert_eq!(said("1", "20"), Some(warning));
         assert!(said("2", "0").is_some());
+    }
+
+    #[test]
+    fn a_release_and_those_after_it() {
+        let server = |minor: &str| Server {
+            version: Minor::parse("1", minor).map(|m| (String::new(), m)),
+            ..Server::default()
+        };
+        assert!(server("30").is_at_least(1, 30) && server("31+").is_at_least(1, 30));
+        assert!(!server("29").is_at_least(1, 30) && !server("").is_at_least(1, 30));
     }
 
     #[test]

@@ -5,12 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use base64::Engine;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
-use kube::client::{Body, ClientBuilder};
+use kube::client::Body;
 use kube::{Client, Config};
-use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower::BoxError;
@@ -19,8 +17,11 @@ use super::bounds::{Bound, BoundedBody, is_stream};
 use super::choice::Choice;
 use super::config::shown;
 use super::credentials::{Credentials, Current, Identity};
+use super::managed::{ManagedFields, Trimmed};
 use super::pace::Pace;
 use super::proxy::hide_password;
+use super::tls::Settings;
+use super::transport::{self, Received};
 use super::warnings::Warnings;
 use super::{Limits, Options};
 use crate::error::{self, Error};
@@ -35,8 +36,10 @@ pub(super) enum OpenError {
 /// Builds the client. Credentials are fetched here for the first time, so that what is wrong with them is said at once.
 pub(super) async fn open(
     mut config: Config,
+    tls: Settings,
     choice: &Choice,
     options: Options,
+    managed_fields: ManagedFields,
     ui: &Ui,
 ) -> std::result::Result<Client, OpenError> {
     let credentials = Credentials::take(&mut config.auth_info, &choice.cluster, options.interactive);
@@ -44,52 +47,56 @@ pub(super) async fn open(
     let session = Session {
         server: shown(&config.cluster_url),
         config,
+        tls,
         credentials,
         transport: Mutex::new(None),
         limits: options.limits,
+        managed_fields,
         pace: Pace::default(),
         warnings: Warnings::new(ui.clone()),
     };
     let current = session.credentials.current().await.map_err(OpenError::Ours)?;
-    session.transport(&current).await.map_err(OpenError::Kube)?;
+    session.transport(&current).await?;
     Ok(Client::new(Carrier(Arc::new(session)), namespace))
 }
+
+/// An answer as the caller reads it.
+type Answer = Trimmed<BoundedBody>;
 
 struct Session {
     server: String,
     config: Config,
+    tls: Settings,
     credentials: Credentials,
-    /// kube-rs' client, which knows the client certificate; a new one is made when a plugin hands out another certificate.
+    /// The stack below, which knows the client certificate; a new one is made when a plugin hands out another certificate.
     transport: Mutex<Option<(Option<Identity>, Client)>>,
     limits: Limits,
+    managed_fields: ManagedFields,
     pace: Pace,
     warnings: Warnings,
 }
 
 impl Session {
-    async fn transport(&self, current: &Current) -> std::result::Result<Client, kube::Error> {
+    async fn transport(&self, current: &Current) -> std::result::Result<Client, OpenError> {
         let mut transport = self.transport.lock().await;
         if let Some((identity, client)) = &*transport
             && *identity == current.identity
         {
             return Ok(client.clone());
         }
-        let mut config = self.config.clone();
-        if let Some((certificate, key)) = &current.identity {
-            let encode = |pem: &str| base64::engine::general_purpose::STANDARD.encode(pem);
-            config.auth_info.client_certificate = None;
-            config.auth_info.client_certificate_data = Some(encode(certificate));
-            config.auth_info.client_key = None;
-            config.auth_info.client_key_data = Some(SecretString::from(encode(key)));
-        }
+        let tls = match &current.identity {
+            Some((certificate, key)) => self.tls.with_identity(certificate, key).map_err(OpenError::Ours)?,
+            None => self.tls.clone(),
+        };
+        let config = self.config.clone();
         // Reading certificate stores blocks, and so do the credential helpers that kube-rs runs by itself.
-        let built = tokio::task::spawn_blocking(|| ClientBuilder::try_from(config).map(ClientBuilder::build)).await;
-        let client = built.map_err(|error| kube::Error::Service(error.into()))??;
+        let built = tokio::task::spawn_blocking(move || transport::build(config, &tls)).await;
+        let client = built.map_err(|error| OpenError::Kube(kube::Error::Service(error.into())))??;
         *transport = Some((current.identity.clone(), client.clone()));
         Ok(client)
     }
 
-    async fn carry(&self, request: Request<Body>) -> std::result::Result<Response<BoundedBody>, BoxError> {
+    async fn carry(&self, request: Request<Body>) -> std::result::Result<Response<Answer>, BoxError> {
         let (parts, body) = request.into_parts();
         // A body that is a stream cannot be sent twice; kube-rs has none.
         let again = body.try_clone().filter(|_| self.credentials.can_change());
@@ -111,11 +118,14 @@ impl Session {
         &self,
         mut request: Request<Body>,
         current: &Current,
-    ) -> std::result::Result<Response<BoundedBody>, BoxError> {
+    ) -> std::result::Result<Response<Answer>, BoxError> {
         if let Some(header) = &current.header {
             request.headers_mut().insert(AUTHORIZATION, header.clone());
         }
-        let client = self.transport(current).await?;
+        let client = self.transport(current).await.map_err(|error| match error {
+            OpenError::Ours(error) => BoxError::from(error),
+            OpenError::Kube(error) => error.into(),
+        })?;
         if is_stream(&request) {
             self.pace.wait(request.uri()).await;
         }
@@ -140,8 +150,10 @@ impl Session {
         if let Some(error) = self.foreign(&response) {
             return Err(error.into());
         }
+        let received = response.extensions().get::<Received>().cloned().unwrap_or_default();
         let response = with_retry_after(response);
-        Ok(response.map(|body| bound.body(body)))
+        let is_json = is_json(&response);
+        Ok(response.map(|body| Trimmed::new(bound.body(body, received), self.managed_fields, is_json)))
     }
 
     /// Adds the proxy to what went wrong, where there is one.
@@ -171,11 +183,19 @@ impl Session {
     }
 }
 
+fn is_json(response: &Response<Body>) -> bool {
+    let kind = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/json"))
+}
+
 /// An API server that sheds load says in a header how long to wait, and the body is plain text; kube-rs keeps neither. Put
 /// into a Status, it is where everything else of that kind is.
 fn with_retry_after(response: Response<Body>) -> Response<Body> {
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let json = header(CONTENT_TYPE).is_some_and(|value| value.starts_with("application/json"));
+    let json = is_json(&response);
     let seconds = header(RETRY_AFTER).and_then(|value| value.trim().parse::<u32>().ok());
     let Some(seconds) = seconds.filter(|_| !json && response.status() == StatusCode::TOO_MANY_REQUESTS) else {
         return response;
@@ -192,7 +212,7 @@ fn with_retry_after(response: Response<Body>) -> Response<Body> {
 struct Carrier(Arc<Session>);
 
 impl tower::Service<Request<Body>> for Carrier {
-    type Response = Response<BoundedBody>;
+    type Response = Response<Answer>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = std::result::Result<Self::Response, Self::Error>> + Send>>;
 

@@ -24,15 +24,16 @@ impl Warnings {
     pub(super) fn show(&self, headers: &HeaderMap) {
         for value in headers.get_all(http::header::WARNING) {
             for text in parse(&String::from_utf8_lossy(value.as_bytes())) {
-                if self
-                    .seen
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(text.clone())
-                {
-                    self.ui.warning(&escape(&text));
-                }
+                self.say(&text);
             }
+        }
+    }
+
+    /// Shows one, unless it was shown before.
+    pub(super) fn say(&self, text: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.insert(text.to_owned()) {
+            self.ui.warning(&escape(text));
         }
     }
 }

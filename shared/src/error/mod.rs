@@ -11,6 +11,7 @@ mod transport;
 pub(crate) use api::{DEFAULT_SERVER, not_kubernetes};
 pub use api::{describe, from_kube, is_transient, status};
 pub use exit::Exit;
+pub(crate) use tls::CertificateFault;
 pub(crate) use transport::ViaProxy;
 pub use transport::{NoAnswer, Wait};
 

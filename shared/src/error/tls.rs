@@ -2,6 +2,18 @@
 
 use super::api::one_line;
 
+/// What is wrong with a server's certificate, in Go's words: `failed to verify certificate: x509: ...`. Raised by the client itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CertificateFault(pub String);
+
+impl std::fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CertificateFault {}
+
 /// rustls names certificate faults by the names of its enum variants; these are the words of Go's x509, which people know.
 pub(super) fn tls_words(error: &rustls::Error) -> String {
     use rustls::CertificateError as Bad;
@@ -15,6 +27,11 @@ pub(super) fn tls_words(error: &rustls::Error) -> String {
         };
     };
     let why = match bad {
+        // The words of Go begin with `tls:` where it is not about the certificate itself.
+        Bad::Other(other) if other.0.is::<CertificateFault>() => {
+            let text = one_line(&other.to_string());
+            return text.strip_prefix("tls: ").unwrap_or(&text).to_owned();
+        }
         Bad::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
         Bad::Expired | Bad::ExpiredContext { .. } => "certificate has expired".to_owned(),
         Bad::NotValidYet | Bad::NotValidYetContext { .. } => "certificate is not yet valid".to_owned(),

@@ -1,24 +1,24 @@
-//! Who a run is, precisely enough to tell whether it is still alive.
+//! Who a run is, precisely enough to tell whether it is still alive, and no more than that.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// One run of one plugin.
+///
+/// It is published in the cluster, so it holds no login, no host name and no boot id: of machine and process only
+/// fingerprints, which nobody can follow from one run to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
     /// Random name of the run.
     pub run: String,
-    /// Who started it, for people to read.
-    pub user: String,
-    /// Where it runs, for people to read.
-    pub host: String,
     /// Its process.
     pub pid: u32,
-    /// When the process started, in clock ticks since boot: a pid is used again, a pid with its start time is not.
+    /// Fingerprint of the machine and of when the process started: a pid is used again, a pid with its start time is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<String>,
-    /// The boot of the machine and the pid namespace. A pid means something only within the same one: another container
-    /// on the same machine has its own pids.
+    /// Fingerprint of the boot of the machine and of the pid namespace. A pid means something only within the same one:
+    /// another container on the same machine has its own pids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<String>,
 }
@@ -28,61 +28,49 @@ impl Identity {
     /// empty and only the heartbeat counts.
     pub fn current() -> Self {
         let pid = std::process::id();
+        let (run, machine) = (random_id(), machine());
+        let process = machine.as_deref().zip(start_time(pid));
         Self {
-            run: random_id(),
-            user: user(),
-            host: host(),
+            process: process.map(|(machine, started)| fingerprint(&run, &format!("{machine}/{started}"))),
+            machine: machine.as_deref().map(|machine| fingerprint(&run, machine)),
+            run,
             pid,
-            process: start_time(pid),
-            machine: machine(),
         }
     }
 
-    /// Whether the process of `self` is known to be gone, as seen from `me`: the same machine, boot and pid namespace, and
-    /// nobody with that pid and start time.
-    pub fn is_gone_here(&self, me: &Self) -> bool {
-        let (Some(theirs), Some(mine), Some(started)) = (&self.machine, &me.machine, &self.process) else {
+    /// Whether the process of `self` is known to have ended, as seen from this one: the same machine, boot and pid
+    /// namespace, and no process with that pid and start time.
+    pub fn is_gone_here(&self) -> bool {
+        let (Some(theirs), Some(started), Some(mine)) = (&self.machine, &self.process, machine()) else {
             return false;
         };
-        theirs == mine && start_time(self.pid).as_ref() != Some(started)
+        if !self.is(theirs, &mine) {
+            return false;
+        }
+        let alive = start_time(self.pid).is_some_and(|now| {
+            // 0.1.0 has published the start time as it is.
+            *started == now || self.is(started, &format!("{mine}/{now}"))
+        });
+        !alive
+    }
+
+    /// Whether what was published is `clear`. 0.1.0 has published it as it is.
+    fn is(&self, published: &str, clear: &str) -> bool {
+        published == clear || published == fingerprint(&self.run, clear)
     }
 }
 
-/// Services and containers have no `USER`; the system knows all the same.
-fn user() -> String {
-    let named = first_var(&["USER", "LOGNAME", "USERNAME"]);
-    if named != UNKNOWN {
-        return named;
-    }
-    let status = read("/proc/self/status").unwrap_or_default();
-    let uid = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1));
-    let Some(uid) = uid else { return named };
-    let users = read("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| format!("uid {uid}"))
+/// The boot id is 122 random bits, so the hash cannot be turned back; the run id is the salt, so two runs of one machine have
+/// nothing in common.
+fn fingerprint(run: &str, clear: &str) -> String {
+    let hash = Sha256::digest(format!("kubectl-upkeep/{run}/{clear}"));
+    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is said where the system does not tell.
-const UNKNOWN: &str = "unknown";
-
-fn first_var(names: &[&str]) -> String {
-    let found = names
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    found.unwrap_or_else(|| UNKNOWN.to_owned())
-}
-
-fn host() -> String {
-    match read("/proc/sys/kernel/hostname") {
-        Some(name) => name,
-        None => first_var(&["HOSTNAME", "COMPUTERNAME"]),
-    }
+/// Whether a text may be the name of a run: letters, digits and dashes, so that it means nothing to a shell.
+pub fn is_run_id(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-')
 }
 
 fn machine() -> Option<String> {
@@ -124,51 +112,82 @@ fn random_id() -> String {
 mod tests {
     use super::*;
 
+    /// What a run of this process id would publish.
+    fn of(pid: u32, run: &str) -> Identity {
+        let machine = machine().unwrap();
+        let started = start_time(pid).unwrap();
+        Identity {
+            run: run.into(),
+            pid,
+            process: Some(fingerprint(run, &format!("{machine}/{started}"))),
+            machine: Some(fingerprint(run, &machine)),
+        }
+    }
+
     #[test]
     fn a_process_that_was_killed_is_gone_at_once() {
-        let me = Identity::current();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let other = Identity {
-            run: "other".into(),
-            pid: child.id(),
+        let other = of(child.id(), "other");
+        let old = Identity {
             process: start_time(child.id()),
-            ..me.clone()
+            machine: machine(),
+            ..other.clone()
         };
-        assert!(other.process.is_some());
-        assert!(!other.is_gone_here(&me));
+        assert!(!other.is_gone_here() && !old.is_gone_here());
         child.kill().unwrap();
         // Not yet waited for: a zombie still has its entry.
         while start_time(other.pid).is_some() {
             std::thread::yield_now();
         }
-        assert!(other.is_gone_here(&me));
+        assert!(other.is_gone_here() && old.is_gone_here());
         child.wait().unwrap();
-        assert!(other.is_gone_here(&me));
+        assert!(other.is_gone_here());
     }
 
     #[test]
     fn a_pid_that_is_used_again_or_means_something_elsewhere_is_told_apart() {
         let me = Identity::current();
+        assert!(!me.is_gone_here());
         let reused = Identity {
             process: Some("1".into()),
             ..me.clone()
         };
-        assert!(reused.is_gone_here(&me));
+        assert!(reused.is_gone_here());
         let elsewhere = Identity {
             machine: Some("other".into()),
             ..reused.clone()
         };
-        assert!(!elsewhere.is_gone_here(&me));
+        assert!(!elsewhere.is_gone_here());
         let unknown = Identity {
             machine: None,
             process: None,
             ..reused
         };
-        assert!(!unknown.is_gone_here(&me));
+        assert!(!unknown.is_gone_here());
+    }
+
+    /// What is published names neither a person nor a machine, and does not tell that two runs are of one machine.
+    #[test]
+    fn r53_only_fingerprints_are_published() {
+        let (one, two) = (Identity::current(), Identity::current());
+        assert!(one.machine.is_some() && one.machine != two.machine && one.process != two.process);
+        let text = serde_json::to_string(&one).unwrap();
+        let boot = read("/proc/sys/kernel/random/boot_id").unwrap();
+        let host = read("/proc/sys/kernel/hostname").unwrap();
+        for secret in [boot, format!("\"{host}\""), start_time(one.pid).unwrap()] {
+            assert!(!text.contains(&secret), "{text} has {secret}");
+        }
+        let fields: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["machine", "pid", "process", "run"]);
     }
 
     #[test]
     fn run_ids_differ() {
-        assert_ne!(Identity::current().run, Identity::current().run);
+        let run = Identity::current().run;
+        assert_ne!(Identity::current().run, run);
+        assert!(is_run_id(&run));
+        for not in ["", "-f", "3f 00", "$(id)", "a;b", "\u{e4}", &"a".repeat(65)] {
+            assert!(!is_run_id(not), "{not}");
+        }
     }
 }

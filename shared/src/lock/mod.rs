@@ -1,12 +1,15 @@
-//! One run at a time on one object: a claim in an annotation, kept fresh by a heartbeat.
+//! One run at a time on one object: a claim, kept fresh by a heartbeat.
 //!
-//! Pure: this says what to write and what a value that was read means. Reading, writing and waiting are the plugin's.
-//! A claim is made with [`claim_patch`] (with the resourceVersion that was read, so that of two runs only one wins), kept
-//! with [`heartbeat_patch`] every [`HEARTBEAT`], and given back with [`release_patch`].
+//! Pure: this says what to write and what a claim that was read means. Reading, writing and waiting are the plugin's.
+//!
+//! The claim is a [`lease`], which whoever runs on a node cannot write. Where no Lease can be written, and in version 0.1.0,
+//! it is an annotation of the object: made with [`claim_patch`] (with the resourceVersion that was read, so that of two runs
+//! only one wins), kept with [`heartbeat_patch`] every [`HEARTBEAT`], and given back with [`release_patch`].
 
 mod identity;
+pub mod lease;
 
-pub use identity::Identity;
+pub use identity::{Identity, is_run_id};
 
 use std::time::Duration;
 
@@ -37,6 +40,12 @@ pub struct Claim {
     pub started: Timestamp,
     /// When the run last said that it is alive.
     pub heartbeat: Timestamp,
+    /// The login of who started it: version 0.1.0 wrote it. It is shown and never written.
+    #[serde(default, skip_serializing)]
+    pub user: Option<String>,
+    /// The machine, likewise.
+    #[serde(default, skip_serializing)]
+    pub host: Option<String>,
 }
 
 impl Claim {
@@ -46,6 +55,8 @@ impl Claim {
             holder: holder.clone(),
             started: now,
             heartbeat: now,
+            user: None,
+            host: None,
         }
     }
 
@@ -67,23 +78,27 @@ impl Claim {
 /// What a claim that was read means for this run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nobody holds the object.
+    /// No run holds the object.
     Free,
     /// This run holds it.
     Mine,
     /// Another run holds it and is alive: refuse.
     Fresh {
-        /// Who, for a message: `alice on host-1 (run 3f..., pid 42, since 5m, last seen 3s ago)`.
+        /// Name of the run, as it stands in the claim.
+        run: String,
+        /// For a message: `another run (run 3f..., pid 42, since 5m, last seen 3s ago)`.
         holder: String,
         /// When the claim becomes stale if its run has died.
         retry_in: Duration,
     },
-    /// Another run held it and seems to be gone: take over.
+    /// Another run held it and seems to have ended: take over.
     Stale {
+        /// Name of the run, as above; empty where the claim cannot be read.
+        run: String,
         /// Who, as above; or that the value cannot be read, which deserves a warning.
         holder: String,
-        /// Whether it is known to be gone. If not, its clock may only differ from ours, or it is of a later version: watch
-        /// the value for [`WATCHED_FOR`], and take over if it stays as it is.
+        /// Whether it is known to have ended. If not, its clock may only differ from ours, or it is of a later version: watch
+        /// the claim for [`WATCHED_FOR`], and take over if it stays as it is.
         proven: bool,
     },
 }
@@ -91,40 +106,45 @@ pub enum Verdict {
 /// Judges the value of the annotation.
 ///
 /// A claim looks stale after [`STALE_AFTER`] without a heartbeat. It is stale at once where its holder ran on this very machine
-/// and its process is gone, so that after `kill -9` a second run need not wait. A heartbeat from the future counts as fresh
+/// and its process has ended, so that after `kill -9` a second run need not wait. A heartbeat from the future counts as fresh
 /// for no longer than one from now would: clocks differ.
 pub fn verdict(existing: Option<&str>, now: Timestamp, me: &Identity) -> Verdict {
-    judge(existing, now, me, Identity::is_gone_here)
-}
-
-fn judge(
-    existing: Option<&str>,
-    now: Timestamp,
-    me: &Identity,
-    is_gone: impl Fn(&Identity, &Identity) -> bool,
-) -> Verdict {
     let Some(text) = existing.filter(|text| !text.trim().is_empty()) else {
         return Verdict::Free;
     };
-    let Ok(claim) = serde_json::from_str::<Claim>(text) else {
-        let short: String = text.chars().take(60).collect();
-        return Verdict::Stale {
-            holder: format!("a claim that cannot be read: {}", escape(&short)),
-            proven: false,
-        };
-    };
+    match serde_json::from_str::<Claim>(text) {
+        Ok(claim) => judge(&claim, now, me),
+        Err(_) => {
+            let short: String = text.chars().take(60).collect();
+            Verdict::Stale {
+                run: String::new(),
+                holder: format!("a claim that cannot be read: {}", escape(&short)),
+                proven: false,
+            }
+        }
+    }
+}
+
+/// Judges a claim, by the same rules.
+pub fn judge(claim: &Claim, now: Timestamp, me: &Identity) -> Verdict {
+    judge_with(claim, now, me, Identity::is_gone_here)
+}
+
+fn judge_with(claim: &Claim, now: Timestamp, me: &Identity, is_gone: impl Fn(&Identity) -> bool) -> Verdict {
     if claim.holder.run == me.run {
         return Verdict::Mine;
     }
+    let run = claim.holder.run.clone();
     let silent = Duration::try_from(now.duration_since(claim.heartbeat)).unwrap_or_default();
-    let holder = describe(&claim, now, silent);
+    let holder = describe(claim, now, silent);
     // A clock that is ahead by more than the limit would keep a dead claim alive for as long as it is ahead.
     let ahead = Duration::try_from(claim.heartbeat.duration_since(now)).unwrap_or_default();
-    let proven = is_gone(&claim.holder, me);
+    let proven = is_gone(&claim.holder);
     if proven || silent >= STALE_AFTER || ahead >= STALE_AFTER {
-        return Verdict::Stale { holder, proven };
+        return Verdict::Stale { run, holder, proven };
     }
     Verdict::Fresh {
+        run,
         holder,
         retry_in: STALE_AFTER - silent,
     }
@@ -137,15 +157,15 @@ pub fn at_work(holder: &str, retry_in: Duration) -> String {
 }
 
 fn describe(claim: &Claim, now: Timestamp, silent: Duration) -> String {
-    let Identity {
-        user, host, run, pid, ..
-    } = &claim.holder;
     let since = Duration::try_from(now.duration_since(claim.started)).unwrap_or_default();
+    let who = match (&claim.user, &claim.host) {
+        (Some(user), Some(host)) => format!("{} on {}", escape(user), escape(host)),
+        _ => "another run".to_owned(),
+    };
     format!(
-        "{} on {} (run {}, pid {pid}, since {}, last seen {} ago)",
-        escape(user),
-        escape(host),
-        escape(run),
+        "{who} (run {}, pid {}, since {}, last seen {} ago)",
+        escape(&claim.holder.run),
+        claim.holder.pid,
         human_duration(since),
         human_duration(silent)
     )
@@ -185,8 +205,6 @@ mod tests {
     fn identity(run: &str) -> Identity {
         Identity {
             run: run.into(),
-            user: "alice".into(),
-            host: "h1".into(),
             pid: 42,
             process: Some("1000".into()),
             machine: Some("boot/4026531836".into()),
@@ -198,16 +216,18 @@ mod tests {
     }
 
     fn judged(text: &str, now: i64, gone: bool) -> Verdict {
-        judge(Some(text), at(now), &identity("me"), |_, _| gone)
+        let claim = serde_json::from_str(text).unwrap();
+        judge_with(&claim, at(now), &identity("me"), |_| gone)
     }
 
     #[test]
     fn a_claim_is_fresh_until_its_heartbeat_stops() {
         let other = Claim::new(&identity("other"), at(0)).to_value();
-        let Verdict::Fresh { holder, retry_in } = judged(&other, 20, false) else {
+        let Verdict::Fresh { run, holder, retry_in } = judged(&other, 20, false) else {
             panic!("not fresh")
         };
-        assert_eq!(holder, "alice on h1 (run other, pid 42, since 20s, last seen 20s ago)");
+        assert_eq!(run, "other");
+        assert_eq!(holder, "another run (run other, pid 42, since 20s, last seen 20s ago)");
         assert_eq!(retry_in, Duration::from_secs(40));
         assert!(matches!(judged(&other, 59, false), Verdict::Fresh { .. }));
         assert!(matches!(
@@ -240,11 +260,31 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_read_is_stale_and_says_so() {
         for text in ["yes", "{}", "{\"run\":1}", "\x1b[2J"] {
-            let Verdict::Stale { holder, proven: false } = judged(text, 0, false) else {
+            let Verdict::Stale {
+                holder, proven: false, ..
+            } = verdict(Some(text), at(0), &identity("me"))
+            else {
                 panic!("{text}")
             };
             assert!(!holder.contains('\x1b'));
         }
+    }
+
+    /// Login and machine that 0.1.0 has written are shown, and are not written again.
+    #[test]
+    fn a_claim_of_the_first_version() {
+        let mut value = serde_json::to_value(Claim::new(&identity("other"), at(0))).unwrap();
+        value["user"] = json!("al\nice");
+        value["host"] = json!("h1");
+        let Verdict::Fresh { holder, .. } = judged(&value.to_string(), 20, false) else {
+            panic!("not fresh")
+        };
+        assert_eq!(
+            holder,
+            "al\\nice on h1 (run other, pid 42, since 20s, last seen 20s ago)"
+        );
+        let claim: Claim = serde_json::from_value(value).unwrap();
+        assert!(!claim.to_value().contains("h1"));
     }
 
     #[test]

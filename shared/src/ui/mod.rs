@@ -5,12 +5,14 @@
 //! a window or hide a line.
 
 mod live;
+mod shell;
 mod sink;
 mod style;
 mod text;
 mod words;
 
 pub use live::Live;
+pub use shell::{command, quoted};
 pub use style::Styles;
 pub(crate) use text::is_hidden;
 pub use text::{Escaped, broken, escape};

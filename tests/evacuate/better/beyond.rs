@@ -157,6 +157,7 @@ fn b31_rights_that_are_only_nice_to_have_are_named_and_not_needed() {
         "list poddisruptionbudgets.policy",
         "watch poddisruptionbudgets.policy",
         "list daemonsets.apps",
+        "list deployments.apps",
         "list replicasets.apps",
         "list statefulsets.apps",
         "list jobs.batch",
@@ -169,6 +170,11 @@ fn b31_rights_that_are_only_nice_to_have_are_named_and_not_needed() {
         "watch volumeattachments.storage.k8s.io",
         "patch nodes/status",
         "create events",
+        "get leases.coordination.k8s.io",
+        "list leases.coordination.k8s.io",
+        "create leases.coordination.k8s.io",
+        "patch leases.coordination.k8s.io",
+        "delete leases.coordination.k8s.io",
     ];
     assert_eq!(rights(&all).len(), only.len());
     let config = cluster.user_kubeconfig("b31", &rights(&all));
@@ -184,6 +190,7 @@ fn b31_rights_that_are_only_nice_to_have_are_named_and_not_needed() {
         Warning: cannot watch pods, so the node is listed every 2s instead
         Warning: no Events are made: not allowed
         Warning: the conditions DrainInProgress and Drained of nodes are not set: not allowed
+        Warning: two runs at once are kept apart only by an annotation, which the node itself can write: no Lease can be written in namespace kube-public (not allowed)
         b31-a: drained in TIME; 2 pods gone: 2 to b31-b
         "#); });
     let sent = evictions(&ns, mark);

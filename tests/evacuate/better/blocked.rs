@@ -17,7 +17,7 @@ fn b02_a_pod_that_moved_by_itself_is_done_and_its_successor_is_not_touched() {
     ns.pdb("db", json!({"maxUnavailable": 0}));
     ns.wait_pods_ready(1);
     let mut live = Live::start(command(cluster, &[&a, "--on-blocked=wait"]));
-    live.wait_for("budget b02/db blocks the eviction of b02/db-0: ");
+    live.wait_for("evicting pod b02/db-0");
     let mark = cluster.audit().mark();
     cluster.delete_with(
         "v1/Pod",
@@ -127,7 +127,6 @@ fn b07_two_budgets_on_one_pod_are_explained_and_the_others_go_on() {
         --- stderr
         Warning: 2 budgets match this pod (tier, web), which the eviction API does not support: b07/web-0
           hint: make their selectors disjoint, or delete one of them
-        Warning: the eviction of b07/web-0 is blocked: more than one budget matches it (tier and web), which the eviction API does not support
         b07-a: not drained in TIME; 1 pod gone: 1 to b07-b; 1 pod left
           hint: it stays cordoned; run again to go on, or 'kubectl evacuate b07-a --uncordon' to put it back
         NODE    POD LEFT    STATE     REASON

@@ -188,11 +188,11 @@ fn b21_a_finalizer_on_a_pod_is_named() {
     );
     ns.wait_pods_ready(1);
     let ran = evacuate(cluster, &[&a, "--timeout=5s"]).expect(5);
-    ran.says_line("b21-a  b21/web-0  Terminating  finalizer example.com/hold");
+    ran.says_line("b21-a  b21/web-0  Terminating  finalizer example.com/hold (owner unknown)");
     let ran = evacuate(cluster, &[&a, "--timeout=1s", "-o", "json"]).expect(5);
     assert_eq!(
         ran.json()["remaining"][0]["reason"],
-        "finalizer example.com/hold",
+        "finalizer example.com/hold (owner unknown)",
         "{}",
         ran.text()
     );

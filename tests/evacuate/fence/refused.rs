@@ -62,7 +62,7 @@ fn b17_what_a_dry_run_shows() {
     evicting pod b17d/stuck (dry run)
     node/b17d-a drained (dry run)
     --- stderr
-    node/b17d-a: 1 pod goes, 0 stay
+    node/b17d-a: 1 pod leaves, 0 stay
     NAMESPACE   POD   ACTION   BUDGET   GRACE   ROOM
     b17d   stuck   force   30s   not replaced: its ReplicaSet does not exist any more
     Warning: node/b17d-a is silent (Ready is Unknown for TIME, it has no Lease): once its machine is confirmed to be off, 1 pod on it is removed with the taint node.kubernetes.io/out-of-service, which is taken off again; no budget is asked
@@ -77,13 +77,14 @@ fn b17_what_a_dry_run_shows() {
     evicting pod b17d/stuck (server dry run)
     node/b17d-a drained (server dry run)
     --- stderr
-    node/b17d-a: 1 pod goes, 0 stay
+    node/b17d-a: 1 pod leaves, 0 stay
     NAMESPACE   POD   ACTION   BUDGET   GRACE   ROOM
     b17d   stuck   evict   30s   not replaced: its ReplicaSet does not exist any more
     Warning: node/b17d-a is silent (Ready is Unknown for TIME, it has no Lease): pods there cannot confirm that they have ended
       hint: once its machine is surely off, --powered-off gets rid of them
     Warning: 1 pod will not come back, for its controller ReplicaSet b17d/gone does not exist any more: b17d/stuck
       hint: the garbage collector removes such pods, unless they were orphaned on purpose
+    Note: the run can take longer than 30s, the longest grace period of a pod, because a kubelet has stopped reporting: b17d/stuck
     --- exit Some(0)
     "#);
 }
@@ -129,7 +130,7 @@ fn b17_too_many_silent_nodes_speak_against_the_control_plane() {
     assert_run!(ran, @r#"
     --- stderr
     error: refused to evacuate many-a; nothing was changed
-      cause: 2 of 5 nodes are silent: it may be the control plane that is cut off, and not the nodes
+      cause: 2 of 5 nodes have stopped reporting: the control plane may be cut off, and not the nodes
       hint: look at the control plane and its network first; --powered-off=false goes on without forcing anything
     --- exit Some(3)
     "#);

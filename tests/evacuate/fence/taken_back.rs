@@ -53,13 +53,13 @@ fn fence_is_lifted_when_the_node_comes_back() {
     Warning: node/fence-back-a is silent (Ready is Unknown for TIME, it has no Lease) and said to be off: 1 pod on it is removed with the taint node.kubernetes.io/out-of-service, which is taken off again; no budget is asked
     Warning: 1 pod will not come back, for its controller ReplicaSet fence-back/gone does not exist any more: fence-back/stuck
       hint: the garbage collector removes such pods, unless they were orphaned on purpose
-    error: unable to drain node "fence-back-a": its kubelet is heard of again (it is Ready): the machine is not off
+    error: unable to drain node "fence-back-a": its kubelet is reporting (Ready is True): the machine is not powered off
     fence-back-a: not drained in TIME; 0 pods gone; 1 pod left
       hint: it stays cordoned; run again to go on, or 'kubectl evacuate fence-back-a --uncordon' to put it back
     NODE   POD LEFT   STATE   REASON
     fence-back-a   fence-back/stuck   Terminating   TIME of grace left
-    Note: saved in SAVED as it was: fence-back/stuck
-      hint: 'kubectl apply -f SAVED' brings it back
+    Note: saved in SAVED; it was asked to leave and is still there: fence-back/stuck
+      hint: once it has left, 'kubectl apply -f SAVED' brings it back
     --- exit Some(4)
     "#);
 }
@@ -78,7 +78,7 @@ fn fence_is_lifted_when_leases_may_not_be_read_any_more() {
     let binding = format!("fence-blind-{}", rules.len() - 1);
     cluster.delete("rbac.authorization.k8s.io/v1/ClusterRoleBinding", "", &binding);
     let ran = live.finish().expect(4);
-    let said = "whether its kubelet is heard of again cannot be followed any more";
+    let said = "whether its kubelet is reporting again cannot be checked";
     assert!(ran.stderr.contains(said), "{}", ran.text());
     dead.assert_lifted(&ran.text());
 }
@@ -92,7 +92,7 @@ fn fence_is_lifted_when_the_lease_is_renewed() {
     let ran = live.finish().expect(4);
     assert!(
         ran.stderr
-            .contains("its kubelet is heard of again (its Lease has changed): the machine is not off"),
+            .contains("its kubelet is reporting again (its Lease has changed): the machine is not powered off"),
         "{}",
         ran.text()
     );
@@ -207,8 +207,7 @@ fn fence_is_lifted_when_the_lease_goes_back() {
 fn fence_is_lifted_when_the_claim_is_removed() {
     let dead = Dead::new("fence-claim");
     let live = dead.tainted(&["--powered-off"]);
-    let none = json!({"metadata": {"annotations": {"kubectl-upkeep/lock": null}}});
-    dead.ns.cluster().patch("v1/Node", "", &dead.node, none);
+    crate::scene::unlock(dead.ns.cluster(), &dead.node);
     let ran = live.finish().expect(4);
     assert!(
         ran.stderr.contains("somebody has removed the claim of this run"),

@@ -80,7 +80,7 @@ fn e04_the_preview_counts_what_is_left_out() {
     place.ns.wait_pods_ready(2);
     let args = ["--pod-selector=app=db", "--grace-period=0", "--dry-run=client"];
     let ran = place.evacuate(&args).expect(0);
-    ran.says_line("node/e04-preview-a: 1 pod goes, 0 stay, 1 is left out by --pod-selector");
+    ran.says_line("node/e04-preview-a: 1 pod leaves, 0 stay, 1 is left out by --pod-selector");
     ran.says_line(
         "Warning: --grace-period=0 removes the object of 1 pod from the API at once: no kubelet is waited for, and a pod may \
          still run when its successor starts",
@@ -127,12 +127,13 @@ fn d01_server_dry_run_of_evictions() {
     evicting pod d01/db-1 (server dry run)
     node/d01-a drained (server dry run)
     --- stderr
-    node/d01-a: 2 pods go, 0 stay
+    node/d01-a: 2 pods leave, 0 stay
     NAMESPACE   POD   ACTION   BUDGET   GRACE   ROOM
     d01   db-0   evict   10m   fits on 1 node
     d01   db-1   evict   10m   fits on 1 node
     Note: all 2 Ready replicas of d01/db go: d01/db-0, d01/db-1
       hint: no budget keeps them from being away at once; give them one, or spread them over nodes
+    Note: the run takes at most 10m, the longest grace period of a pod: d01/db-0
     --- exit Some(0)
     "#);
     assert_eq!(
@@ -154,12 +155,13 @@ fn d02_server_dry_run_of_deletions() {
     pod/db-1 deleted (server dry run)
     node/d02-a drained (server dry run)
     --- stderr
-    node/d02-a: 2 pods go, 0 stay
+    node/d02-a: 2 pods leave, 0 stay
     NAMESPACE   POD   ACTION   BUDGET   GRACE   ROOM
     d02   db-0   delete   10m   fits on 1 node
     d02   db-1   delete   10m   fits on 1 node
     Note: all 2 Ready replicas of d02/db go: d02/db-0, d02/db-1
       hint: no budget keeps them from being away at once; give them one, or spread them over nodes
+    Note: the run takes at most 10m, the longest grace period of a pod: d02/db-0
     --- exit Some(0)
     "#);
     assert_eq!(

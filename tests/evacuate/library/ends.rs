@@ -81,8 +81,6 @@ fn n02_namespace_that_does_not_end() {
     NODE   POD LEFT   STATE   REASON
     n02-a   n02/naked   Retrying   its namespace is being terminated; waiting for its deletion
     error: the time of --timeout is up
-    Note: saved in SAVED as it was: n02/naked
-      hint: 'kubectl apply -f SAVED' brings it back
     --- exit Some(5)
     "#);
     assert_eq!(names(&ns.pods()), ["naked"]);

@@ -114,7 +114,9 @@ fn w05_does_not_wait_longer_than_asked() {
     pod "rs-HASH" has DeletionTimestamp older than 1 seconds, skipping
     node/w05-a drained
     --- stderr
-    w05-a: drained in TIME; 0 pods gone
+    w05-a: partly drained in TIME; 0 pods gone; still on it: 1 pod Terminating for longer than --skip-wait-for-delete-timeout
+    NODE   POD LEFT   STATE   REASON
+    w05-a   w05/rs-HASH   NotAsked   Terminating for longer than --skip-wait-for-delete-timeout
     --- exit Some(0)
     "#);
     assert_eq!(place.ns.pods_on(&place.node), [pod]);

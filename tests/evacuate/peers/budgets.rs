@@ -46,7 +46,6 @@ fn p04_budget_that_blocks_is_named() {
     --- stderr
     Warning: budget p04/db (maxUnavailable 0) can never allow the eviction of this pod: maxUnavailable 0 allows no eviction at all (p04/db-0)
       hint: change the budget; until then this waits
-    Warning: budget p04/db blocks the eviction of p04/db-0: it needs 1 healthy pod and has 1; it can never allow an eviction: maxUnavailable 0 allows no eviction at all
     p04-a: not drained in TIME; 0 pods gone; 1 pod left
       hint: it stays cordoned; run again to go on, or 'kubectl evacuate p04-a --uncordon' to put it back
     NODE   POD LEFT   STATE   REASON
@@ -92,8 +91,6 @@ fn p05_two_budgets_are_explained() {
       hint: make their selectors disjoint, or delete one of them
     Warning: 2 budgets match this pod (one, two), which the eviction API does not support: p05/db-1
       hint: make their selectors disjoint, or delete one of them
-    Warning: the eviction of p05/db-0 is blocked: more than one budget matches it (one and two), which the eviction API does not support
-    Warning: the eviction of p05/db-1 is blocked: more than one budget matches it (one and two), which the eviction API does not support
     p05-a: not drained in TIME; 1 pod gone: 1 to p05-b; 2 pods left
       hint: it stays cordoned; run again to go on, or 'kubectl evacuate p05-a --uncordon' to put it back
     NODE   POD LEFT   STATE   REASON

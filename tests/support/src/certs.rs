@@ -83,6 +83,13 @@ impl Authority {
         Ok(path)
     }
 
+    /// The authority's signature of bytes, with its algorithm.
+    pub fn signature(&self, message: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let signature = rcgen::SigningKey::sign(self.issuer.key(), message).expect("a signature");
+        // ecdsa-with-SHA256.
+        (vec![6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], signature)
+    }
+
     fn sign(&self, mut params: CertificateParams, user: &str, group: Option<&str>) -> Result<Pair> {
         params.distinguished_name = name(user, group);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];

@@ -10,7 +10,7 @@ use std::{
 };
 
 use base64::Engine as _;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring::default_provider, pki_types::PrivateKeyDer};
 use serde_json::Value;
 
@@ -25,6 +25,15 @@ pub struct Asked {
     pub body: Value,
 }
 
+impl Asked {
+    /// The answer of a mutating webhook that changes the object by this JSON patch.
+    pub fn patched(&self, patch: &Value) -> Value {
+        let patch = base64::engine::general_purpose::STANDARD.encode(patch.to_string());
+        serde_json::json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
+            "uid": self.body["request"]["uid"], "allowed": true, "patchType": "JSONPatch", "patch": patch}})
+    }
+}
+
 /// A server on loopback. It ends with the test process.
 pub struct Https {
     port: u16,
@@ -33,10 +42,23 @@ pub struct Https {
 }
 
 impl Https {
-    /// Answers with what `answer` returns; where that is nothing, it never answers.
+    /// Answers with what `answer` returns; where that is nothing, it never answers. A text is sent as a web page, and a number
+    /// in `code` is the HTTP status.
     pub fn start(answer: impl Fn(&Asked) -> Option<Value> + Send + Sync + 'static) -> Self {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).expect("a certificate");
+        Self::with(names(), answer)
+    }
+
+    /// The same with a certificate that has expired.
+    pub fn expired(answer: impl Fn(&Asked) -> Option<Value> + Send + Sync + 'static) -> Self {
+        let mut params = names();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+        Self::with(params, answer)
+    }
+
+    fn with(params: CertificateParams, answer: impl Fn(&Asked) -> Option<Value> + Send + Sync + 'static) -> Self {
+        let signing_key = KeyPair::generate().expect("a key");
+        let cert = params.self_signed(&signing_key).expect("a certificate");
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -86,6 +108,10 @@ impl Https {
     }
 }
 
+fn names() -> CertificateParams {
+    CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names")
+}
+
 /// One request of one connection, which is closed after it.
 fn serve(stream: TcpStream, config: Arc<ServerConfig>, answer: &impl Fn(&Asked) -> Option<Value>) -> Option<()> {
     let connection = ServerConnection::new(config).ok()?;
@@ -113,9 +139,12 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, answer: &impl Fn(&Asked) 
         return None;
     };
     let code = said["code"].as_u64().unwrap_or(200);
-    let said = said.to_string();
+    let (kind, said) = match said.as_str() {
+        Some(page) => ("text/html", page.to_owned()),
+        None => ("application/json", said.to_string()),
+    };
     let length = said.len();
-    let head = "Content-Type: application/json\r\nConnection: close";
+    let head = format!("Content-Type: {kind}\r\nConnection: close");
     let tls = tls.get_mut();
     write!(
         tls,

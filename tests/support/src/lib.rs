@@ -44,6 +44,7 @@ mod shape;
 mod stuck;
 mod users;
 mod wait;
+pub mod x509;
 
 pub use audit::{Audit, Mark, Request};
 pub use binaries::find as program;

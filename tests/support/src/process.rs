@@ -77,6 +77,17 @@ impl Server {
         self.plan.name
     }
 
+    /// Where it answers: `http://127.0.0.1:2379`.
+    pub fn address(&self) -> String {
+        let probe = &self.plan.probe;
+        let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
+        format!(
+            "{}://{}",
+            part(probe.scheme_str()),
+            part(probe.authority().map(http::uri::Authority::as_str))
+        )
+    }
+
     /// Where standard output and standard error of all runs go.
     pub fn log(&self) -> &Path {
         &self.log
@@ -116,6 +127,12 @@ impl Server {
         self.spawn()
             .and_then(|()| self.try_wait_ready())
             .unwrap_or_else(|e| panic!("{e:#}"));
+    }
+
+    /// The same for a server that will not say that it is ready, for it cannot read what is stored.
+    pub fn relaunch(&self) {
+        self.kill();
+        self.spawn().unwrap_or_else(|e| panic!("{e:#}"));
     }
 
     /// Waits until the server says that it is ready.

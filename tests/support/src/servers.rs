@@ -116,6 +116,7 @@ impl Site {
             flag("client-ca-file", self.ca.display()),
             flag("token-auth-file", tokens.display()),
             flag("authorization-mode", "Node,RBAC"),
+            flag("enable-admission-plugins", "NodeRestriction"),
             flag("service-account-issuer", "https://kubernetes.default.svc"),
             flag(
                 "service-account-key-file",

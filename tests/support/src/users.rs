@@ -84,14 +84,32 @@ impl Cluster {
             let path = format!("{}/../../docs/rbac/{role}.yaml", env!("CARGO_MANIFEST_DIR"));
             let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
             self.apply(&text);
-            self.apply_value(json!({
-                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            // A role that is of one namespace is bound there.
+            let namespace = text.lines().find_map(|line| line.strip_prefix("  namespace: "));
+            let scope = if namespace.is_some() { "" } else { "Cluster" };
+            let mut binding = json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": format!("{scope}RoleBinding"),
                 "metadata": {"name": format!("{user}-{role}")},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": format!("kubectl-{role}")},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": format!("{scope}Role"), "name": format!("kubectl-{role}")},
                 "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
-            }));
+            });
+            if let Some(namespace) = namespace {
+                binding["metadata"]["namespace"] = json!(namespace);
+            }
+            self.apply_value(binding);
         }
         self.user_kubeconfig(user, &[])
+    }
+
+    /// The kubeconfig of a node's kubelet, as a TLS bootstrap gives it: the Node authorizer and the admission plugin
+    /// NodeRestriction say what it may do.
+    pub fn kubelet_kubeconfig(&self, node: &str) -> PathBuf {
+        let user = format!("system:node:{node}");
+        let pair = self.authority().client(&user, Some("system:nodes"));
+        let pair = pair.unwrap_or_else(|e| panic!("{e:#}"));
+        let credentials = json!({"client-certificate": pair.cert, "client-key": pair.key});
+        self.write_kubeconfig(&format!("kubelet-{node}"), &credentials)
+            .unwrap_or_else(|e| panic!("{e:#}"))
     }
 
     /// The kubeconfig of a service account, which is made if it does not exist, with a token that lives for `lifetime` (at least 10 minutes).

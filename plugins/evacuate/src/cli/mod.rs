@@ -16,11 +16,15 @@ use upkeep::{
 
 use self::{
     switches::Switches,
-    values::{booleans, may_be_a_name, parse_on_blocked, parse_reason, parse_surge, policies, surge_modes},
+    values::{
+        FOREVER, booleans, parse_on_blocked, parse_reason, parse_run, parse_surge, parse_wait_jobs, policies,
+        surge_modes,
+    },
 };
 use crate::{
     engine::OnBlocked,
-    preflight::{fence::PoweredOff, surge::Mode},
+    facts::is_node_name,
+    preflight::{fence::PoweredOff, jobs::WaitJobs, surge::Mode},
 };
 
 const EXAMPLES: &str = "\
@@ -49,6 +53,9 @@ Examples:
 
   # Empty a node and take it out of the cluster
   kubectl evacuate node1 --delete
+
+  # Let running Jobs finish, for an hour at most; evict all other pods at once
+  kubectl evacuate node1 --wait-jobs=1h
 
   # Pods that a budget has held back for ten minutes are deleted all the same
   kubectl evacuate node1 --on-blocked=delete-after=10m
@@ -81,7 +88,7 @@ pub struct Cli {
     #[arg(long, short = 'l', value_name = "SELECTOR")]
     pub selector: Option<String>,
 
-    /// Only pods with these labels; others stay and are not looked at
+    /// Only pods with these labels; others stay and are reported, and the node is not marked as drained
     #[arg(long, value_name = "SELECTOR")]
     pub pod_selector: Option<String>,
 
@@ -119,9 +126,21 @@ pub struct Cli {
     pub dry_run: DryRun,
 
     /// Pods that a budget holds back: "wait" for ever, "fail" at once, "delete-after=DURATION" without asking it.
-    /// Without this flag: wait for a budget that can recover, refuse one that never can
+    /// Without this flag: wait for a budget that can recover or that an operator manages, refuse one that never can
     #[arg(long, value_name = "POLICY", value_parser = parse_on_blocked, add = ArgValueCandidates::new(policies))]
     pub on_blocked: Option<OnBlocked>,
+
+    /// Let running Jobs finish: their pods are not evicted while they run, all other pods are. With a duration, pods of Jobs
+    /// that still run so long after the start are evicted, too; without a value only --timeout limits the wait
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = FOREVER,
+        value_parser = parse_wait_jobs
+    )]
+    pub wait_jobs: Option<WaitJobs>,
 
     /// Deployments whose budget never allows an eviction run more pods for a while, so that these can go; "force" also
     /// where the budget stays shut even then.
@@ -161,6 +180,14 @@ pub struct Cli {
         add = ArgValueCandidates::new(booleans)
     )]
     pub powered_off: Option<bool>,
+
+    /// Take the node over from this run, whose lock is still fresh: "RUN" is the id that the refusal shows.
+    ///
+    /// For a run that is surely not at work any more, and for a lock that somebody else has forged. Versions up to 0.1.0, and
+    /// runs that may not write Leases, keep the lock in an annotation, which the node itself can write: "annotation" ignores
+    /// it, whatever it says. Several ids are separated by commas
+    #[arg(long, value_name = "RUN", value_delimiter = ',', value_parser = parse_run)]
+    pub take_over: Vec<String>,
 
     /// "priority": pods of lower priority go first and are gone before the next, system-critical ones last
     #[arg(
@@ -259,7 +286,7 @@ impl Cli {
                     return Err(Error::usage(format!("expected resource of type node, got {other:?}")).hint(hint));
                 }
             };
-            if !may_be_a_name(name) {
+            if !is_node_name(name) {
                 return Err(Error::usage(format!("{typed:?} is not the name of a node")).hint(hint));
             }
             if !names.iter().any(|n| n == name) {

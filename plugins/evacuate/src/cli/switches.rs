@@ -7,7 +7,8 @@ use upkeep::args::parse_bool;
 #[derive(clap::Args, Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Switches {
-    /// Also move pods that declare no controller, or whose DaemonSet is gone: nothing re-creates them
+    /// Also evict pods that nothing re-creates: without a controller, of a DaemonSet that no longer exists, or whose Job fails
+    /// without them. They, or their Job, are saved first
     #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub force: bool,
@@ -51,7 +52,7 @@ pub struct Switches {
     /// Bring nodes back instead: undo what an evacuation did to them, in whole
     #[arg(long, conflicts_with_all = ["reason", "exclude_lb", "on_blocked", "order", "wait_replacements", "uncordon_on_abort",
         "powered_off", "delete", "surge", "force", "delete_emptydir_data", "disable_eviction", "grace_period", "pod_selector",
-        "skip_wait_for_delete_timeout"],
+        "skip_wait_for_delete_timeout", "wait_jobs"],
         value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub uncordon: bool,

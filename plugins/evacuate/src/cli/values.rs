@@ -3,7 +3,10 @@
 use clap_complete::engine::CompletionCandidate;
 use upkeep::args::{parse_bool, parse_duration};
 
-use crate::{engine::OnBlocked, preflight::surge::Mode};
+use crate::{
+    engine::OnBlocked,
+    preflight::{jobs::WaitJobs, surge::Mode},
+};
 
 /// What `--on-blocked` takes, for completion.
 pub fn policies() -> Vec<CompletionCandidate> {
@@ -26,21 +29,20 @@ pub fn booleans() -> Vec<CompletionCandidate> {
     ["true", "false"].map(CompletionCandidate::new).into()
 }
 
-/// Nodes have the names of DNS subdomains. Anything else could lead to another path of the server.
-pub fn may_be_a_name(name: &str) -> bool {
-    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= 253
-        && name.starts_with(edge)
-        && name.ends_with(edge)
-        && name.chars().all(|c| edge(c) || matches!(c, '-' | '.'))
-}
-
 /// Conditions and Events take no longer messages.
 pub fn parse_reason(text: &str) -> std::result::Result<String, String> {
     match text.trim() {
         "" => Err("expected a text".into()),
         long if long.chars().count() > 512 => Err("expected at most 512 characters".into()),
         text if text.chars().any(char::is_control) => Err("expected one line of text".into()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// What stands in a lock that somebody else has written may be any text.
+pub fn parse_run(text: &str) -> std::result::Result<String, String> {
+    match text.trim() {
+        "" => Err("expected the id of a run, as the refusal shows it, or \"annotation\"".into()),
         text => Ok(text.to_owned()),
     }
 }
@@ -52,6 +54,20 @@ pub fn parse_surge(text: &str) -> std::result::Result<Mode, String> {
         (_, Ok(false)) => Ok(Mode::Off),
         _ => Err("expected true, false or force".into()),
     }
+}
+
+/// What `--wait-jobs` means without a value.
+pub const FOREVER: &str = "forever";
+
+pub fn parse_wait_jobs(text: &str) -> std::result::Result<WaitJobs, String> {
+    if text == FOREVER {
+        return Ok(WaitJobs::Forever);
+    }
+    let limit = parse_duration(text)?;
+    if limit.is_zero() {
+        return Err("expected a duration longer than 0; without a value there is no limit".into());
+    }
+    Ok(WaitJobs::For(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)))
 }
 
 pub fn parse_on_blocked(text: &str) -> std::result::Result<OnBlocked, String> {

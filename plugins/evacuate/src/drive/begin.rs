@@ -1,17 +1,16 @@
 //! One command becomes one request or watch, as a task of its own that reports what came of it.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{Api, ListParams};
-use upkeep::client::pages;
 
 use super::{
-    Run,
-    claim::{self, Taken},
+    Run, claim,
     fence::Fencing,
+    lock::Lock,
     publish::Publication,
-    removal, reply,
+    removal, reply, runs,
     surge::{self, Surgery},
     watch,
 };
@@ -22,11 +21,11 @@ use crate::{
         surge::sight::Act,
     },
     facts::Pod,
-    gather::Lists,
+    gather::{Lists, Nodes, workloads::workloads},
 };
 
 impl Run<'_> {
-    pub(super) fn nodes(&self) -> Api<core::Node> {
+    pub(super) fn nodes(&self) -> Nodes {
         Api::all(self.driver.connection.client.clone())
     }
 
@@ -38,7 +37,8 @@ impl Run<'_> {
         let answer = move |call, reply| drop(to.send(What::Reply { call, reply }));
         match command {
             Command::Cordon { call, node, uid } => {
-                let (nodes, me, claims, to) = (self.nodes(), self.me.clone(), self.claims.clone(), self.to.clone());
+                let (nodes, locks, claims, to) =
+                    (self.nodes(), self.locks.clone(), self.claims.clone(), self.to.clone());
                 let wish = self.driver.wish.clone();
                 self.tasks.spawn_local(async move {
                     let notice = |holder| {
@@ -47,22 +47,34 @@ impl Run<'_> {
                             holder,
                         }))
                     };
-                    let Taken { reply, claim, replaced } = claim::take(&nodes, &node, &uid, &me, &wish, notice).await;
-                    if let Some(claim) = claim {
-                        claims.borrow_mut().insert(node.clone(), claim);
+                    let taken = claim::take(&nodes, &locks, &node, &uid, &wish, notice).await;
+                    for act in taken.did {
+                        runs::remember(&locks.me().run, &uid, act);
                     }
-                    if let Some(holder) = replaced {
+                    if let Some(held) = taken.held {
+                        claims.borrow_mut().insert(node.clone(), held);
+                    }
+                    for text in taken.degraded {
+                        drop(to.send(What::Degraded { text }));
+                    }
+                    if let Some(holder) = taken.replaced {
                         drop(to.send(What::LockReplaced { node, holder }));
                     }
-                    answer(call, reply);
+                    answer(call, taken.reply);
                 });
             }
             Command::Uncordon { call, node } => {
-                let (nodes, me, claims) = (self.nodes(), self.me.clone(), self.claims.clone());
+                let (nodes, locks, claims) = (self.nodes(), self.locks.clone(), self.claims.clone());
                 self.tasks.spawn_local(async move {
-                    let reply = claim::uncordon(&nodes, &node, &me).await;
-                    if reply == Reply::Accepted {
+                    let held = claims.borrow().get(&node).cloned();
+                    let reply = claim::uncordon(&nodes, &locks, &node, held.as_ref()).await;
+                    let given_back = held.filter(|_| reply == Reply::Accepted);
+                    if let Some(held) = &given_back {
                         claims.borrow_mut().remove(&node);
+                        // Its annotations have gone with the cordon.
+                        if let Lock::Lease(_) = held.lock {
+                            drop(locks.release(&node, &held.lock).await);
+                        }
                     }
                     answer(call, reply);
                 });
@@ -98,26 +110,45 @@ impl Run<'_> {
             }
             Command::List { call, node } => {
                 let lists = Lists::new(self.driver.connection, self.driver.chunk);
-                let mut params = ListParams::default().fields(&format!("spec.nodeName={node}"));
-                params.label_selector.clone_from(&self.driver.pod_selector);
+                let all = ListParams::default().fields(&format!("spec.nodeName={node}"));
+                let selector = self.driver.pod_selector.clone();
                 let to = self.to.clone();
                 self.tasks.spawn_local(async move {
-                    match lists.all::<core::Pod, Pod>(params).await {
-                        Ok(pods) => {
-                            drop(to.send(What::Pods {
-                                node,
-                                change: Change::Listed(pods),
-                                call: Some(call),
-                            }));
+                    let params = ListParams {
+                        label_selector: selector.clone(),
+                        ..all.clone()
+                    };
+                    let whole = async {
+                        match selector {
+                            Some(_) => lists.whole::<core::Pod, Pod>(all).await.map(Some),
+                            None => Ok(None),
                         }
-                        Err(error) => answer(call, reply::read::<()>(Err(error))),
+                    };
+                    let (pods, whole) = futures::join!(lists.whole::<core::Pod, Pod>(params), whole);
+                    let (pods, whole) = match (pods, whole) {
+                        (Ok(pods), Ok(whole)) => (pods, whole),
+                        (Err(error), _) | (_, Err(error)) => {
+                            answer(call, reply::read::<()>(Err(error)));
+                            return;
+                        }
+                    };
+                    if let Some(mut others) = whole {
+                        let selected: BTreeSet<&str> = pods.iter().map(|pod| pod.uid.as_str()).collect();
+                        others.retain(|pod| !selected.contains(pod.uid.as_str()));
+                        let node = node.clone();
+                        drop(to.send(What::LeftOut { node, pods: others }));
                     }
+                    drop(to.send(What::Pods {
+                        node,
+                        change: Change::Listed(pods),
+                        call: Some(call),
+                    }));
                 });
             }
             Command::Evict { call, pod, save } => {
                 let saving = Rc::clone(&self.driver.saving);
                 self.tasks.spawn_local(async move {
-                    let reply = match saving.pod(&pod, save).await {
+                    let reply = match saving.first(save.as_ref()).await {
                         Ok(()) => reply::read(moves.evict(&client, &pod, false).await),
                         Err(reply) => reply,
                     };
@@ -127,21 +158,31 @@ impl Run<'_> {
             Command::Delete { call, pod, grace, save } => {
                 let saving = Rc::clone(&self.driver.saving);
                 self.tasks.spawn_local(async move {
-                    let reply = match saving.pod(&pod, save).await {
+                    let reply = match saving.first(save.as_ref()).await {
                         Ok(()) => reply::read(moves.delete(&client, &pod, grace, false).await),
                         Err(reply) => reply,
                     };
                     answer(call, reply);
                 });
             }
-            Command::Inspect { namespace, budget } => {
+            Command::Inspect {
+                namespace,
+                budget,
+                controllers,
+            } => {
                 let to = self.to.clone();
-                let chunk = self.driver.chunk;
+                let lists = Lists::new(self.driver.connection, self.driver.chunk);
                 self.tasks.spawn_local(async move {
-                    let api: Api<core::Pod> = Api::namespaced(client, &namespace);
-                    let fetch = async |params: ListParams| api.list(&params).await;
-                    let pods = pages::<_, Pod>(fetch, ListParams::default(), chunk).await.ok();
-                    drop(to.send(What::BudgetPods { budget, pods }));
+                    let namespaces = BTreeSet::from([namespace.as_str()]);
+                    let pods = lists.within::<core::Pod, Pod>(&namespaces);
+                    let found = if controllers {
+                        let found = futures::try_join!(pods, workloads(&lists, &namespaces));
+                        found.map(|(pods, workloads)| (pods, Some(workloads)))
+                    } else {
+                        pods.await.map(|pods| (pods, None))
+                    };
+                    let found = found.ok();
+                    drop(to.send(What::BudgetPods { budget, found }));
                 });
             }
             Command::Surge { call, deployment, act } => {
@@ -167,6 +208,7 @@ impl Run<'_> {
                     node,
                     uid,
                     run: self.me.run.clone(),
+                    bare: Rc::clone(&self.bare),
                 };
                 let to = self.to.clone();
                 let (saving, rules) = (Rc::clone(&self.driver.saving), Rc::clone(&self.driver.rules));
@@ -179,7 +221,11 @@ impl Run<'_> {
                         return;
                     }
                     let fence::Act::Look { count } = act else {
-                        answer(call, reply::read(fencing.act(&act).await));
+                        let done = fencing.act(&act).await;
+                        if let Ok(Some(text)) = &done {
+                            drop(to.send(What::Degraded { text: text.clone() }));
+                        }
+                        answer(call, reply::read(done));
                         return;
                     };
                     match fencing.look(count).await {

@@ -1,18 +1,16 @@
 //! The requests of a fence. Each change is bound to the node that was looked at, by UID and resourceVersion.
 
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+
 use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
-use kube::{
-    Api, Error, ResourceExt as _,
-    api::{ListParams, Patch},
-    core::Status,
-};
+use kube::{Api, Error, ResourceExt as _, api::ListParams, core::Status};
 use serde_json::{Value, json};
 
-use super::claim::params;
+use super::{claim::params, cordon::first_accepted, runs};
 use crate::{
     engine::fence::machine::{Act, Sight},
-    facts::{Node, OUT_OF_SERVICE, OUT_OF_SERVICE_TAINT, Ready},
-    gather::{Lists, silence::last_heard},
+    facts::{Node, OUT_OF_SERVICE, OUT_OF_SERVICE_TAINT, OutOfService, Ready},
+    gather::{Lists, Nodes, silence::last_heard},
 };
 
 /// The value that the documentation of Kubernetes gives the taint; nothing reads it.
@@ -29,10 +27,15 @@ pub struct Fencing {
     pub uid: String,
     /// This run.
     pub run: String,
+    /// Nodes whose taint is this run's although no annotation says so.
+    pub bare: Bare,
 }
 
+/// Names of nodes that this run has tainted and that take no annotation.
+pub type Bare = Rc<RefCell<BTreeSet<String>>>;
+
 impl Fencing {
-    fn nodes(&self) -> Api<core::Node> {
+    fn nodes(&self) -> Nodes {
         Api::all(self.lists.client())
     }
 
@@ -60,9 +63,10 @@ impl Fencing {
         };
         Ok(node.map(|node| {
             let version = node.resource_version().unwrap_or_default();
-            let node = Node::from(node);
+            let node = Node::from(node.into_inner());
+            let (taint, bare) = (node.out_of_service(), self.bare.borrow().contains(&node.name));
             Sight {
-                taint: node.out_of_service(),
+                taint: taint.map(|whose| if bare { OutOfService::Ours } else { whose }),
                 record: node.annotations.contains_key(OUT_OF_SERVICE),
                 uid: node.uid,
                 version,
@@ -74,13 +78,13 @@ impl Fencing {
         }))
     }
 
-    /// Sends one request.
+    /// Sends one request. Returns what the run does without, where the server refuses the annotation.
     ///
     /// # Errors
     /// The server's; a conflict where the node has changed since it was looked at.
-    pub async fn act(&self, act: &Act) -> Result<(), Error> {
+    pub async fn act(&self, act: &Act) -> Result<Option<String>, Error> {
         let (version, on) = match act {
-            Act::Look { .. } => return Ok(()),
+            Act::Look { .. } => return Ok(None),
             Act::Taint { version } => (version, true),
             Act::Untaint { version } => (version, false),
         };
@@ -100,16 +104,27 @@ impl Fencing {
                 time_added: None,
             });
         }
-        let patch = json!({
-            "metadata": {
-                "uid": self.uid,
-                "resourceVersion": version,
-                "annotations": { OUT_OF_SERVICE: if on { json!(self.run) } else { Value::Null } },
-            },
+        let plain = json!({
+            "metadata": { "uid": self.uid, "resourceVersion": version },
             "spec": { "taints": taints },
         });
-        let patched = self.nodes().patch(&self.node, &params(), &Patch::Merge(patch)).await;
-        patched.map(drop)
+        let mut whole = plain.clone();
+        whole["metadata"]["annotations"] = json!({ OUT_OF_SERVICE: if on { json!(self.run) } else { Value::Null } });
+        let (index, refused) = first_accepted(&self.nodes(), &self.node, &params(), vec![whole, plain]).await?;
+        if !on {
+            self.bare.borrow_mut().remove(&self.node);
+            return Ok(None);
+        }
+        runs::remember(&self.run, &self.uid, runs::Act::OutOfService);
+        if index == 0 {
+            return Ok(None);
+        }
+        self.bare.borrow_mut().insert(self.node.clone());
+        let (node, why) = (&self.node, refused.unwrap_or_default());
+        Ok(Some(format!(
+            "node/{node} is tainted without an annotation, because the server refuses it: {why}; if this run is cut off, nothing \
+             removes the taint: 'kubectl taint node {node} {OUT_OF_SERVICE_TAINT}-' does"
+        )))
     }
 }
 

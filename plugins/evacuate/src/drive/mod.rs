@@ -4,11 +4,15 @@
 
 mod begin;
 pub mod claim;
+pub mod cordon;
 pub mod fence;
+pub mod lock;
 pub mod moves;
+pub mod probe;
 pub mod publish;
 mod removal;
 pub mod reply;
+pub mod runs;
 pub mod saving;
 pub mod surge;
 mod watch;
@@ -28,11 +32,17 @@ use tokio::{
 use upkeep::{
     Exit,
     client::Connection,
-    lock::{self, Claim, Identity},
+    lock::{HEARTBEAT, Identity},
     signals::Signals,
 };
 
-use self::{claim::Unrenewed, moves::Moves, publish::Wish, saving::Saving};
+use self::{
+    claim::Held,
+    lock::{Locks, Unrenewed},
+    moves::Moves,
+    publish::Wish,
+    saving::Saving,
+};
 use crate::{
     engine::{
         State,
@@ -58,8 +68,8 @@ pub struct Driver<'a> {
     pub pod_selector: Option<String>,
     /// `--chunk-size`.
     pub chunk: u32,
-    /// Who this run is.
-    pub me: Identity,
+    /// Who this run is, and which runs it takes over from.
+    pub locks: Locks,
     /// What others are to be told.
     pub wish: Wish,
     /// Whether budgets can be watched.
@@ -74,13 +84,15 @@ pub trait Watcher {
     fn redraw(&mut self, state: &State);
 }
 
-type Claims = Rc<RefCell<BTreeMap<String, Claim>>>;
+type Claims = Rc<RefCell<BTreeMap<String, Held>>>;
 
 /// A run in progress.
 struct Run<'a> {
     driver: &'a Driver<'a>,
     me: Identity,
+    locks: Locks,
     claims: Claims,
+    bare: fence::Bare,
     to: mpsc::UnboundedSender<What>,
     watches: BTreeMap<String, JoinHandle<()>>,
     tasks: JoinSet<()>,
@@ -110,15 +122,17 @@ impl Driver<'_> {
         let (to, mut from) = mpsc::unbounded_channel();
         let mut run = Run {
             driver: self,
-            me: self.me.clone(),
+            me: self.locks.me().clone(),
+            locks: self.locks.clone(),
             claims: Claims::default(),
+            bare: fence::Bare::default(),
             to,
             watches: BTreeMap::new(),
             tasks: JoinSet::new(),
         };
         let mut signals = Signals::new();
         let mut signal = None;
-        let mut heartbeat = tokio::time::interval(lock::HEARTBEAT);
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
         let mut redraw = tokio::time::interval(REDRAW);
         let mut commands = state.start();
         loop {
@@ -185,19 +199,19 @@ impl Run<'_> {
 
     /// Says that this run is alive.
     fn renew_claims(&mut self) {
-        let held: Vec<(String, Claim)> = self
+        let held: Vec<(String, Held)> = self
             .claims
             .borrow()
             .iter()
             .map(|(n, c)| (n.clone(), c.clone()))
             .collect();
-        for (name, claim) in held {
-            let (nodes, me, claims, to) = (self.nodes(), self.me.clone(), self.claims.clone(), self.to.clone());
+        for (name, held) in held {
+            let (locks, claims, to) = (self.locks.clone(), self.claims.clone(), self.to.clone());
             self.tasks.spawn_local(async move {
-                match claim::renew(&nodes, &name, &claim, &me).await {
+                match locks.renew(&name, &held.lock).await {
                     Ok(renewed) => {
                         if let Some(held) = claims.borrow_mut().get_mut(&name) {
-                            *held = renewed;
+                            held.lock = renewed;
                         }
                     }
                     Err(Unrenewed::Lost(holder)) => {
@@ -214,11 +228,8 @@ impl Run<'_> {
     async fn close(&mut self, outcome: Outcome) {
         self.watches.values().for_each(JoinHandle::abort);
         self.tasks.abort_all();
-        let held: Vec<(String, Claim)> = std::mem::take(&mut *self.claims.borrow_mut()).into_iter().collect();
-        let nodes = self.nodes();
-        let releases = held
-            .iter()
-            .map(|(name, claim)| claim::release(&nodes, name, claim, &self.me));
+        let held: Vec<(String, Held)> = std::mem::take(&mut *self.claims.borrow_mut()).into_iter().collect();
+        let releases = held.iter().map(|(name, held)| self.locks.release(name, &held.lock));
         // What is not given back now becomes stale by itself; and somebody waits for the end of a run that was to end.
         let patience = Duration::from_millis(if outcome == Outcome::Deadline { 500 } else { 3_000 });
         let _ = tokio::time::timeout(patience, futures::future::join_all(releases)).await;

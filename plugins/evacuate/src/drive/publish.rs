@@ -1,6 +1,8 @@
 //! What others can see on a node: who empties it and why, conditions (KEP-5683), the label that takes it out of load
 //! balancers, an Event.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::{
     api::core::v1 as core,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
@@ -12,21 +14,30 @@ use kube::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use upkeep::lock::Identity;
+use upkeep::{client::Item, lock::Identity};
 
 use super::{
     claim::{MANAGER, params},
     reply,
 };
-use crate::engine::event::{Reply, Stage};
+use crate::{
+    engine::event::{Reply, Stage},
+    facts::{Node, Uid},
+    gather::Nodes,
+};
 
-/// Who empties the node, why, since when; stays until the node is brought back.
+/// Which run empties the node, why, since when; stays until the node is brought back.
 pub const EVACUATION: &str = "kubectl-upkeep/evacuation";
 /// External load balancers send nothing to nodes with this label, whatever its value
 /// (`LabelNodeExcludeBalancers` of the service controller).
 pub const EXCLUDE_LB: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// The two conditions of KEP-5683 that are about draining.
 pub const CONDITIONS: [&str; 2] = ["DrainInProgress", "Drained"];
+
+/// How many surges a node tells of: a node runs 110 pods by default, and its annotations hold 256 KiB.
+const MOST_SURGES: usize = 500;
+/// How many earlier runs it tells of.
+const MOST_RUNS: usize = 8;
 
 /// What the caller wants to be told.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +46,8 @@ pub struct Wish {
     pub reason: Option<String>,
     /// `--exclude-lb`.
     pub exclude_lb: bool,
-    /// `--surge`: Deployments may be changed as well.
-    pub surge: bool,
+    /// `--surge`: UIDs of the Deployments that may be changed as well.
+    pub surges: BTreeSet<Uid>,
 }
 
 /// The value of [`EVACUATION`].
@@ -45,10 +56,6 @@ pub struct Wish {
 pub struct Evacuation {
     /// The run.
     pub run: String,
-    /// Who started it.
-    pub user: String,
-    /// Where it ran.
-    pub host: String,
     /// When it began.
     pub since: Timestamp,
     /// Why, in the words of `--reason`.
@@ -60,6 +67,13 @@ pub struct Evacuation {
     /// Deployments may have been changed, so that the way back looks at them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub surge: bool,
+    /// UIDs of these Deployments. A record that stands on another one is not believed: those who may write a Deployment are
+    /// not those who may write a node.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub surges: BTreeSet<Uid>,
+    /// Earlier runs that may have left something of a surge.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub earlier: BTreeSet<String>,
 }
 
 impl Evacuation {
@@ -74,24 +88,38 @@ impl Evacuation {
     }
 
     /// What this run writes. A label that is there already is somebody else's, unless an earlier run has set it.
-    pub fn new(node: &core::Node, me: &Identity, wish: &Wish, now: Timestamp) -> Self {
-        let labelled = node.labels().contains_key(EXCLUDE_LB);
+    pub fn new(node: &Node, me: &Identity, wish: &Wish, now: Timestamp) -> Self {
+        let labelled = node.labels.contains_key(EXCLUDE_LB);
         // What is on a node that can be scheduled to is of an evacuation that is over.
-        let cordoned = node.spec.as_ref().and_then(|s| s.unschedulable) == Some(true);
-        let earlier = Self::of(node);
+        let cordoned = node.unschedulable;
+        let earlier = node.annotations.get(EVACUATION).and_then(|text| Self::read(text));
         let before = earlier.as_ref().is_some_and(|e| e.excluded_lb);
+        let surged = earlier.as_ref().filter(|e| e.surge);
+        let surges = surged.iter().flat_map(|e| &e.surges).chain(&wish.surges);
+        let runs = surged.iter().flat_map(|e| e.earlier.iter().chain([&e.run]));
         Self {
             run: me.run.clone(),
-            user: me.user.clone(),
-            host: me.host.clone(),
             since: earlier.as_ref().filter(|_| cordoned).map_or(now, |e| e.since),
             reason: wish
                 .reason
                 .clone()
                 .or_else(|| earlier.as_ref().filter(|_| cordoned)?.reason.clone()),
             excluded_lb: if labelled { before } else { wish.exclude_lb },
-            surge: wish.surge || earlier.is_some_and(|e| e.surge),
+            surge: !wish.surges.is_empty() || surged.is_some(),
+            surges: surges.take(MOST_SURGES).cloned().collect(),
+            earlier: runs.filter(|run| **run != me.run).take(MOST_RUNS).cloned().collect(),
         }
+    }
+
+    /// Whether the record of a surge on a Deployment is one of an evacuation of this node. A run that undoes a surge and is cut
+    /// off leaves its own name in the record, so the UID of the Deployment decides. Version 0.1.0 did not write UIDs: there the run does.
+    pub fn has_surged(&self, deployment: &str, run: &str) -> bool {
+        let told = if self.surges.is_empty() {
+            self.run == run || self.earlier.contains(run)
+        } else {
+            self.surges.contains(deployment)
+        };
+        self.surge && told
     }
 
     /// The value for the annotation.
@@ -119,7 +147,7 @@ impl Publication {
     /// Sets the conditions, and at the end makes the Event. The answer has a line for each of them that is refused.
     pub async fn tell(&self, stage: &Stage) -> Reply {
         let undone = matches!(stage, Stage::Stopped { undone: true, .. });
-        let nodes: Api<core::Node> = Api::all(self.client.clone());
+        let nodes: Nodes = Api::all(self.client.clone());
         let evacuation = self.evacuation(&nodes).await;
         // Another run has taken the node over: then it is for that run to say how it stands.
         let theirs = evacuation.as_ref().is_some_and(|e| e.run != self.me.run);
@@ -149,7 +177,7 @@ impl Publication {
     }
 
     /// What stands on the node now.
-    async fn evacuation(&self, nodes: &Api<core::Node>) -> Option<Evacuation> {
+    async fn evacuation(&self, nodes: &Nodes) -> Option<Evacuation> {
         let node = nodes.get_metadata(&self.node).await.ok()?;
         Evacuation::read(node.metadata.annotations?.get(EVACUATION)?)
     }
@@ -158,6 +186,7 @@ impl Publication {
         let (in_progress, drained, reason, text) = match stage {
             Stage::Begun => ("True", "False", "AdminRequested", "pods are being evicted".to_owned()),
             Stage::Drained { text } => ("False", "True", "DrainCompleted", text.clone()),
+            Stage::Partial { text } => ("False", "False", "PodsLeft", text.clone()),
             Stage::Stopped { text, .. } => ("False", "False", "DrainStopped", text.clone()),
         };
         let message = format!("{text} ({who})");
@@ -176,7 +205,7 @@ impl Publication {
     fn event(&self, stage: &Stage, who: &str) -> Option<core::Event> {
         let (kind, reason, text) = match stage {
             Stage::Begun => return None,
-            Stage::Drained { text } => ("Normal", "Evacuated", text),
+            Stage::Drained { text } | Stage::Partial { text } => ("Normal", "Evacuated", text),
             Stage::Stopped { text, .. } => ("Warning", "EvacuationStopped", text),
         };
         let now = Time(Timestamp::now());
@@ -201,7 +230,7 @@ impl Publication {
                 host: None,
             }),
             reporting_component: Some(MANAGER.into()),
-            reporting_instance: Some(self.me.host.clone()),
+            reporting_instance: Some(format!("{MANAGER}-{}", self.me.run)),
             action: Some("Evacuate".into()),
             first_timestamp: Some(now.clone()),
             last_timestamp: Some(now),
@@ -212,15 +241,16 @@ impl Publication {
 
     /// A run without a reason of its own has that of the one before, which stands on the node.
     fn who(&self, evacuation: Option<Evacuation>) -> String {
-        let by = format!("{} on {}", self.me.user, self.me.host);
+        let by = format!("run {}", self.me.run);
         let reason = self.reason.clone().or_else(|| evacuation?.reason);
         reason.map_or(by.clone(), |reason| format!("{by}: {reason}"))
     }
 }
 
 /// Writes conditions: they are merged by type, so that those of the kubelet stay as they are.
-pub async fn set_conditions(nodes: &Api<core::Node>, name: &str, patch: Value) -> Result<core::Node, Error> {
-    nodes.patch_status(name, &params(), &Patch::Strategic(patch)).await
+pub async fn set_conditions(nodes: &Nodes, name: &str, patch: Value) -> Result<core::Node, Error> {
+    let patch = Patch::Strategic(patch);
+    nodes.patch_status(name, &params(), &patch).await.map(Item::into_inner)
 }
 
 /// The patch that removes the conditions of an evacuation, where there are any.

@@ -1,18 +1,22 @@
 //! The request that removes a node, and what is looked at directly before it.
 
-use k8s_openapi::api::{core::v1 as core, storage::v1::VolumeAttachment};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kube::{
     Api, Error, ResourceExt as _,
     api::{DeleteParams, ListParams, Preconditions},
 };
 
 use super::{claim::TRIES, reply, saving::Saving};
-use crate::{engine::event::Reply, facts::Attachment, gather::Lists};
+use crate::{
+    engine::event::Reply,
+    facts::Attachment,
+    gather::{Lists, Nodes},
+};
 
 /// Saves a Node object and deletes it, bound to the node that was looked at. Not where volumes are attached to it:
 /// without the node nobody would ever detach them.
 pub async fn remove(lists: &Lists, saving: &Saving, name: &str, uid: &str) -> Reply {
-    let nodes: Api<core::Node> = Api::all(lists.client());
+    let nodes: Nodes = Api::all(lists.client());
     for _ in 0..TRIES {
         let (node, raw) = match saving.look_at_node(name).await {
             Ok(read) => read,

@@ -16,7 +16,10 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use upkeep::{client::pages, report::ObjRef};
+use upkeep::{
+    client::{Item, pages},
+    report::ObjRef,
+};
 
 use super::{
     claim::{MANAGER, params},
@@ -54,7 +57,7 @@ impl Surgery {
         }
     }
 
-    fn api<K>(&self) -> Api<K>
+    fn api<K>(&self) -> Api<Item<K>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -70,7 +73,7 @@ impl Surgery {
         let Some(found) = self.api::<ApiDeployment>().get_opt(&self.deployment.name).await? else {
             return Ok(None);
         };
-        let deployment = Deployment::from(found);
+        let deployment = Deployment::from(found.into_inner());
         if deployment.uid != self.deployment.uid || deployment.deleting {
             return Ok(None);
         }
@@ -127,10 +130,11 @@ impl Surgery {
 
     async fn list<K>(&self, params: ListParams) -> Result<Vec<K>, Error>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Default,
     {
         let api = self.api::<K>();
-        pages(async |params| api.list(&params).await, params, self.chunk).await
+        let read = |_, item: Item<K>| Some(item.into_inner());
+        pages(async |params| api.list(&params).await, params, self.chunk, read).await
     }
 
     /// Sends one request.
@@ -195,7 +199,7 @@ impl Surgery {
 
     async fn patch<K>(&self, subject: &Subject, annotations: Value, spec: Option<Value>) -> Result<(), Error>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Default,
     {
         let mut patch = json!({ "metadata": {
             "uid": subject.uid,
@@ -286,19 +290,19 @@ fn trouble(pod: &ApiPod) -> Option<String> {
 /// Says when the Deployment or one of its pods changes; what has changed is looked at anew.
 pub async fn watch(client: Client, deployment: ObjRef, to: Sender) {
     let namespace = deployment.namespace.clone().unwrap_or_default();
-    let api: Api<ApiDeployment> = Api::namespaced(client.clone(), &namespace);
+    let api: Api<Item<ApiDeployment>> = Api::namespaced(client.clone(), &namespace);
     let Ok(Some(found)) = api.get_opt(&deployment.name).await else {
         // The looks in an interval find out.
         return;
     };
-    let selector = Deployment::from(found).selector;
+    let selector = Deployment::from(found.into_inner()).selector;
     let field = format!("metadata.name={}", deployment.name);
     let stirred = || {
         let deployment = deployment.uid.clone();
         to.send(What::Stirred { deployment }).is_ok()
     };
-    let pods: Api<PartialObjectMeta<ApiPod>> = Api::namespaced(client.clone(), &namespace);
-    let this: Api<PartialObjectMeta<ApiDeployment>> = Api::namespaced(client, &namespace);
+    let pods: Api<Item<PartialObjectMeta<ApiPod>>> = Api::namespaced(client.clone(), &namespace);
+    let this: Api<Item<PartialObjectMeta<ApiDeployment>>> = Api::namespaced(client, &namespace);
     futures::join!(
         stir(this, watcher::Config::default().fields(&field), stirred),
         stir(pods, watcher::Config::default().labels(&selector), stirred),

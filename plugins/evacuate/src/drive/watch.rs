@@ -14,11 +14,12 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use upkeep::error::describe;
+use upkeep::{client::Item, error::describe};
 
 use crate::{
     engine::event::{Change, What},
     facts::{Attachment, Node, Pod},
+    gather::Nodes,
 };
 
 /// Seconds after which the server ends a watch by itself; the client takes longer silence for a dead connection.
@@ -64,33 +65,49 @@ impl Backoff for Pace {
 /// Follows a list and its watch until the receiver is gone or the right to do so is missing; then returns the server's
 /// words. `failing` is what to say each time that it fails once more.
 async fn follow<K, T>(
-    api: Api<K>,
+    api: Api<Item<K>>,
     config: watcher::Config,
     to: &Sender,
     mut tell: impl FnMut(Change<T>) -> bool,
     failing: impl Fn() -> Option<What>,
 ) -> Option<String>
 where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Default + Send + 'static,
     T: From<K>,
 {
     let config = config.timeout(SERVER_TIMEOUT).page_size(500);
     let mut news = pin!(watcher(api, config).backoff(Pace::default()));
     let mut list = Vec::new();
+    // A list that lacks an object would be taken for less than there is.
+    let mut nameless = false;
     let (mut denials, mut failures) = (0, 0);
     while let Some(event) = news.next().await {
         let change = match event {
             Ok(Event::Init) => {
                 list.clear();
+                nameless = false;
                 continue;
             }
             Ok(Event::InitApply(object)) => {
-                list.push(T::from(object));
+                nameless |= !object.has_name();
+                list.push(T::from(object.into_inner()));
                 continue;
             }
+            Ok(Event::InitDone) if nameless => {
+                let text = format!(
+                    "an object in the list of {} has no name that can be read",
+                    K::plural(&())
+                );
+                let _ = to.send(What::Unwell(text));
+                if let Some(what) = failing() {
+                    let _ = to.send(what);
+                }
+                continue;
+            }
+            Ok(Event::Apply(object) | Event::Delete(object)) if !object.has_name() => continue,
             Ok(Event::InitDone) => Change::Listed(std::mem::take(&mut list)),
-            Ok(Event::Apply(object)) => Change::Applied(T::from(object)),
-            Ok(Event::Delete(object)) => Change::Gone(T::from(object)),
+            Ok(Event::Apply(object)) => Change::Applied(T::from(object.into_inner())),
+            Ok(Event::Delete(object)) => Change::Gone(T::from(object.into_inner())),
             Err(error) => {
                 // One Forbidden may be a control plane that is just coming up.
                 match denied(&error) {
@@ -140,7 +157,7 @@ fn denied(error: &Error) -> Option<String> {
 }
 
 /// The pods of one node.
-pub async fn pods(api: Api<core::Pod>, node: String, selector: Option<String>, to: Sender) {
+pub async fn pods(api: Api<Item<core::Pod>>, node: String, selector: Option<String>, to: Sender) {
     let mut config = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
     if let Some(selector) = &selector {
         config = config.labels(selector);
@@ -166,7 +183,7 @@ pub async fn pods(api: Api<core::Pod>, node: String, selector: Option<String>, t
 }
 
 /// All budgets.
-pub async fn budgets(api: Api<PodDisruptionBudget>, to: Sender) {
+pub async fn budgets(api: Api<Item<PodDisruptionBudget>>, to: Sender) {
     let sent = to.clone();
     let tell = move |change| sent.send(What::Budgets(change)).is_ok();
     if follow(api, watcher::Config::default(), &to, tell, || None)
@@ -181,7 +198,7 @@ pub async fn budgets(api: Api<PodDisruptionBudget>, to: Sender) {
 }
 
 /// One node: somebody may uncordon or delete it.
-pub async fn node(api: Api<core::Node>, name: String, to: Sender) {
+pub async fn node(api: Nodes, name: String, to: Sender) {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let (sent, this) = (to.clone(), name.clone());
     let mut tell = move |change: Change<Node>| {
@@ -203,7 +220,9 @@ pub async fn node(api: Api<core::Node>, name: String, to: Sender) {
     if follow(api.clone(), config, &to, &mut tell, || None).await.is_some() {
         // One look at least, before the work on it begins.
         match api.get_opt(&name).await {
-            Ok(found) => drop(tell(Change::Listed(found.into_iter().map(Node::from).collect()))),
+            Ok(found) => drop(tell(Change::Listed(
+                found.into_iter().map(|node| Node::from(node.into_inner())).collect(),
+            ))),
             Err(error) => drop(to.send(What::Unwell(describe(&error)))),
         }
         let _ = to.send(What::Unwatchable {
@@ -214,7 +233,7 @@ pub async fn node(api: Api<core::Node>, name: String, to: Sender) {
 }
 
 /// Pods of one namespace, wherever they run. The engine holds all namespaces as one set, so a list is told one by one.
-pub async fn elsewhere(api: Api<core::Pod>, to: Sender) {
+pub async fn elsewhere(api: Api<Item<core::Pod>>, to: Sender) {
     let mut known = BTreeMap::<String, Pod>::new();
     let sent = to.clone();
     let mut tell = move |change: Change<Pod>| {
@@ -250,16 +269,28 @@ pub async fn elsewhere(api: Api<core::Pod>, to: Sender) {
     // Without the watch, lists in an interval must do.
     loop {
         tokio::time::sleep(INTERVAL).await;
-        if let Ok(pods) = api.list(&ListParams::default()).await
-            && !tell(Change::Listed(pods.into_iter().map(Pod::from).collect()))
-        {
-            return;
+        match api.list(&ListParams::default()).await {
+            Ok(pods) => {
+                let pods = pods.into_iter().map(|pod| Pod::from(pod.into_inner())).collect();
+                if !tell(Change::Listed(pods)) {
+                    return;
+                }
+            }
+            // Who may list only the pods of one node learns nothing here, however often it is asked.
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                let _ = to.send(What::Unwatchable {
+                    resource: "pods",
+                    consequence: "what replaces the pods is not known",
+                });
+                return;
+            }
+            Err(_) => {}
         }
     }
 }
 
 /// Volumes that are attached to one node.
-pub async fn attachments(api: Api<VolumeAttachment>, node: String, to: Sender) {
+pub async fn attachments(api: Api<Item<VolumeAttachment>>, node: String, to: Sender) {
     let mut attached = BTreeMap::<String, Attachment>::new();
     let name = node.clone();
     let sent = to.clone();

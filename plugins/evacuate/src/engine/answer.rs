@@ -1,5 +1,9 @@
 //! What an answer means for the pod that it is about.
 
+use std::time::Duration;
+
+use upkeep::ui::human_duration;
+
 use super::{
     OnBlocked, State,
     event::{At, Call, Command, Note, Reply, Verb},
@@ -44,6 +48,7 @@ impl State {
                 ledger.budget.allowed = (ledger.budget.allowed - 1).max(0);
                 ledger.accepted_at = Some(self.now);
                 ledger.shut_since = None;
+                ledger.reminders = 0;
                 ledger.misses = 0;
             }
         }
@@ -61,13 +66,11 @@ impl State {
             Reply::Conflict(text) | Reply::Lost(text) | Reply::Unavailable(text) => self.unknown(key, &text),
             Reply::OverBudget { message, retry_after } => self.over_budget(key, budget, message, retry_after),
             Reply::Throttled { retry_after } => self.throttled(key, retry_after),
-            Reply::Overlap(text) => match self.settings.on_blocked {
-                OnBlocked::Patient | OnBlocked::Fail => self.hold(key, text),
-                OnBlocked::Wait | OnBlocked::DeleteAfter(_) => {
-                    self.mark_blocked(key, None, text.clone());
-                    self.try_later(key, 1_000, Some(text));
-                }
-            },
+            Reply::Overlap(text) if self.gives_up_overlap(key, &[]) => self.hold(key, text),
+            Reply::Overlap(text) => {
+                self.mark_blocked(key, None, text.clone());
+                self.try_later(key, 1_000, Some(text));
+            }
             Reply::NamespaceTerminating => {
                 let deleted = self.pods.entries.get(key).is_some_and(|e| e.pod.deletion.is_some());
                 if deleted {
@@ -150,7 +153,10 @@ impl State {
             .map(|s| i64::try_from(s).unwrap_or(10).saturating_mul(1_000));
         let not_before = wait.map_or(At::MIN, |w| self.now.saturating_add(w));
         let text = match retry_after.filter(|s| *s > 0) {
-            Some(seconds) => format!("{message} (the server asks to wait {seconds}s)"),
+            Some(seconds) => format!(
+                "{message} (the server asks to wait {})",
+                human_duration(Duration::from_secs(seconds))
+            ),
             None => message,
         };
         let Some(uid) = budget else {

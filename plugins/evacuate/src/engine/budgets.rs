@@ -52,6 +52,10 @@ pub struct Ledger {
     pub probe_at: Option<At>,
     /// How often it was tried in vain since something passed.
     pub misses: u32,
+    /// The controllers of its pods are read as well: without them that look tells too little.
+    pub reads_controllers: bool,
+    /// How often it was said how long it has let nothing through.
+    pub reminders: u32,
     /// What was last said about it.
     pub told: Option<String>,
     /// Present in the cluster.
@@ -135,11 +139,13 @@ impl Ledgers {
             not_before: At::MIN,
             probe_at: None,
             misses: 0,
+            reads_controllers: false,
+            reminders: 0,
             told: None,
             exists: true,
         });
         ledger.exists = true;
-        if ledger.budget.threshold != budget.threshold {
+        if !ledger.budget.counts_as(&budget) {
             ledger.class = None;
             ledger.inspected = None;
         }
@@ -147,6 +153,7 @@ impl Ledgers {
         ledger.most = ledger.most.max(ledger.allowed());
         if ledger.room() > 0 {
             ledger.shut_since = None;
+            ledger.reminders = 0;
             ledger.class = None;
             ledger.told = None;
             ledger.probe_at = None;

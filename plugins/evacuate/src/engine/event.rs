@@ -7,7 +7,7 @@ use super::{
     fence::machine as fence,
     surge::sight::{Act, Sight},
 };
-use crate::facts::{Budget, Node, Pod, Uid};
+use crate::facts::{Budget, Node, Pod, Uid, Workloads};
 
 /// Milliseconds since the Unix epoch, on a clock that never jumps: the start of the run plus what has elapsed since.
 pub type At = i64;
@@ -34,6 +34,13 @@ pub enum What {
         change: Change<Pod>,
         /// The call that asked, where this list is the answer to a [`Command::List`].
         call: Option<Call>,
+    },
+    /// The pods of this node that `--pod-selector` leaves out, from a fresh list.
+    LeftOut {
+        /// Name of the node.
+        node: String,
+        /// The pods.
+        pods: Vec<Pod>,
     },
     /// The pods of this node cannot be watched: lists in an interval must do.
     WatchUnavailable {
@@ -69,12 +76,12 @@ pub enum What {
         /// The answer.
         reply: Reply,
     },
-    /// All pods that a budget matches, freshly listed, in answer to [`Command::Inspect`]. `None`: they cannot be read.
+    /// All pods of a budget's namespace, freshly listed, in answer to [`Command::Inspect`].
     BudgetPods {
         /// UID of the budget.
         budget: Uid,
-        /// The pods.
-        pods: Option<Vec<Pod>>,
+        /// The pods, and their controllers where these were asked for. `None`: they cannot be read.
+        found: Option<(Vec<Pod>, Option<Workloads>)>,
     },
     /// Something of a Deployment that is surged has changed.
     Stirred {
@@ -121,6 +128,11 @@ pub enum What {
         node: String,
         /// Who held it.
         holder: String,
+    },
+    /// The server has refused something that the work can do without.
+    Degraded {
+        /// What is missing now, and why.
+        text: String,
     },
     /// A person or the system wants the run to end.
     Interrupt,
@@ -230,7 +242,8 @@ pub enum Command {
         /// Name of the node.
         node: String,
     },
-    /// Ask for a fresh consistent list of a node's pods. The answer is [`What::Pods`]; a reply comes only on failure.
+    /// Ask for a fresh consistent list of a node's pods. The answer is [`What::Pods`], after [`What::LeftOut`] where pods are
+    /// selected; a reply comes only on failure.
     List {
         /// Number of the call.
         call: Call,
@@ -243,8 +256,8 @@ pub enum Command {
         call: Call,
         /// The pod.
         pod: ObjRef,
-        /// Save it first: nothing would bring it back.
-        save: bool,
+        /// What is saved first, because nothing would bring it back: the pod, or its Job.
+        save: Option<ObjRef>,
     },
     /// Delete one pod, with its UID as a precondition: budgets are not asked.
     Delete {
@@ -254,15 +267,17 @@ pub enum Command {
         pod: ObjRef,
         /// Seconds of grace where the deadline leaves less than the pod's own.
         grace: Option<i64>,
-        /// Save it first: nothing would bring it back.
-        save: bool,
+        /// What is saved first, because nothing would bring it back: the pod, or its Job.
+        save: Option<ObjRef>,
     },
-    /// List the pods that a budget matches.
+    /// List the pods of a budget's namespace.
     Inspect {
         /// Namespace of the budget.
         namespace: String,
         /// UID of the budget.
         budget: Uid,
+        /// List their controllers, too.
+        controllers: bool,
     },
     /// One request of a surge. A look is answered by [`What::Sight`], by a reply only on failure.
     Surge {

@@ -114,8 +114,17 @@ impl State {
         }
         let key = key(&pod);
         self.pods.note_asked(node, &pod);
+        let may_finish = self.may_still_finish(&pod, node);
         if let Some(entry) = self.pods.entries.get_mut(&key) {
+            // Another budget may have a say now, or none.
+            let waits = matches!(entry.standing, Standing::Waiting { .. }) && entry.blocked.is_some();
+            if waits && entry.pod.labels != pod.labels {
+                entry.standing = Standing::Planned;
+            }
             entry.pod = pod;
+            if entry.standing == Standing::WaitingForJob && !may_finish {
+                entry.standing = Standing::Planned;
+            }
             if entry.pod.deletion.is_none() {
                 entry.finished = entry.pod.finished();
             }
@@ -135,7 +144,9 @@ impl State {
         }
         let judgement = judge(&pod, &self.settings.rules, self.instant());
         let known = self.nodes.iter().any(|n| n.target.judged.contains(&pod.uid));
-        let standing = if !judgement.goes {
+        let standing = if !judgement.goes && self.settings.rules.passes_over(&pod, self.instant()) {
+            Standing::PassedOver
+        } else if !judgement.goes {
             Standing::Left
         } else if let Some(why) = self.pods.came_back(node, &pod) {
             self.tell(Note::Warning(format!(
@@ -159,6 +170,8 @@ impl State {
                 }
                 Standing::Held { why }
             }
+        } else if may_finish {
+            Standing::WaitingForJob
         } else {
             Standing::Planned
         };
@@ -172,10 +185,12 @@ impl State {
             accepted: false,
             tries: 0,
             blocked: None,
+            reminders: 0,
             told: None,
             forced: false,
             doubted: None,
             confirmed: false,
+            held_told: false,
         };
         if entry.standing == Standing::Planned
             && entry.pod.deletion.is_some()
@@ -214,7 +229,7 @@ impl State {
         let mut due = Vec::new();
         for entry in self.pods.entries.values_mut().filter(|e| e.standing.pending()) {
             if long_past_deletion(&entry.pod, limit, now) {
-                entry.standing = Standing::Left;
+                entry.standing = Standing::PassedOver;
                 skipped.push(entry.pod.reference());
             } else if let Some(at) = entry.pod.deletion {
                 due.push(

@@ -5,10 +5,10 @@
 //!
 //! The parts, in the order in which a run passes through them:
 //! [`plan`] is what it starts from; [`cordon`] closes the nodes; [`nodes`] walks each of them on until it is empty;
-//! [`hearing`] sees to it that news about their pods come, [`ingest`] takes them in; [`send`] decides who is asked to go next, [`budgets`] how many at a time; [`answer`] reads the replies; [`blocked`]
+//! [`hearing`] sees to it that news about their pods come, [`ingest`] takes them in; [`send`] decides who is asked to go next, [`budgets`] how many at a time, [`jobs`] which may finish first; [`answer`] reads the replies; [`blocked`]
 //! deals with budgets that let nothing through, [`surge`] moves pods that they will never let go, [`fence`] gets rid of those of
 //! machines that are off; [`settling`] waits for volumes and replacements, [`removal`] removes the node;
-//! [`publish`] tells others; [`ending`] leaves nothing half done.
+//! [`terminating`] says what Terminating pods wait for; [`partial`] counts what stays on purpose; [`publish`] tells others; [`ending`] leaves nothing half done.
 
 mod answer;
 mod blocked;
@@ -20,9 +20,11 @@ pub mod event;
 pub mod fence;
 mod hearing;
 mod ingest;
+mod jobs;
 mod next;
 mod nodes;
 mod note;
+mod partial;
 mod plan;
 mod pods;
 mod publish;
@@ -34,6 +36,7 @@ mod settling;
 #[cfg(test)]
 mod sim;
 pub mod surge;
+mod terminating;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +53,7 @@ use self::{
     pods::{Key, Pods},
     surge::{Surge, sight::Act},
 };
-use crate::facts::{Pod, Uid};
+use crate::facts::{Pod, Uid, Workloads};
 
 /// What a call number stands for.
 #[derive(Debug, Clone)]
@@ -74,6 +77,7 @@ pub struct State {
     nodes: Vec<Node>,
     pods: Pods,
     ledgers: Ledgers,
+    workloads: Workloads,
     surges: Vec<Surge>,
     elsewhere: BTreeMap<Uid, Pod>,
     before: BTreeSet<Uid>,
@@ -89,7 +93,9 @@ pub struct State {
     complained: Option<At>,
     /// What was said not to be watchable.
     unwatched: BTreeSet<&'static str>,
-    /// What was said about messages for others that were refused.
+    /// Budgets and pods of which it was said before the run that they hold it up.
+    warned: BTreeSet<Uid>,
+    /// What was said about writes that were refused and the work does without.
     unpublished: BTreeSet<String>,
     /// Set once the run is to end: nothing new is asked for but to take back cordons.
     ending: Option<Ending>,
@@ -99,6 +105,8 @@ pub struct State {
     evicting_started: bool,
     /// When it is next looked through for pods that were accepted and do not terminate.
     doubts_due: At,
+    /// When pods are next looked through for finalizers that hold them.
+    finalizers_due: At,
     wake: Option<At>,
     dice: Dice,
     out: Vec<Command>,
@@ -114,6 +122,7 @@ impl State {
             nodes: plan.targets.into_iter().map(Node::new).collect(),
             pods: Pods::default(),
             ledgers: Ledgers::new(plan.budgets, &plan.baseline),
+            workloads: plan.workloads,
             surges: plan.surges.into_iter().map(Surge::new).collect(),
             elsewhere: BTreeMap::new(),
             before: plan.before,
@@ -127,12 +136,14 @@ impl State {
             last_failure: None,
             complained: None,
             unwatched: BTreeSet::new(),
+            warned: plan.warned,
             unpublished: BTreeSet::new(),
             ending: None,
             undo: false,
             finished: None,
             evicting_started: false,
             doubts_due: At::MIN,
+            finalizers_due: At::MIN,
             wake: None,
             dice,
             settings,
@@ -166,14 +177,24 @@ impl State {
             What::WatchFailing { node } => self.want_list(&node),
             What::Unwatchable { resource, consequence } => self.cannot_watch(resource, consequence),
             What::Unwell(text) => self.complain(&text),
-            What::Budgets(Change::Listed(budgets)) => self.ledgers.replace(budgets),
-            What::Budgets(Change::Applied(budget)) => drop(self.ledgers.apply(budget)),
-            What::Budgets(Change::Gone(budget)) => self.ledgers.remove(&budget.uid),
+            What::LeftOut { node, pods } => self.left_out(&node, &pods),
+            What::Budgets(Change::Listed(budgets)) => {
+                budgets.iter().for_each(|budget| self.budget_news(budget));
+                self.ledgers.replace(budgets);
+            }
+            What::Budgets(Change::Applied(budget)) => {
+                self.budget_news(&budget);
+                self.ledgers.apply(budget);
+            }
+            What::Budgets(Change::Gone(budget)) => {
+                self.ask_now(&budget.namespace);
+                self.ledgers.remove(&budget.uid);
+            }
             What::Node(change) => self.node_changed(change),
             What::Attachments { node, volumes } => self.attachments_seen(&node, volumes),
             What::Elsewhere(change) => self.elsewhere_changed(change),
             What::Reply { call, reply } => self.answered(call, reply),
-            What::BudgetPods { budget, pods } => self.inspected(&budget, pods),
+            What::BudgetPods { budget, found } => self.inspected(&budget, found),
             What::Stirred { deployment } => self.surge_stirred(&deployment),
             What::Sight { call, sight } => self.sighted(call, sight.as_deref()),
             What::FenceSight { call, sight } => self.fence_sighted(call, sight.as_ref()),
@@ -202,6 +223,11 @@ impl State {
                 self.tell(Note::Warning(format!(
                     "node/{node}: taking over from {holder}, which has ended"
                 )));
+            }
+            What::Degraded { text } => {
+                if self.unpublished.insert(text.clone()) {
+                    self.tell(Note::Warning(text));
+                }
             }
             What::Interrupt => self.end(Outcome::Interrupted),
         }

@@ -89,6 +89,8 @@ pub struct Node {
     pub listed: bool,
     /// When anything was last heard of its pods.
     pub heard: At,
+    /// It was said which Jobs are waited for.
+    pub told_jobs: bool,
     /// Volumes that are still attached.
     pub attached: BTreeSet<String>,
     /// It is no longer part of the cluster.
@@ -128,6 +130,7 @@ impl Node {
             seen: false,
             listed: false,
             heard: At::MIN,
+            told_jobs: false,
             attached: BTreeSet::new(),
             to_publish: None,
             began: None,
@@ -191,6 +194,9 @@ impl State {
                 Phase::Removing { retry: Some(at) } if at <= self.now => self.remove(index),
                 Phase::Removing { retry: Some(at) } => self.wake_at(at),
                 _ => {}
+            }
+            if self.nodes[index].phase == Phase::Draining {
+                self.walk_jobs(index);
             }
             self.poll(index);
             self.break_silence(index);

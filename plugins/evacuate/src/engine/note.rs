@@ -15,6 +15,11 @@ pub enum Stage {
         /// What was done.
         text: String,
     },
+    /// All that was to be evicted has left it, and other pods that a whole evacuation would evict are still there.
+    Partial {
+        /// What was done, and which pods stay.
+        text: String,
+    },
     /// The work has ended before it was empty.
     Stopped {
         /// What was done, and why it has ended.
@@ -87,12 +92,37 @@ pub enum Note {
         /// The pod.
         pod: ObjRef,
     },
+    /// Pods of Jobs are left to finish, or were for as long as was asked for.
+    WaitingForJobs {
+        /// Name of the node.
+        node: String,
+        /// The sentence.
+        text: String,
+    },
+    /// The grace period of a pod is over, and finalizers keep it.
+    HeldByFinalizers {
+        /// The pod.
+        pod: ObjRef,
+        /// The finalizers, and who removes each.
+        text: String,
+    },
     /// A budget (or the server, in its words) lets nothing through for now.
     Blocked {
         /// The budget, where it is known.
         budget: Option<ObjRef>,
         /// One of the pods that wait.
         pod: ObjRef,
+        /// The sentence.
+        text: String,
+    },
+    /// A budget has let nothing through for a while.
+    StillBlocked {
+        /// The budget, where it is known.
+        budget: Option<ObjRef>,
+        /// One of the pods that wait.
+        pod: ObjRef,
+        /// For so many milliseconds.
+        lasting: At,
         /// The sentence.
         text: String,
     },

@@ -9,7 +9,7 @@ use super::{
     fence, surge,
 };
 use crate::{
-    facts::{Budget, Uid},
+    facts::{Budget, Uid, Workloads},
     preflight::filters::Rules,
 };
 
@@ -74,6 +74,8 @@ pub struct Target {
     pub judged: BTreeSet<Uid>,
     /// Pods that are to go, for the report: until the node is looked at again, nothing newer is known.
     pub planned: Vec<ObjRef>,
+    /// Pods that would be evicted if `--pod-selector` did not leave them out, as preflight saw them.
+    pub left_out: Vec<ObjRef>,
     /// PersistentVolumes by the pod that uses them.
     pub volumes: BTreeMap<Uid, Vec<String>>,
     /// Its machine is confirmed to be off.
@@ -87,6 +89,10 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// All budgets, or `None` where they cannot be read.
     pub budgets: Option<Vec<Budget>>,
+    /// Controllers of pods that budgets hold back, as far as they were read.
+    pub workloads: Workloads,
+    /// Budgets that can never allow an eviction, and pods that several budgets match: a person was told so before the run.
+    pub warned: BTreeSet<Uid>,
     /// Living pods per budget before anything was evicted.
     pub baseline: BTreeMap<Uid, usize>,
     /// UIDs of all pods that existed before: what is not among them is a replacement.

@@ -24,10 +24,14 @@ pub fn key(pod: &Pod) -> Key {
 pub enum Standing {
     /// It is not ours to move: a DaemonSet's, static, or skipped on purpose.
     Left,
+    /// It is Terminating for longer than the caller wants to wait (`--skip-wait-for-delete-timeout`).
+    PassedOver,
     /// It came back because it tolerates the cordon; moving it again would never end.
     Returned,
     /// It is to go, and nothing has been asked for yet.
     Planned,
+    /// It is a pod of a Job, and may finish before it is evicted (`--wait-jobs`).
+    WaitingForJob,
     /// It is to go; the next try is not before this time.
     Waiting {
         /// Earliest time of the next try.
@@ -60,7 +64,7 @@ pub enum Standing {
 impl Standing {
     /// Whether the node is not empty as long as this pod is there and something can still come of it.
     pub fn pending(&self) -> bool {
-        !matches!(self, Self::Left | Self::Returned | Self::Held { .. })
+        !matches!(self, Self::Left | Self::PassedOver | Self::Returned | Self::Held { .. })
     }
 
     /// Whether the next step is to ask for its departure.
@@ -106,6 +110,8 @@ pub struct Entry {
     pub tries: u32,
     /// What holds it up.
     pub blocked: Option<Blocked>,
+    /// How often it was said how long it has been held up.
+    pub reminders: u32,
     /// What was last said about it.
     pub told: Option<String>,
     /// It should be terminating, and no news says so; how many lists had been asked for when that was noticed.
@@ -114,6 +120,8 @@ pub struct Entry {
     pub forced: bool,
     /// A list that was asked for after that says the same.
     pub confirmed: bool,
+    /// It was said that finalizers keep it.
+    pub held_told: bool,
 }
 
 /// What is known of an owner whose pods were moved from a node.
@@ -226,10 +234,11 @@ impl Pods {
         self.of(node).any(|(_, e)| e.standing.pending())
     }
 
-    /// The lowest priority that is still on the node: with `--order=priority` nothing above it is sent.
+    /// The lowest priority that is still on the node: with `--order=priority` nothing above it is sent. Pods that may finish
+    /// hold nothing up.
     pub fn lowest_priority(&self, node: &str) -> Option<i32> {
         self.of(node)
-            .filter(|(_, e)| e.standing.pending())
+            .filter(|(_, e)| e.standing.pending() && e.standing != Standing::WaitingForJob)
             .map(|(_, e)| e.pod.priority)
             .min()
     }

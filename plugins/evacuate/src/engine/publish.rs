@@ -44,10 +44,16 @@ impl State {
         self.publish_next(index);
     }
 
-    /// The node is empty.
+    /// All that was to be evicted has left the node. Where other pods stay, nobody may take it for empty.
     pub(super) fn publish_drained(&mut self, index: usize) {
         let text = format!("{} gone", self.gone_from(index));
-        self.publish(index, Stage::Drained { text });
+        let stage = match self.why_partial(index) {
+            None => Stage::Drained { text },
+            Some(why) => Stage::Partial {
+                text: format!("{text}; {why}"),
+            },
+        };
+        self.publish(index, stage);
     }
 
     /// The work on a node has ended before it was empty. What is not begun has nothing to tell.

@@ -64,6 +64,7 @@ impl State {
     /// Sends whatever may be sent now.
     pub(super) fn pump(&mut self) {
         self.mention_unstarted_terminations();
+        self.mention_finalizers();
         if self.now < self.paused_until {
             self.wake_at(self.paused_until);
             return;
@@ -185,7 +186,7 @@ impl State {
         entry.standing = Standing::InFlight { call };
         let repeated = entry.verb.replace(verb) == Some(verb);
         let pod = entry.pod.reference();
-        let save = self.settings.rules.is_irreplaceable(&entry.pod);
+        let save = self.settings.rules.to_save(&entry.pod);
         if let Some(ledger) = budget.as_deref().and_then(|uid| self.ledgers.get_mut(uid)) {
             ledger.flying.insert(call, self.now);
             ledger.healthy_before.get_or_insert(ledger.budget.current);

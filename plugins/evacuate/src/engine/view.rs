@@ -3,11 +3,13 @@
 use upkeep::report::ObjRef;
 
 use super::{
-    State,
+    Asked, State,
     event::{At, Departed, Verb},
     nodes::{Node, Phase},
+    partial::{CAME_BACK, PASSED_OVER},
     pods::{Entry, Key, Standing},
 };
+use crate::facts::{JOB, Owner};
 
 /// One pod that is not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct NodeRow {
     pub gone: usize,
     /// Pods that are still to go.
     pub left: usize,
+    /// Pods that stay although a whole evacuation would evict them.
+    pub staying: usize,
     /// Why it was given up.
     pub why: Option<String>,
     /// Volumes that are still attached.
@@ -61,10 +65,67 @@ pub struct NodeRow {
     pub ended: Option<At>,
 }
 
+/// What became of an object of this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is not there any more.
+    Left,
+    /// It was asked to leave, or that is not known.
+    Leaving,
+    /// It is there, and nobody has asked it to leave.
+    Stays,
+}
+
 impl State {
+    /// What became of a pod or a node of this run, or of a Job whose pods it evicts.
+    pub fn fate(&self, object: &ObjRef) -> Fate {
+        if object.kind == JOB {
+            return self.fate_of_job(&object.uid);
+        }
+        if let Some(node) = self.nodes.iter().find(|n| n.target.uid == object.uid) {
+            // After a lost answer it may have been removed all the same.
+            let doubtful = node.deleting || node.tries > 0 || self.is_removing(&node.target.name);
+            return match (node.removed, doubtful) {
+                (true, _) => Fate::Left,
+                (false, true) => Fate::Leaving,
+                (false, false) => Fate::Stays,
+            };
+        }
+        let Some((_, entry)) = self.pods.entries.iter().find(|(key, _)| key.2 == object.uid) else {
+            return Fate::Left;
+        };
+        match entry.standing {
+            _ if entry.accepted || entry.pod.deletion.is_some() => Fate::Leaving,
+            Standing::InFlight { .. } | Standing::Unknown | Standing::Surging { .. } | Standing::Terminating { .. } => {
+                Fate::Leaving
+            }
+            _ => Fate::Stays,
+        }
+    }
+
+    /// A Job whose pods are all still there has lost nothing.
+    fn fate_of_job(&self, uid: &str) -> Fate {
+        let owned = |owner: Option<&Owner>| owner.is_some_and(|owner| owner.uid == uid);
+        let mut departed = self.pods.departed.iter();
+        if departed.any(|d| owned(d.owner.as_ref()) && d.verb.is_some() && !d.finished) {
+            return Fate::Left;
+        }
+        let mut entries = self.pods.entries.values();
+        let asked = entries.any(|e| {
+            let doubtful = matches!(e.standing, Standing::InFlight { .. } | Standing::Unknown);
+            owned(e.pod.owner.as_ref()) && (doubtful || e.accepted || e.pod.deletion.is_some())
+        });
+        if asked { Fate::Leaving } else { Fate::Stays }
+    }
+
+    fn is_removing(&self, name: &str) -> bool {
+        let mut asked = self.calls.values();
+        asked.any(|asked| matches!(asked, Asked::Remove(node) if node == name))
+    }
+
     /// The nodes, in order.
     pub fn node_rows(&self) -> Vec<NodeRow> {
-        let rows = self.nodes.iter().map(|node| {
+        let rows = self.nodes.iter().enumerate().map(|(index, node)| {
             let name = &node.target.name;
             let blocked = node.phase == Phase::Draining
                 && self
@@ -87,6 +148,7 @@ impl State {
                     Phase::Removing { .. } => "Removing",
                     Phase::Kept { .. } => "Kept",
                     Phase::Done if node.removed => "Removed",
+                    Phase::Done if self.why_partial(index).is_some() => "PartlyDrained",
                     Phase::Done => "Drained",
                     Phase::Unreplaced { .. } => "Unreplaced",
                     Phase::Ended { .. } => "NotDrained",
@@ -97,7 +159,9 @@ impl State {
                 } else {
                     self.pods.of(name).filter(|(_, e)| is_left(e)).count()
                 },
+                staying: self.staying_on(index).len(),
                 why: match &node.phase {
+                    Phase::Done if !node.removed => self.why_partial(index),
                     Phase::Ended { why, .. } | Phase::Unreplaced { why } | Phase::Kept { why } => Some(why.clone()),
                     Phase::Cordoning { .. } => node.trouble.clone(),
                     _ => None,
@@ -143,6 +207,11 @@ impl State {
         rows.collect()
     }
 
+    /// Pods that stay although a whole evacuation would evict them, in the order of their nodes.
+    pub fn staying_rows(&self) -> Vec<PodRow> {
+        (0..self.nodes.len()).flat_map(|index| self.staying_on(index)).collect()
+    }
+
     /// The pods that have gone, in order.
     pub fn departed(&self) -> &[Departed] {
         &self.pods.departed
@@ -158,7 +227,7 @@ impl State {
         self.now
     }
 
-    fn row(&self, key: &Key, entry: &Entry) -> PodRow {
+    pub(super) fn row(&self, key: &Key, entry: &Entry) -> PodRow {
         let blocked = entry.blocked.as_ref();
         let told = || entry.told.clone().unwrap_or_default();
         let (state, reason, since) = match &entry.standing {
@@ -185,7 +254,9 @@ impl State {
             Standing::Surging { since } => ("Surging", self.surge_reason(key), Some(*since)),
             Standing::Terminating { since } => ("Terminating", self.termination(entry), Some(*since)),
             Standing::Held { why } => ("Failed", why.clone(), None),
-            Standing::Returned => ("Returned", "it came back".into(), None),
+            Standing::PassedOver => ("NotAsked", PASSED_OVER.into(), None),
+            Standing::WaitingForJob => ("WaitingForJob", self.finish_reason(&entry.pod), Some(self.started)),
+            Standing::Returned => ("Returned", CAME_BACK.into(), None),
             Standing::Left => ("Left", String::new(), None),
         };
         PodRow {
@@ -196,29 +267,6 @@ impl State {
             since,
             blocked: entry.blocked.is_some(),
             held: matches!(entry.standing, Standing::Held { .. }),
-        }
-    }
-
-    /// What a terminating pod waits for: its grace period, a finalizer, or a kubelet that does not confirm.
-    fn termination(&self, entry: &Entry) -> String {
-        let Some(deletion) = entry.pod.deletion else {
-            return entry.told.clone().unwrap_or_default();
-        };
-        let off = self.is_off(&entry.node);
-        if off && entry.pod.finalizers.is_empty() {
-            return "machine off: waits for the pod garbage collector".into();
-        }
-        let overdue = (self.now - deletion.as_millisecond()) / 1_000;
-        if overdue < 0 {
-            return format!("{}s of grace left", -overdue);
-        }
-        if !entry.pod.finalizers.is_empty() {
-            return format!("finalizer {}", entry.pod.finalizers.join(", "));
-        }
-        if overdue > 2 {
-            format!("{overdue}s over its grace period: the kubelet has not confirmed")
-        } else {
-            String::new()
         }
     }
 }

@@ -7,10 +7,10 @@ use k8s_openapi::{
 use kube::core::{Selector, SelectorExt};
 use upkeep::{report::ObjRef, ui::plural};
 
-use super::{Pod, Uid};
+use super::{Owner, Pod, Uid, Workload};
 
 /// Reason of the condition `DisruptionAllowed=False` when the disruption controller cannot count the budget's pods
-/// (pods without a controller, or one without a scale subresource).
+/// (pods of a controller without a scale subresource, or of one that does not exist).
 pub const SYNC_FAILED: &str = "SyncFailed";
 
 /// `spec.unhealthyPodEvictionPolicy` (KEP-3017).
@@ -31,6 +31,13 @@ pub enum Threshold {
     MaxUnavailable(String),
 }
 
+impl Threshold {
+    /// `minAvailable` as a number: the only one for which the disruption controller counts pods without controllers.
+    pub fn is_a_number(&self) -> bool {
+        matches!(self, Self::MinAvailable(text) if !text.ends_with('%'))
+    }
+}
+
 /// One budget.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -41,6 +48,8 @@ pub struct Budget {
     /// `metadata.uid`.
     pub uid: Uid,
     selector: Option<Selector>,
+    /// `metadata.ownerReferences`, the controller first.
+    pub owners: Vec<Owner>,
     /// What it asks for.
     pub threshold: Threshold,
     /// What it says about pods that are not Ready.
@@ -54,6 +63,9 @@ pub struct Budget {
     pub current: i32,
     /// `status.desiredHealthy`.
     pub desired: i32,
+    /// `status.expectedPods`. With `maxUnavailable` or a percentage it is the sum of `spec.replicas` of the controllers;
+    /// otherwise the number of pods, Terminating and finished ones included.
+    pub expected: i32,
     /// Names in `status.disruptedPods`: accepted evictions that the controller has not yet seen take effect.
     pub disrupted: Vec<String>,
     /// Message of a failed sync, where the controller cannot count the pods.
@@ -72,8 +84,31 @@ impl Budget {
         self.namespace == pod.namespace && self.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
     }
 
+    /// Whether it has a say about the pods that this controller creates.
+    pub fn covers(&self, workload: &Workload) -> bool {
+        let selects = |selector: &Selector| selector.matches(&workload.labels);
+        self.namespace == workload.namespace && self.selector.as_ref().is_some_and(selects)
+    }
+
+    /// Whether nothing has changed that says which pods count, and how many have to.
+    pub fn counts_as(&self, other: &Self) -> bool {
+        self.threshold == other.threshold
+            && self.selector == other.selector
+            && self.owners == other.owners
+            // As a number of pods it changes with each of them; as a sum of replicas it seldom does.
+            && (self.threshold.is_a_number() || self.expected == other.expected)
+            && self.sync_failed == other.sync_failed
+    }
+
     /// `needs 2 healthy pods and has 1`, by its status.
     pub fn needs_has(&self) -> String {
+        if self.sync_failed.is_some() {
+            return "cannot be counted".into();
+        }
+        // Without a controller that has a number, nothing is expected and nothing allowed.
+        if self.observed && self.expected == 0 && self.current > 0 {
+            return format!("expects 0 pods and has {} healthy", self.current);
+        }
         let needs = plural(usize::try_from(self.desired).unwrap_or(0), "healthy pod");
         format!("needs {needs} and has {}", self.current)
     }
@@ -104,16 +139,20 @@ impl From<api::PodDisruptionBudget> for Budget {
         let meta = budget.metadata;
         let spec = budget.spec.unwrap_or_default();
         let status = budget.status.unwrap_or_default();
-        let failed = status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|c| c.type_ == "DisruptionAllowed" && c.status == "False" && c.reason == SYNC_FAILED);
+        // A failed sync does not move `status.observedGeneration`; only its condition tells of which spec it speaks.
+        let generation = meta.generation;
+        let failed = status.conditions.iter().flatten().find(|c| {
+            let present = c.observed_generation.is_none() || c.observed_generation >= generation;
+            present && c.type_ == "DisruptionAllowed" && c.status == "False" && c.reason == SYNC_FAILED
+        });
+        let mut owners: Vec<_> = meta.owner_references.unwrap_or_default();
+        owners.sort_by_key(|owner| owner.controller != Some(true));
         Self {
             namespace: meta.namespace.unwrap_or_default(),
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
             selector: read_selector(spec.selector),
+            owners: owners.into_iter().map(Owner::from).collect(),
             threshold: match (spec.max_unavailable, spec.min_available) {
                 (Some(max), _) => Threshold::MaxUnavailable(written(max)),
                 (None, min) => Threshold::MinAvailable(min.map_or_else(|| "1".into(), written)),
@@ -126,6 +165,7 @@ impl From<api::PodDisruptionBudget> for Budget {
             allowed: status.disruptions_allowed,
             current: status.current_healthy,
             desired: status.desired_healthy,
+            expected: status.expected_pods,
             disrupted: status
                 .disrupted_pods
                 .into_iter()

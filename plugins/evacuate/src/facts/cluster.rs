@@ -6,9 +6,12 @@ use k8s_openapi::{
     api::{core::v1 as api, storage::v1::VolumeAttachment},
     jiff::Timestamp,
 };
-use upkeep::report::{ObjRef, Seen};
+use upkeep::{
+    client::Lost,
+    report::{ObjRef, Seen},
+};
 
-use super::{Budget, Node, Pod, Scaling, Uid};
+use super::{Budget, Jobs, Node, Pod, Scaling, Uid, Workloads};
 
 /// An object of which only the metadata was read.
 #[derive(Debug, Clone)]
@@ -51,6 +54,8 @@ pub struct Volume {
     pub labels: BTreeMap<String, String>,
     /// A local or hostPath volume: its data stay on the node.
     pub local: bool,
+    /// The CSI driver that it is from.
+    pub driver: Option<String>,
 }
 
 /// Claims and volumes.
@@ -92,6 +97,17 @@ pub struct Silence {
     pub knows_taint: bool,
 }
 
+/// An object of which something could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Partial {
+    /// The object; in place of a name that could not be read, its place in the list.
+    pub object: ObjRef,
+    /// What is missing.
+    pub lost: Lost,
+    /// The parser's words.
+    pub why: String,
+}
+
 /// Everything that was read, at the same time.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -101,12 +117,14 @@ pub struct Facts {
     pub targets: Vec<Node>,
     /// All nodes.
     pub nodes: Seen<Vec<Node>>,
-    /// All pods.
+    /// All pods; those of the nodes to be emptied alone where `elsewhere` is unknown.
     pub pods: Vec<Pod>,
+    /// Whether the pods of the other nodes are among them.
+    pub elsewhere: Seen<()>,
     /// With `--pod-selector`: UIDs of the pods on the targets that match.
     pub selected: Option<BTreeSet<Uid>>,
-    /// Nodes to be emptied on which another run is at work, and the words for that run.
-    pub claimed: Vec<(String, String)>,
+    /// Nodes to be emptied on which another run is at work.
+    pub claimed: Vec<Claimed>,
     /// All budgets.
     pub budgets: Seen<Vec<Budget>>,
     /// All DaemonSets of apps/v1.
@@ -114,6 +132,10 @@ pub struct Facts {
     /// UIDs of controllers by kind, for the kinds that were listed (ReplicaSet, StatefulSet, Job,
     /// ReplicationController).
     pub controllers: BTreeMap<&'static str, Seen<BTreeSet<Uid>>>,
+    /// Controllers of pods that budgets hold back now; none where no budget does.
+    pub workloads: Workloads,
+    /// Jobs in the namespaces of pods of Jobs on the nodes; read only where there are such pods.
+    pub jobs: Seen<Jobs>,
     /// Admission webhooks that hear evictions.
     pub webhooks: Seen<Vec<Webhook>>,
     /// Claims and volumes; read only where a pod that goes has claims.
@@ -126,6 +148,33 @@ pub struct Facts {
     pub maintenances: Vec<(String, String)>,
     /// What a surge would change, where one was asked for.
     pub scaling: Option<Scaling>,
+    /// Labels of namespaces by name; read only where a term of pod affinity looks at them.
+    pub namespaces: Seen<BTreeMap<String, BTreeMap<String, String>>>,
+    /// How many volumes a node takes, by its name and CSI driver; read only where a pod that goes has such volumes.
+    pub volume_limits: Seen<BTreeMap<String, BTreeMap<String, i64>>>,
+    /// Objects that were read only in part.
+    pub partial: Vec<Partial>,
     /// Holder of a remediation Lease, by node.
     pub leases: Vec<(String, String)>,
+}
+
+/// A node that another run holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Name of the node.
+    pub node: String,
+    /// Name of the run.
+    pub run: String,
+    /// The words for it.
+    pub text: String,
+    /// It is an annotation of the node that says so, which the node itself can write.
+    pub by_annotation: bool,
+}
+
+impl Facts {
+    /// The budgets, where the pods that they count were read as well.
+    pub fn counted_budgets(&self) -> Option<&[Budget]> {
+        self.elsewhere.known()?;
+        self.budgets.known().map(Vec::as_slice)
+    }
 }

@@ -5,20 +5,26 @@
 mod budget;
 mod cluster;
 mod deployment;
+pub mod finalizers;
+mod job;
 mod node;
 mod pod;
 mod quantity;
 mod scaling;
+mod workload;
 
 pub use budget::{Budget, Threshold, Unhealthy};
-pub use cluster::{Attachment, Facts, Meta, Silence, Volume, Volumes, Webhook};
+pub use cluster::{Attachment, Claimed, Facts, Meta, Partial, Silence, Volume, Volumes, Webhook};
 pub use deployment::{Deployment, Scaler};
-pub use node::{CORDONED, Node, OUT_OF_SERVICE, OUT_OF_SERVICE_TAINT, OutOfService, Ready};
+pub use job::{JOB, Job, Jobs};
+pub use node::{CORDONED, Node, OUT_OF_SERVICE, OUT_OF_SERVICE_TAINT, OutOfService, is_node_name};
 #[cfg(test)]
 pub use pod::Phase;
 pub use pod::{Owner, Pod, UNSCHEDULABLE_TAINT};
 pub use quantity::{Milli, Resources};
 pub use scaling::{Quota, Scaling};
+pub use upkeep::node::Ready;
+pub use workload::{Workload, Workloads};
 
 /// `metadata.uid`: what an object is keyed by wherever it has one.
 pub type Uid = String;

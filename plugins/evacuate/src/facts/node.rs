@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{api::core::v1 as api, jiff::Timestamp};
+use upkeep::node::Ready;
 
 use super::{Resources, Uid};
 
@@ -10,20 +11,17 @@ use super::{Resources, Uid};
 pub const CORDONED: &str = "kubectl-upkeep/cordoned-by";
 /// The taint that says that a node is off: pods are removed from it without asking it, and its volumes are detached at
 /// once (KEP-2268).
-pub const OUT_OF_SERVICE_TAINT: &str = "node.kubernetes.io/out-of-service";
+pub const OUT_OF_SERVICE_TAINT: &str = upkeep::node::OUT_OF_SERVICE;
 /// Which run has put it there; stays as long as the taint does.
 pub const OUT_OF_SERVICE: &str = "kubectl-upkeep/out-of-service";
 
-/// The Ready condition of a node. `Unknown` means that the kubelet has gone silent; `False` is a kubelet that lives and
-/// reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ready {
-    /// The kubelet reports that pods can run.
-    True,
-    /// The kubelet reports that pods cannot run.
-    False,
-    /// No report within the grace period of the node controller.
-    Unknown,
+/// Whether a text may be the name of a node: that of a DNS subdomain. Anything else could lead to another path of the server.
+pub fn is_node_name(name: &str) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 253
+        && name.starts_with(edge)
+        && name.ends_with(edge)
+        && name.chars().all(|c| edge(c) || matches!(c, '-' | '.'))
 }
 
 /// One node.

@@ -7,6 +7,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 /// One thousandth of a resource's base unit (cores, bytes, pieces).
 pub type Milli = i128;
 
+/// The largest amount: more than 2^63 base units are never stored.
+const LARGEST: Milli = 1_000 << 63;
+
 /// Amounts by resource name (`cpu`, `memory`, `pods`, `nvidia.com/gpu`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resources(pub BTreeMap<String, Milli>);
@@ -102,7 +105,8 @@ fn milli(text: &str) -> Option<Milli> {
     };
     let divisor = divisor.checked_mul(10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
     let scaled = mantissa.checked_mul(factor)?;
-    let rounded = (scaled + divisor - 1) / divisor;
+    // The server bounds what it stores; what is larger than that is written by nobody who means it, and sums must not overflow.
+    let rounded = (scaled.saturating_add(divisor - 1) / divisor).min(LARGEST);
     Some(if negative { -rounded } else { rounded })
 }
 

@@ -1,22 +1,31 @@
-//! Lists: in pages, converted page by page, so that a large cluster needs no large memory.
+//! Lists: in pages, converted page by page, so that a large cluster needs no large memory; each object by itself, so that one
+//! that does not decode ends no list.
 
-use std::{collections::BTreeSet, fmt::Debug};
+use std::{
+    cell::Cell,
+    collections::BTreeSet,
+    fmt::Debug,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use futures::future::try_join_all;
 use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Client, Resource,
-    api::{Api, ListParams, PartialObjectMeta},
-    core::NamespaceResourceScope,
+    api::{Api, ApiResource, DynamicObject, ListParams, ObjectList, PartialObjectMeta},
+    core::{NamespaceResourceScope, Request},
 };
 use serde::de::DeserializeOwned;
 use upkeep::{
     Error, Result,
-    client::{Connection, pages},
-    report::Seen,
+    client::{Connection, Decoded, Item, Unread, pages},
+    report::{ObjRef, Seen},
 };
 
-use crate::facts::{Meta, Node, Uid};
+use crate::facts::{Meta, Node, Partial, Uid};
+
+/// Nodes, of which one that does not decode is read in part.
+pub type Nodes = Api<Item<core::Node>>;
 
 /// From so many namespaces on, one list of everything is cheaper.
 const FEW: usize = 8;
@@ -26,6 +35,7 @@ const FEW: usize = 8;
 pub struct Lists {
     connection: Connection,
     chunk: u32,
+    partial: Arc<Mutex<BTreeSet<Partial>>>,
 }
 
 impl Lists {
@@ -34,7 +44,84 @@ impl Lists {
         Self {
             connection: connection.clone(),
             chunk,
+            partial: Arc::default(),
         }
+    }
+
+    /// Objects of these lists that could be decoded only in part.
+    pub fn partial(&self) -> Vec<Partial> {
+        let partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        partial.iter().cloned().collect()
+    }
+
+    /// What is kept of an object of a list. One of which not even the name is known is nothing that anything can be done
+    /// with; that there is one is kept.
+    fn keep<K, T>(&self, place: usize, item: Item<K>, of: impl FnOnce(K) -> T) -> Option<T>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let is_named = item.has_name();
+        if let Some(unread) = item.unread() {
+            let meta = item.meta();
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            let group = K::group(&());
+            let dot = if group.is_empty() { "" } else { "." };
+            let object = ObjRef {
+                kind: format!("{}{dot}{group}", K::kind(&()).to_lowercase()),
+                namespace: meta.namespace.clone(),
+                name: if is_named { text(&meta.name) } else { nth(place) },
+                uid: text(&meta.uid),
+            };
+            self.note(object, unread);
+        }
+        is_named.then(|| of(item.into_inner()))
+    }
+
+    fn note(&self, object: ObjRef, unread: &Unread) {
+        let partial = Partial {
+            object,
+            lost: unread.lost,
+            why: unread.why.clone(),
+        };
+        self.partial
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(partial);
+    }
+
+    /// All objects of a kind that this build has no type for, in one namespace or everywhere.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn dynamic(
+        &self,
+        resource: &ApiResource,
+        namespace: Option<&str>,
+    ) -> std::result::Result<Vec<DynamicObject>, kube::Error> {
+        let path = Request::new(DynamicObject::url_path(resource, namespace));
+        let fetch = async |params: ListParams| {
+            let request = path.list(&params).map_err(kube::Error::BuildRequest)?;
+            self.client()
+                .request::<ObjectList<Decoded<DynamicObject>>>(request)
+                .await
+        };
+        let read = |place, found: Decoded<DynamicObject>| {
+            if let Some(unread) = &found.unread {
+                let dot = if resource.group.is_empty() { "" } else { "." };
+                let name = found.name;
+                let object = ObjRef {
+                    kind: format!("{}{dot}{}", resource.kind.to_lowercase(), resource.group),
+                    namespace: Some(name.namespace).filter(|namespace| !namespace.is_empty()),
+                    name: Some(name.name)
+                        .filter(|name| !name.is_empty())
+                        .unwrap_or_else(|| nth(place)),
+                    uid: name.uid,
+                };
+                self.note(object, unread);
+            }
+            found.object
+        };
+        pages(fetch, ListParams::default(), self.chunk, read).await
     }
 
     /// The client.
@@ -53,11 +140,49 @@ impl Lists {
     /// The server's.
     pub async fn all<K, T>(&self, params: ListParams) -> std::result::Result<Vec<T>, kube::Error>
     where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Default,
         T: From<K>,
     {
-        let api = Api::<K>::all(self.client());
-        pages(async |params| api.list(&params).await, params, self.chunk).await
+        self.read(&Api::all(self.client()), params, T::from).await
+    }
+
+    /// The same, where a list that lacks an object would be taken for less than there is: an object without a name fails it.
+    ///
+    /// # Errors
+    /// The server's; an object of which nothing could be read.
+    pub async fn whole<K, T>(&self, params: ListParams) -> std::result::Result<Vec<T>, kube::Error>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Default,
+        T: From<K>,
+    {
+        let nameless = Cell::new(None);
+        let api = Api::<Item<K>>::all(self.client());
+        let read = |place, item: Item<K>| {
+            let named = item.has_name().then(|| T::from(item.into_inner()));
+            nameless.set(nameless.get().or_else(|| named.is_none().then_some(place)));
+            named
+        };
+        let found = pages(async |params| api.list(&params).await, params, self.chunk, read).await?;
+        match nameless.get() {
+            None => Ok(found),
+            Some(place) => Err(kube::Error::SerdeError(serde::de::Error::custom(format!(
+                "object {place} of the list of {} has no name that can be read",
+                K::plural(&())
+            )))),
+        }
+    }
+
+    async fn read<K, T>(
+        &self,
+        api: &Api<Item<K>>,
+        params: ListParams,
+        of: impl Fn(K) -> T,
+    ) -> std::result::Result<Vec<T>, kube::Error>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Default,
+    {
+        let read = |place, item| self.keep(place, item, &of);
+        pages(async |params| api.list(&params).await, params, self.chunk, read).await
     }
 
     /// All objects of a kind in these namespaces: one list for each, or one of everything where they are many.
@@ -66,22 +191,15 @@ impl Lists {
     /// The server's.
     pub async fn within<K, T>(&self, namespaces: &BTreeSet<&str>) -> std::result::Result<Vec<T>, kube::Error>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Default,
         T: From<K>,
     {
         if namespaces.len() > FEW {
             return self.all::<K, T>(ListParams::default()).await;
         }
         let each = namespaces.iter().map(|namespace| {
-            let api = Api::<K>::namespaced(self.client(), namespace);
-            async move {
-                pages(
-                    async |params| api.list(&params).await,
-                    ListParams::default(),
-                    self.chunk,
-                )
-                .await
-            }
+            let api = Api::<Item<K>>::namespaced(self.client(), namespace);
+            async move { self.read(&api, ListParams::default(), T::from).await }
         });
         Ok(try_join_all(each).await?.into_iter().flatten().collect())
     }
@@ -92,7 +210,7 @@ impl Lists {
     /// Anything but a missing right or resource.
     pub async fn metadata<K, T>(&self, resource: &str) -> Result<Seen<Vec<T>>>
     where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Default,
         T: FromMeta,
     {
         self.seen(self.all_metadata::<K, T>(ListParams::default()).await, resource)
@@ -104,12 +222,12 @@ impl Lists {
     /// The server's.
     pub async fn all_metadata<K, T>(&self, params: ListParams) -> std::result::Result<Vec<T>, kube::Error>
     where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Default,
         T: FromMeta,
     {
-        let api = Api::<K>::all(self.client());
-        let found = pages::<_, OfMeta<T>>(async |params| api.list_metadata(&params).await, params, self.chunk).await?;
-        Ok(found.into_iter().map(|m| m.0).collect())
+        // kube-rs asks for metadata alone where this is the type.
+        let api = Api::<Item<PartialObjectMeta<K>>>::all(self.client());
+        self.read(&api, params, |object| T::from_meta(object.metadata)).await
     }
 
     /// All nodes.
@@ -127,6 +245,10 @@ impl Lists {
     pub fn seen<T>(&self, listed: std::result::Result<T, kube::Error>, resource: &str) -> Result<Seen<T>> {
         optional(listed, "list", resource).map_err(|e| self.explain(&e))
     }
+}
+
+fn nth(place: usize) -> String {
+    format!("number {place} of the list")
 }
 
 /// See [`Lists::seen`].
@@ -171,14 +293,5 @@ impl FromMeta for Meta {
             name: meta.name.unwrap_or_default(),
             annotations,
         }
-    }
-}
-
-/// Carries a conversion from any kind's metadata.
-pub struct OfMeta<T>(pub T);
-
-impl<K, T: FromMeta> From<PartialObjectMeta<K>> for OfMeta<T> {
-    fn from(object: PartialObjectMeta<K>) -> Self {
-        Self(T::from_meta(object.metadata))
     }
 }

@@ -5,14 +5,16 @@
 
 pub mod access;
 mod lists;
+pub mod locks;
 mod second;
 pub mod silence;
-mod surge;
+pub mod surge;
 mod webhooks;
+pub mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::{join_all, join3, try_join3};
+use futures::future::{join_all, join3, try_join_all, try_join3};
 use k8s_openapi::{
     api::{
         apps::v1::{DaemonSet, ReplicaSet, StatefulSet},
@@ -25,15 +27,19 @@ use k8s_openapi::{
 use kube::api::{Api, ListParams};
 use upkeep::{
     Error, Result,
-    client::Connection,
-    lock::{Identity, LOCK, Verdict, at_work, verdict},
-    report::{Finding, Seen, Severity},
+    client::{Connection, Lost},
+    report::{Finding, ObjRef, Seen, Severity},
+    ui::plural,
 };
 
-pub use self::lists::Lists;
+pub use self::lists::{Lists, Nodes};
+use self::locks::Claims;
 use crate::{
-    drive::publish::{EVACUATION, Evacuation},
-    facts::{Budget, Facts, Meta, Node, Pod, Uid},
+    drive::{
+        lock::Locks,
+        publish::{EVACUATION, Evacuation},
+    },
+    facts::{Budget, Facts, Meta, Node, Partial, Pod, Uid},
 };
 
 /// What is to be read.
@@ -57,15 +63,10 @@ pub struct Wanted {
 ///
 /// # Errors
 /// A node that does not exist, a selector that is not one, no answer, or no right to read nodes and pods.
-pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
+pub async fn gather(connection: &Connection, wanted: &Wanted, locks: &Locks) -> Result<Facts> {
     let lists = Lists::new(connection, wanted.chunk);
     let all = ListParams::default;
-    let pods = async {
-        lists
-            .all::<core::Pod, Pod>(all())
-            .await
-            .map_err(|e| connection.explain(&e))
-    };
+    let pods = async { lists.seen(lists.all::<core::Pod, Pod>(all()).await, "pods of other nodes") };
     let budgets = async {
         lists.seen(
             lists.all::<PodDisruptionBudget, Budget>(all()).await,
@@ -74,8 +75,15 @@ pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
     };
     let needed = try_join3(targets(connection, &lists, wanted), pods, budgets);
     let useful = join3(owners(&lists), lists.all_nodes(), webhooks::webhooks(&lists));
-    let (needed, (owners, nodes, hooks)) = futures::future::join(needed, useful).await;
+    let (needed, (owners, nodes, hooks), claims) = join3(needed, useful, Claims::read(locks)).await;
     let (targets, pods, budgets) = needed?;
+    let (pods, elsewhere) = match pods {
+        Seen::Known(pods) => (pods, Seen::Known(())),
+        Seen::Unknown { verb, resource, reason } => {
+            let here = pods_of(&lists, &targets).await?;
+            (here, Seen::Unknown { verb, resource, reason })
+        }
+    };
     let (daemon_sets, controllers) = owners?;
     let mut facts = Facts {
         now: Timestamp::now(),
@@ -84,6 +92,8 @@ pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
         budgets,
         daemon_sets,
         controllers,
+        workloads: crate::facts::Workloads::default(),
+        jobs: Seen::Known(crate::facts::Jobs::new()),
         webhooks: hooks?,
         volumes: Seen::Known(crate::facts::Volumes::default()),
         attachments: Seen::Known(Vec::new()),
@@ -91,13 +101,18 @@ pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
         maintenances: Vec::new(),
         leases: Vec::new(),
         scaling: None,
-        claimed: claimed(&targets),
+        partial: Vec::new(),
+        namespaces: Seen::Known(BTreeMap::new()),
+        volume_limits: Seen::Known(BTreeMap::new()),
+        claimed: claims.held(&targets, locks),
         targets,
         pods,
+        elsewhere,
     };
     facts.selected = selected(&lists, wanted, &facts.targets).await?;
     second::complete(connection, &lists, &mut facts, wanted.delete).await?;
     silence::complete(&lists, &mut facts).await?;
+    workloads::complete(&lists, &mut facts).await?;
     if wanted.delete || facts.silence.is_some() {
         silence::attachments(&lists, &mut facts).await?;
     }
@@ -108,14 +123,28 @@ pub async fn gather(connection: &Connection, wanted: &Wanted) -> Result<Facts> {
             .is_some_and(|text| Evacuation::read(text).is_some_and(|e| e.surge))
     };
     if wanted.surge || facts.targets.iter().any(surged) {
-        facts.scaling = Some(surge::scaling(&lists, &facts).await?);
+        facts.scaling = Some(surge::scaling(&lists, &facts, &claims, locks).await?);
     }
+    facts.partial = lists.partial();
     Ok(facts)
+}
+
+/// The pods of these nodes alone. A kubelet may list no others but its own, and only so (the Node authorizer).
+async fn pods_of(lists: &Lists, targets: &[Node]) -> Result<Vec<Pod>> {
+    let each = targets.iter().map(|node| {
+        let params = ListParams::default().fields(&format!("spec.nodeName={}", node.name));
+        lists.whole::<core::Pod, Pod>(params)
+    });
+    let found = try_join_all(each).await.map_err(|error| {
+        let hint = "a node can be emptied by who may list its pods in all namespaces: kubectl auth can-i list pods -A";
+        lists.explain(&error).hint(hint)
+    });
+    Ok(found?.into_iter().flatten().collect())
 }
 
 /// The nodes to be emptied: by name in the order of the command line, or by selector.
 async fn targets(connection: &Connection, lists: &Lists, wanted: &Wanted) -> Result<Vec<Node>> {
-    let api: Api<core::Node> = Api::all(connection.client.clone());
+    let api: Nodes = Api::all(connection.client.clone());
     if let Some(selector) = &wanted.selector {
         let params = ListParams::default().labels(selector);
         return lists
@@ -132,20 +161,8 @@ async fn targets(connection: &Connection, lists: &Lists, wanted: &Wanted) -> Res
     if let Some(first) = missing.next() {
         return Err(missing.fold(first, |error, more| error.caused_by(more.headline())));
     }
-    Ok(found.into_iter().flatten().map(Node::from).collect())
-}
-
-/// The nodes that another run holds. One that only may have died is looked into when the node is taken.
-fn claimed(targets: &[Node]) -> Vec<(String, String)> {
-    let (now, me) = (Timestamp::now(), Identity::current());
-    let held = targets.iter().filter_map(|node| {
-        let text = node.annotations.get(LOCK).map(String::as_str);
-        match verdict(text, now, &me) {
-            Verdict::Fresh { holder, retry_in } => Some((node.name.clone(), at_work(&holder, retry_in))),
-            _ => None,
-        }
-    });
-    held.collect()
+    let found = found.into_iter().flatten();
+    Ok(found.map(|node| Node::from(node.into_inner())).collect())
 }
 
 /// The server reads selectors; what it does not understand is a wrong command line.
@@ -200,24 +217,38 @@ async fn selected(lists: &Lists, wanted: &Wanted, targets: &[Node]) -> Result<Op
     Ok(Some(uids))
 }
 
+const NO_ROOM_KNOWN: &str = "it is not known whether the pods fit elsewhere";
+
 /// What could not be read, as findings: each with what is now not checked.
 pub fn gaps(facts: &Facts) -> Vec<Finding> {
     let volumes = "volumes are not looked at and not waited for";
     let one = [
-        (facts.nodes.unknown(), "it is not known whether the pods fit elsewhere"),
+        (facts.nodes.unknown(), NO_ROOM_KNOWN),
+        (facts.elsewhere.unknown(), NO_ROOM_KNOWN),
         (
             facts.budgets.unknown(),
             "budgets are known only from the server's answers",
         ),
         (facts.daemon_sets.unknown(), "every DaemonSet is taken to exist"),
         (facts.webhooks.unknown(), "webhooks on evictions are not checked"),
+        (
+            facts.jobs.unknown(),
+            "it is not known which Jobs fail without their pods",
+        ),
         (facts.volumes.unknown(), volumes),
+        (facts.namespaces.unknown(), NO_ROOM_KNOWN),
+        (facts.volume_limits.unknown(), NO_ROOM_KNOWN),
     ];
     let controllers = facts
         .controllers
         .values()
         .map(|seen| (seen.unknown(), "their pods are taken to come back"));
     let mut gaps = BTreeMap::<(&str, &str, String), Vec<&str>>::new();
+    for (resource, reason) in &facts.workloads.unread {
+        let consequence = "pods of theirs that are still missing, and operators behind them, are not known";
+        let gap = gaps.entry((consequence, "list", in_short(reason))).or_default();
+        gap.push(resource);
+    }
     for (seen, consequence) in one.into_iter().chain(controllers) {
         if let Some((verb, resource, reason)) = seen {
             gaps.entry((consequence, verb, in_short(reason)))
@@ -234,7 +265,7 @@ pub fn gaps(facts: &Facts) -> Vec<Finding> {
             evidence: format!("cannot {verb} {}, so {consequence}: {reason}", resources.join(", ")),
             hint: None,
         });
-    findings.collect()
+    findings.chain(partly_read(&facts.partial)).collect()
 }
 
 /// The server's sentence about a missing right says once more what it was asked for.
@@ -244,5 +275,44 @@ pub fn in_short(reason: &str) -> String {
         "not allowed".to_owned()
     } else {
         reason.to_owned()
+    }
+}
+
+/// So many objects that were read in part are named one by one.
+const NAMED: usize = 10;
+
+/// Objects that do not decode, each by its name: what is not known of them, and what that means.
+fn partly_read(all: &[Partial]) -> Vec<Finding> {
+    let finding = |subjects, evidence| Finding {
+        id: "cannot-decode",
+        severity: Severity::Warning,
+        subjects,
+        evidence,
+        hint: None,
+    };
+    let each = all.iter().take(NAMED).map(|partial| {
+        let object = &partial.object;
+        let lost = partial.lost.text();
+        let (kind, so, why) = (&object.kind, consequence(partial), &partial.why);
+        let evidence = format!("cannot read {lost} of this {kind}, so {so}: {why}");
+        finding(vec![object.clone()], evidence)
+    });
+    let rest: Vec<ObjRef> = all.iter().skip(NAMED).map(|partial| partial.object.clone()).collect();
+    let rest = (!rest.is_empty()).then(|| {
+        let many = plural(rest.len(), "more object");
+        finding(rest, format!("{many} cannot be read as a whole"))
+    });
+    each.chain(rest).collect()
+}
+
+fn consequence(partial: &Partial) -> &'static str {
+    match (partial.object.kind.as_str(), partial.lost) {
+        ("pod", Lost::Status) => "it counts as running and not Ready",
+        ("pod", Lost::SpecAndStatus) => "it counts as running, not Ready, and with data in emptyDir",
+        ("pod", Lost::AllButName) => "it is not known on which node it runs",
+        ("node", Lost::Status) => "its kubelet counts as not reporting, and no pod is expected to fit there",
+        ("poddisruptionbudget.policy", Lost::Status) => "it is not known what it allows now",
+        ("poddisruptionbudget.policy", _) => "only the server's answers tell which evictions it forbids",
+        _ => "it is not checked",
     }
 }

@@ -8,13 +8,11 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{Api, Client, Error, api::ListParams};
-use upkeep::Result;
+use upkeep::{Result, client::Item, node::LEASE_NAMESPACE};
 
 use super::{Lists, lists::optional};
 use crate::facts::{Attachment, Facts, Ready, Silence};
 
-/// Where kubelets renew their Leases, one per node.
-const LEASE_NAMESPACE: &str = "kube-node-lease";
 /// The minor version in which the taint has become generally available (KEP-2268).
 const KNOWS_TAINT: u32 = 28;
 
@@ -59,9 +57,13 @@ pub async fn attachments(lists: &Lists, facts: &mut Facts) -> Result<()> {
 /// # Errors
 /// The server's.
 pub async fn last_heard(client: &Client, node: &str) -> std::result::Result<Option<Timestamp>, Error> {
-    let leases: Api<Lease> = Api::namespaced(client.clone(), LEASE_NAMESPACE);
+    let leases: Api<Item<Lease>> = Api::namespaced(client.clone(), LEASE_NAMESPACE);
     let lease = leases.get_opt(node).await?;
-    Ok(lease.and_then(|l| l.spec?.renew_time).map(|t| t.0))
+    // A Lease that cannot be read is no Lease that is missing.
+    if let Some(unread) = lease.as_ref().and_then(Item::unread) {
+        return Err(Error::SerdeError(serde::de::Error::custom(&unread.why)));
+    }
+    Ok(lease.and_then(|l| l.into_inner().spec?.renew_time).map(|t| t.0))
 }
 
 /// Vendors write the minor version as `27+`.

@@ -1,6 +1,6 @@
 //! What is read for a surge: the Deployments of the namespaces that pods are to leave, and what would work against it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::{
@@ -9,25 +9,25 @@ use k8s_openapi::{
         core::v1::{PersistentVolumeClaim, ResourceQuota},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
-    jiff::Timestamp,
 };
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use upkeep::{
-    Result,
-    lock::{Identity, LOCK, Verdict, verdict},
-};
+use kube::api::{ApiResource, GroupVersionKind};
+use upkeep::Result;
 
-use super::{Lists, lists::FromMeta};
+use super::{Lists, lists::FromMeta, locks::Claims};
 use crate::{
+    drive::{
+        lock::Locks,
+        publish::{EVACUATION, Evacuation},
+    },
     engine::surge::record::{Record, SURGE, Written},
-    facts::{Deployment, Facts, Meta, Quota, Scaler, Scaling, Uid},
+    facts::{Deployment, Facts, Meta, Node, Quota, Scaler, Scaling, Uid},
 };
 
 /// Reads it.
 ///
 /// # Errors
 /// Anything but a missing right.
-pub async fn scaling(lists: &Lists, facts: &Facts) -> Result<Scaling> {
+pub async fn scaling(lists: &Lists, facts: &Facts, claims: &Claims, locks: &Locks) -> Result<Scaling> {
     let targets: BTreeSet<&str> = facts.targets.iter().map(|n| n.name.as_str()).collect();
     let from_sets = |p: &&crate::facts::Pod| p.owner.as_ref().is_some_and(|o| o.kind == "ReplicaSet");
     let leaving = || {
@@ -38,22 +38,25 @@ pub async fn scaling(lists: &Lists, facts: &Facts) -> Result<Scaling> {
             .filter(from_sets)
     };
     let sets = lists.metadata::<ReplicaSet, OwnedBy>("replicasets.apps");
-    let (cut_off, sets) = futures::try_join!(cut_off(lists, &targets), sets)?;
+    let told = Told::of(&facts.targets);
+    let (cut_off, sets) = futures::try_join!(cut_off(lists, &told), sets)?;
     let sets = sets.known().map_or(&[][..], Vec::as_slice);
-    let ours = |record: &&Record| record.nodes.iter().any(|n| targets.contains(n.as_str()));
-    let copied = || sets.iter().filter_map(|set| Some((set, set.copy.this().filter(ours)?)));
+    let copied = || {
+        let copies = sets.iter().filter_map(|set| Some((set, set.copy.this()?)));
+        copies.filter(|(set, record)| set.owner.as_ref().is_some_and(|uid| told.has_surged(uid, record)))
+    };
     let namespaces = leaving().map(|p| p.namespace.as_str());
     let namespaces: BTreeSet<&str> = namespaces
         .chain(cut_off.iter().map(String::as_str))
         .chain(copied().map(|(set, _)| set.namespace.as_str()))
         .collect();
-    let claims = leaving().any(|p| p.claims.iter().any(|c| !c.ephemeral));
+    let on_one_node = leaving().any(|p| p.claims.iter().any(|c| !c.ephemeral));
     let (deployments, scalers, quotas, shared, scaled_objects) = futures::join!(
         lists.within::<ApiDeployment, Deployment>(&namespaces),
         lists.within::<HorizontalPodAutoscaler, Scaler>(&namespaces),
         lists.within::<ResourceQuota, Quota>(&namespaces),
         async {
-            if claims {
+            if on_one_node {
                 lists.within::<PersistentVolumeClaim, Shared>(&namespaces).await
             } else {
                 Ok(Vec::new())
@@ -63,7 +66,18 @@ pub async fn scaling(lists: &Lists, facts: &Facts) -> Result<Scaling> {
     );
     let shared = lists.seen(shared, "persistentvolumeclaims")?;
     Ok(Scaling {
-        deployments: lists.seen(deployments, "deployments.apps")?,
+        deployments: lists
+            .seen(deployments, "deployments.apps")?
+            .map(|all: Vec<Deployment>| {
+                let believed = all.into_iter().map(|deployment| match deployment.record.this() {
+                    Some(record) if told.is_about(record) && !told.has_surged(&deployment.uid, record) => Deployment {
+                        record: Written::Nothing,
+                        ..deployment
+                    },
+                    _ => deployment,
+                });
+                believed.collect()
+            }),
         copies: copied()
             .filter_map(|(set, record)| Some((set.owner.clone()?, record.run.clone())))
             .collect(),
@@ -75,31 +89,45 @@ pub async fn scaling(lists: &Lists, facts: &Facts) -> Result<Scaling> {
         scaled_objects,
         quotas: lists.seen(quotas, "resourcequotas")?,
         shared_claims: shared.map(|claims| claims.into_iter().filter_map(|c| c.0).collect()),
-        busy: busy(facts),
+        busy: claims.busy(facts.nodes.known().into_iter().flatten().chain(&facts.targets), locks),
     })
 }
 
 /// Namespaces with Deployments whose surge for one of these nodes was not ended. Its pods may have gone already.
-async fn cut_off(lists: &Lists, targets: &BTreeSet<&str>) -> Result<BTreeSet<String>> {
+async fn cut_off(lists: &Lists, told: &Told) -> Result<BTreeSet<String>> {
     let all = lists.metadata::<ApiDeployment, Meta>("deployments.apps").await?;
     let concerned = all.known().into_iter().flatten().filter(|deployment| {
         let record = Written::<Record>::read(Some(&deployment.annotations), SURGE);
-        record
-            .this()
-            .is_some_and(|r| r.nodes.iter().any(|n| targets.contains(n.as_str())))
+        record.this().is_some_and(|r| told.has_surged(&deployment.uid, r))
     });
     Ok(concerned.map(|deployment| deployment.namespace.clone()).collect())
 }
 
-/// Nodes whose lock is fresh.
-fn busy(facts: &Facts) -> BTreeSet<String> {
-    let (now, me) = (Timestamp::now(), Identity::current());
-    let all = facts.nodes.known().into_iter().flatten().chain(&facts.targets);
-    let held = all.filter(|node| {
-        let text = node.annotations.get(LOCK).map(String::as_str);
-        matches!(verdict(text, now, &me), Verdict::Fresh { .. })
-    });
-    held.map(|node| node.name.clone()).collect()
+/// What nodes tell of the surges of their evacuations. Those who may write a Deployment may write any record on it; that it
+/// is one of ours is believed where a node that it names says so, too.
+#[derive(Debug, Default)]
+pub struct Told(BTreeMap<String, Option<Evacuation>>);
+
+impl Told {
+    /// What these nodes tell.
+    pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
+        let told = nodes.into_iter().map(|node| {
+            let text = node.annotations.get(EVACUATION);
+            (node.name.clone(), text.and_then(|text| Evacuation::read(text)))
+        });
+        Self(told.collect())
+    }
+
+    /// Whether the record names one of these nodes.
+    pub fn is_about(&self, record: &Record) -> bool {
+        record.nodes.iter().any(|node| self.0.contains_key(node))
+    }
+
+    /// Whether one of these nodes tells of this record, too.
+    pub fn has_surged(&self, deployment: &str, record: &Record) -> bool {
+        let mut nodes = record.nodes.iter().filter_map(|node| self.0.get(node)?.as_ref());
+        nodes.any(|told| told.has_surged(deployment, &record.run))
+    }
 }
 
 /// A ReplicaSet with the Deployment that it belongs to, and its copy of that one's record.
@@ -146,17 +174,11 @@ impl From<PersistentVolumeClaim> for Shared {
 async fn scaled_objects(lists: &Lists, namespaces: &BTreeSet<&str>) -> BTreeSet<(String, String, String)> {
     let kind = GroupVersionKind::gvk("keda.sh", "v1alpha1", "ScaledObject");
     let resource = ApiResource::from_gvk_with_plural(&kind, "scaledobjects");
-    let each = namespaces.iter().map(|namespace| {
-        let api: Api<DynamicObject> = Api::namespaced_with(lists.client(), namespace, &resource);
-        async move {
-            api.list(&ListParams::default())
-                .await
-                .map(|list| list.items)
-                .unwrap_or_default()
-        }
-    });
+    let each = namespaces
+        .iter()
+        .map(|namespace| lists.dynamic(&resource, Some(namespace)));
     let found = futures::future::join_all(each).await;
-    let targets = found.into_iter().flatten().filter_map(|object| {
+    let targets = found.into_iter().flatten().flatten().filter_map(|object| {
         let target = object.data.pointer("/spec/scaleTargetRef")?;
         let kind = target.get("kind").and_then(|k| k.as_str()).unwrap_or("Deployment");
         let name = target.get("name")?.as_str()?.to_owned();

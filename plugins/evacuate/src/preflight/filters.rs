@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
-use upkeep::report::{Seen, Severity};
+use upkeep::report::{ObjRef, Seen, Severity};
 
+use super::jobs::{Losses, WaitJobs, may_finish};
 use crate::facts::{Owner, Pod, Uid};
 
 /// What the caller allowed, as far as single pods are concerned.
@@ -19,6 +20,8 @@ pub struct Allowed {
     pub delete_empty_dir: bool,
     /// `--skip-wait-for-delete-timeout`, in seconds; 0 is off.
     pub skip_deleted_after: i64,
+    /// `--wait-jobs`.
+    pub wait_jobs: WaitJobs,
 }
 
 /// What the rules look at besides the pod.
@@ -30,6 +33,8 @@ pub struct Rules {
     pub daemon_sets: Seen<BTreeSet<Uid>>,
     /// UIDs of the other controllers of pods that are surely gone.
     pub gone: BTreeSet<Uid>,
+    /// Jobs that fail without their pods. Unknown counts as "does not fail", and is said.
+    pub losses: Losses,
 }
 
 impl Rules {
@@ -38,6 +43,24 @@ impl Rules {
     pub fn is_irreplaceable(&self, pod: &Pod) -> bool {
         let gone = |owner: &Owner| self.gone.contains(&owner.uid) || self.is_gone_daemon_set(owner);
         !pod.finished() && pod.owner.as_ref().is_none_or(gone)
+    }
+
+    /// What is saved before the pod leaves: the pod, where nothing would start it again, or its Job, where that fails.
+    pub fn to_save(&self, pod: &Pod) -> Option<ObjRef> {
+        if self.is_irreplaceable(pod) {
+            return Some(pod.reference());
+        }
+        self.losses.of(pod).map(|(_, job)| job.reference())
+    }
+
+    /// Whether the pod is evicted only when it has ended by itself.
+    pub fn leaves_to_finish(&self, pod: &Pod) -> bool {
+        self.allowed.wait_jobs == WaitJobs::Forever && may_finish(pod)
+    }
+
+    /// Whether the pod stays only because it is Terminating for longer than the caller wants to wait.
+    pub fn passes_over(&self, pod: &Pod, now: Timestamp) -> bool {
+        long_past_deletion(pod, self.allowed.skip_deleted_after, now) && judged_by(&FILTERS[1..], pod, self, now).goes
     }
 
     fn is_gone_daemon_set(&self, owner: &Owner) -> bool {
@@ -85,8 +108,8 @@ enum Word {
 
 type Filter = fn(&Pod, &Rules, Timestamp) -> Word;
 
-/// In kubectl's order.
-const FILTERS: [Filter; 5] = [long_deleted, daemon_set, mirror, local_storage, no_controller];
+/// In kubectl's order; what it does not know comes last.
+const FILTERS: [Filter; 6] = [long_deleted, daemon_set, mirror, local_storage, no_controller, last_try];
 
 const DAEMON_SET: Reason = Reason {
     id: "daemonset",
@@ -124,10 +147,25 @@ const NO_CONTROLLER_FORCED: Reason = Reason {
     text: "deleting Pods that declare no controller",
 };
 
+const JOB_FAILS: Reason = Reason {
+    id: "job-fails",
+    severity: Severity::Refusal,
+    text: "Pods whose Job fails without them (use --force to override)",
+};
+const JOB_FAILS_FORCED: Reason = Reason {
+    id: "job-fails",
+    severity: Severity::Warning,
+    text: "deleting Pods whose Job fails without them",
+};
+
 /// Asks every rule about one pod.
 pub fn judge(pod: &Pod, rules: &Rules, now: Timestamp) -> Judgement {
+    judged_by(&FILTERS, pod, rules, now)
+}
+
+fn judged_by(filters: &[Filter], pod: &Pod, rules: &Rules, now: Timestamp) -> Judgement {
     let mut reasons = Vec::new();
-    for filter in FILTERS {
+    for filter in filters {
         match filter(pod, rules, now) {
             Word::Pass => {}
             Word::Note(reason) => reasons.push(reason),
@@ -178,7 +216,9 @@ fn mirror(pod: &Pod, _: &Rules, _: Timestamp) -> Word {
 }
 
 fn local_storage(pod: &Pod, rules: &Rules, _: Timestamp) -> Word {
-    match (pod.empty_dir && !pod.finished(), rules.allowed.delete_empty_dir) {
+    // One that finishes first has no more use for them.
+    let in_use = pod.empty_dir && !pod.finished() && !rules.leaves_to_finish(pod);
+    match (in_use, rules.allowed.delete_empty_dir) {
         (false, _) => Word::Pass,
         (true, true) => Word::Note(LOCAL_STORAGE_FORCED),
         (true, false) => Word::Note(LOCAL_STORAGE),
@@ -190,6 +230,16 @@ fn no_controller(pod: &Pod, rules: &Rules, _: Timestamp) -> Word {
         (false, _) => Word::Pass,
         (true, true) => Word::Note(NO_CONTROLLER_FORCED),
         (true, false) => Word::Note(NO_CONTROLLER),
+    }
+}
+
+/// kubectl does not know this one: the Job controller counts the pod as failed, and may have no retry left.
+fn last_try(pod: &Pod, rules: &Rules, _: Timestamp) -> Word {
+    let fails = !rules.leaves_to_finish(pod) && rules.losses.of(pod).is_some();
+    match (fails, rules.allowed.force) {
+        (false, _) => Word::Pass,
+        (true, true) => Word::Note(JOB_FAILS_FORCED),
+        (true, false) => Word::Note(JOB_FAILS),
     }
 }
 
@@ -206,6 +256,7 @@ mod tests {
             allowed: Allowed::default(),
             daemon_sets: Seen::Known(BTreeSet::from(["agent".to_owned()])),
             gone: BTreeSet::from(["lost".to_owned()]),
+            losses: Losses::default(),
         };
         let owned = |kind: &str, owner: &str| {
             let mut pod = pod("p", "n", owner, json!({}));

@@ -3,12 +3,18 @@
 pub mod budgets;
 pub mod capacity;
 pub mod critical;
+pub mod duration;
 pub mod fence;
 pub mod filters;
+pub mod jobs;
 pub mod marks;
+pub mod operators;
 pub mod owners;
 pub mod pdb;
+pub mod pinned;
 pub mod preview;
+#[cfg(test)]
+mod random;
 pub mod removal;
 pub mod surge;
 pub mod tenants;

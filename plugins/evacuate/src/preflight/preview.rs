@@ -2,22 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use upkeep::report::{Finding, ObjRef, Seen, Severity};
+use upkeep::{
+    lock::is_run_id,
+    report::{Finding, ObjRef, Severity},
+};
 
 use super::{
-    budgets::{self, BudgetPlan, When},
+    budgets::{self, BudgetPlan, Policy, When},
     capacity::{self, Fit},
     critical,
+    duration::{self, Pace},
     fence::{self, Fence, PoweredOff},
     filters,
     filters::{Judgement, Rules},
-    marks, owners, removal,
+    jobs, marks, owners,
+    pdb::Class,
+    removal,
     surge::{self, Mode, Surges},
     tenants, webhooks,
 };
 use crate::{
     engine::{OnBlocked, Plan, Target, event::Verb, surge::Planned},
-    facts::{CORDONED, Facts, Pod, Uid},
+    facts::{CORDONED, Claimed, Facts, Pod, Ready, Uid, finalizers::JOB_TRACKING},
 };
 
 /// What was asked for, as far as preflight looks at it.
@@ -37,6 +43,8 @@ pub struct Asked {
     pub powered_off: PoweredOff,
     /// Whether the nodes are removed from the cluster.
     pub delete: bool,
+    /// How fast nodes and pods follow one another.
+    pub pace: Pace,
 }
 
 /// One pod on a node that is to be emptied.
@@ -44,8 +52,8 @@ pub struct Asked {
 pub struct PodPlan {
     /// The pod.
     pub pod: ObjRef,
-    /// Whether nothing would bring it back, so that it is saved first.
-    pub is_irreplaceable: bool,
+    /// What is saved before it leaves, because nothing would bring it back.
+    pub to_save: Option<ObjRef>,
     /// Its node.
     pub node: String,
     /// Whether it goes, and why.
@@ -58,8 +66,14 @@ pub struct PodPlan {
     pub budget: Option<ObjRef>,
     /// Whether there is room for its successor.
     pub fit: Option<Fit>,
-    /// Seconds that it may take to stop.
+    /// Seconds of its grace period.
     pub grace: i64,
+    /// Seconds that it may still take to stop: nothing where it has ended or its machine is off.
+    pub stops_in: i64,
+    /// `spec.priority`.
+    pub priority: i32,
+    /// Whether something else than the Job controller has to remove a finalizer of it.
+    pub has_finalizers: bool,
 }
 
 impl PodPlan {
@@ -96,9 +110,9 @@ impl Preview {
         self.findings.iter().filter(|f| f.severity == Severity::Refusal)
     }
 
-    /// Whether pods go that nothing would bring back.
-    pub fn has_irreplaceable(&self) -> bool {
-        self.going().any(|p| p.is_irreplaceable)
+    /// Whether something has to be saved, because nothing would bring it back.
+    pub fn saves(&self) -> bool {
+        self.going().any(|p| p.to_save.is_some())
     }
 
     /// Pods that go.
@@ -121,9 +135,18 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
     let fences = fence::fences(facts, &planned, asked.powered_off, asked.delete);
     // Pods of machines that are off do not run: no budget is asked for them, and none of them stays.
     let off = |pod: &Pod| fences.planned.iter().any(|f| f.node == pod.node);
-    let mut findings = grouped(&judged, |reason, pod| reason.id != "daemonset" || !off(pod));
+    let own_words = |reason: &filters::Reason| reason.id == "job-fails";
+    let mut findings = grouped(&judged, |reason, pod| {
+        !own_words(reason) && (reason.id != "daemonset" || !off(pod))
+    });
     findings.extend(fences.findings.iter().cloned());
-    let asked_to_go: Vec<&Pod> = planned.iter().copied().filter(|p| !off(p)).collect();
+    // Pods that finish first need no consent and no room, and nothing of them is interrupted.
+    let moved: Vec<&Pod> = planned
+        .iter()
+        .copied()
+        .filter(|p| off(p) || !asked.rules.leaves_to_finish(p))
+        .collect();
+    let asked_to_go: Vec<&Pod> = moved.iter().copied().filter(|p| !off(p)).collect();
     let surges = match asked.verb {
         Verb::Delete => Surges::default(),
         _ => surge::surges(facts, &asked_to_go, asked.surge, asked.on_blocked),
@@ -131,42 +154,46 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
     findings.extend(surges.findings);
     let surging: BTreeSet<Uid> = surges.pods.keys().cloned().collect();
     let evicted: Vec<&Pod> = asked_to_go.into_iter().filter(|p| !surging.contains(&p.uid)).collect();
-    let mut consent = match (&facts.budgets, asked.verb) {
-        (Seen::Known(all), Verb::Evict | Verb::Surge) => budgets::consent(all, &facts.pods, &evicted, asked.on_blocked),
+    // Without the pods of other nodes nobody can count what a budget allows: the server's answers are all there is.
+    let consent = match (facts.counted_budgets(), asked.verb) {
+        (Some(_), Verb::Evict | Verb::Surge) => {
+            let policy = Policy {
+                on_blocked: asked.on_blocked,
+                advise_surge: asked.surge == Mode::Off,
+            };
+            budgets::consent(facts, &evicted, policy)
+        }
         _ => budgets::Consent::default(),
     };
-    if asked.surge == Mode::Off {
-        consent
-            .findings
-            .iter_mut()
-            .for_each(|finding| name_surge(finding, &planned));
-    }
     findings.extend(consent.findings);
-    let mut fits = capacity::place(facts, &planned, &surging);
-    findings.extend(no_room(&planned, &fits));
+    let mut fits = capacity::place(facts, &moved, &surging);
+    findings.extend(no_room(&moved, &fits));
     findings.extend(facts.claimed.iter().map(claimed));
     findings.extend(tenants::other_owners(facts));
     findings.extend(webhooks::eviction_webhooks(facts, &planned));
     findings.extend(critical::critical(facts, &planned, &surging));
     findings.extend(owners::orphans(facts, &planned));
+    findings.extend(jobs::findings(&moved, &asked.rules.losses, asked.rules.allowed.force));
     if asked.delete {
         let off: BTreeSet<&str> = fences.planned.iter().map(|f| f.node.as_str()).collect();
         findings.extend(removal::removal(facts, &planned, &off));
     }
-    findings.extend(marks::opt_outs(&planned, &facts.targets));
-    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    findings.extend(marks::opt_outs(&moved, &facts.targets));
 
+    let waits = asked.rules.allowed.wait_jobs != jobs::WaitJobs::No;
+    let may_finish = |pod: &Pod| waits && jobs::may_finish(pod);
     let plans = judged.into_iter().map(|(pod, judgement)| {
         let surge = surges.pods.get(&pod.uid).map(|budget| (When::Surge, budget.clone()));
         let evicted = || consent.pods.get(&pod.uid).cloned().unwrap_or((When::Now, None));
         let verb = if surge.is_some() { Verb::Surge } else { asked.verb };
         let (when, budget) = match surge {
             _ if off(pod) && (judgement.goes || fence::is_removed(pod)) => (When::Forced, None),
+            _ if may_finish(pod) => (When::AfterJob, None),
             surge => surge.unwrap_or_else(evicted),
         };
         PodPlan {
             pod: pod.reference(),
-            is_irreplaceable: asked.rules.is_irreplaceable(pod),
+            to_save: asked.rules.to_save(pod).filter(|_| !asked.rules.leaves_to_finish(pod)),
             node: pod.node.clone(),
             judgement,
             verb,
@@ -174,11 +201,21 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
             budget,
             fit: fits.remove(&pod.uid),
             grace: asked.grace.unwrap_or(pod.grace),
+            stops_in: if off(pod) { 0 } else { stops_in(pod, asked, facts) },
+            priority: pod.priority,
+            has_finalizers: pod.finalizers.iter().any(|f| f != JOB_TRACKING),
         }
     });
-    let pods = plans.collect();
+    let pods: Vec<PodPlan> = plans.collect();
+    let fenced = |node: &str| fences.planned.iter().any(|f| f.node == node);
+    let silent = facts
+        .targets
+        .iter()
+        .any(|node| node.ready == Ready::Unknown && !fenced(&node.name));
+    findings.extend(duration::duration(&pods, asked.pace, silent));
+    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     Preview {
-        left_out: left_out(facts, &nodes),
+        left_out: left_out(facts, asked, &nodes),
         nodes,
         pods,
         budgets: consent.budgets,
@@ -189,21 +226,12 @@ pub fn preview(facts: &Facts, asked: &Asked) -> Preview {
     }
 }
 
-/// The way around a budget that never allows an eviction and costs nobody anything.
-fn name_surge(finding: &mut Finding, planned: &[&Pod]) {
-    let of_a_set = |pod: &&&Pod| pod.owner.as_ref().is_some_and(|o| o.kind == "ReplicaSet");
-    let mut concerned = planned
-        .iter()
-        .filter(|p| finding.subjects.iter().any(|s| s.uid == p.uid));
-    let may_surge = finding.id == "budget-never" && concerned.any(|p| of_a_set(&p));
-    if let Some(hint) = finding.hint.as_mut().filter(|_| may_surge) {
-        // "maxUnavailable 0" and "100%" stay shut however many pods there are.
-        let surge = if finding.evidence.contains("allows no eviction at all") {
-            "--surge=force"
-        } else {
-            "--surge"
-        };
-        *hint = format!("let Deployments run more pods for a while with {surge}, {hint}");
+/// Seconds that the pod may still take to stop.
+fn stops_in(pod: &Pod, asked: &Asked, facts: &Facts) -> i64 {
+    match pod.deletion {
+        _ if pod.finished() => 0,
+        Some(at) => (at.as_second() - facts.now.as_second()).max(0),
+        None => asked.grace.unwrap_or(pod.grace),
     }
 }
 
@@ -213,19 +241,23 @@ fn looked_at<'a>(facts: &'a Facts, nodes: &'a [String]) -> impl Iterator<Item = 
     on_targets.filter(|p| facts.selected.as_ref().is_none_or(|selected| selected.contains(&p.uid)))
 }
 
-fn left_out(facts: &Facts, nodes: &[String]) -> BTreeMap<String, usize> {
-    let Some(selected) = &facts.selected else {
-        return BTreeMap::new();
-    };
-    let mut left_out = BTreeMap::new();
-    for pod in facts
-        .pods
+/// Pods of a node that would be evicted if `--pod-selector` did not leave them out.
+fn left_out_of<'a>(facts: &'a Facts, asked: &'a Asked, node: &'a str) -> impl Iterator<Item = &'a Pod> {
+    let others = facts.pods.iter().filter(move |pod| {
+        let selected = facts.selected.as_ref().is_none_or(|uids| uids.contains(&pod.uid));
+        pod.node == node && !selected
+    });
+    others.filter(|pod| {
+        let goes = filters::judge(pod, &asked.rules, facts.now).goes;
+        goes || asked.rules.passes_over(pod, facts.now)
+    })
+}
+
+fn left_out(facts: &Facts, asked: &Asked, nodes: &[String]) -> BTreeMap<String, usize> {
+    let counts = nodes
         .iter()
-        .filter(|p| nodes.contains(&p.node) && !selected.contains(&p.uid))
-    {
-        *left_out.entry(pod.node.clone()).or_default() += 1;
-    }
-    left_out
+        .map(|node| (node.clone(), left_out_of(facts, asked, node).count()));
+    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 /// The reasons of the filters, one finding per reason with all its pods.
@@ -250,13 +282,27 @@ fn grouped(judged: &[(&Pod, Judgement)], counts: impl Fn(&filters::Reason, &Pod)
 }
 
 /// Another run is at work on a node.
-fn claimed((node, holder): &(String, String)) -> Finding {
+fn claimed(claimed: &Claimed) -> Finding {
+    let Claimed {
+        node,
+        run,
+        text,
+        by_annotation,
+    } = claimed;
+    let over = if is_run_id(run) { run.as_str() } else { "RUN" };
+    let hint = if *by_annotation {
+        format!(
+            "wait for that run to end; this lock is an annotation, which the node itself can write: if no such run is at work,              add --take-over={over} (--take-over=annotation, where its run is another one each time)"
+        )
+    } else {
+        format!("wait for that run to end; if it is surely not at work any more, add --take-over={over}")
+    };
     Finding {
         id: "claimed",
         severity: Severity::Refusal,
         subjects: Vec::new(),
-        evidence: format!("node/{node}: {holder}"),
-        hint: Some("wait for that run to end; ask its operator before anything is done by hand".into()),
+        evidence: format!("node/{node}: {text}"),
+        hint: Some(hint),
     }
 }
 
@@ -298,7 +344,7 @@ pub fn existing(facts: &Facts, preview: &Preview) -> BTreeSet<Uid> {
 }
 
 /// What the engine starts from.
-pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
+pub fn plan(facts: &Facts, asked: &Asked, preview: &Preview) -> Plan {
     let volumes_of = |pod: &Pod| -> Vec<String> {
         let known = facts.volumes.known();
         let names = pod.claims.iter().filter_map(|claim| {
@@ -323,6 +369,7 @@ pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
                 .filter(|p| p.node == node.name)
                 .map(|p| p.pod.clone())
                 .collect(),
+            left_out: left_out_of(facts, asked, &node.name).map(Pod::reference).collect(),
             volumes: on_node()
                 .map(|p| (p.uid.clone(), volumes_of(p)))
                 .filter(|(_, v)| !v.is_empty())
@@ -334,17 +381,28 @@ pub fn plan(facts: &Facts, preview: &Preview) -> Plan {
                 .map(|f| f.planned.clone()),
         }
     });
-    let baseline = facts.budgets.known().into_iter().flatten().map(|budget| {
+    let baseline = facts.counted_budgets().into_iter().flatten().map(|budget| {
         let living = facts
             .pods
             .iter()
             .filter(|p| p.deletion.is_none() && !p.finished() && budget.matches(p));
         (budget.uid.clone(), living.count())
     });
+    let never = preview
+        .budgets
+        .iter()
+        .filter(|b| matches!(b.outlook.class, Class::Never { .. }));
+    let overlapping = preview
+        .going()
+        .filter(|p| p.when == When::Blocked && p.budget.is_none());
+    let never = never.map(|b| b.budget.uid.clone());
+    let warned = never.chain(overlapping.map(|p| p.pod.uid.clone())).collect();
     let namespaces: BTreeSet<String> = preview.going().filter_map(|p| p.pod.namespace.clone()).collect();
     Plan {
         targets: targets.collect(),
-        budgets: facts.budgets.known().cloned(),
+        budgets: facts.counted_budgets().map(<[_]>::to_vec),
+        workloads: facts.workloads.clone(),
+        warned,
         baseline: baseline.collect(),
         before: existing(facts, preview),
         surges: preview.surges.clone(),

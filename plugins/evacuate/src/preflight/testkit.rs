@@ -7,7 +7,7 @@ use k8s_openapi::{api::core::v1 as api, jiff::Timestamp};
 use serde_json::{Value, json};
 use upkeep::report::Seen;
 
-use crate::facts::{Facts, Node, Pod, Volumes};
+use crate::facts::{Facts, Node, Pod, Volumes, Workloads};
 
 /// Lays `patch` over `base`: objects are merged, everything else is replaced.
 pub fn merge(base: &mut Value, patch: Value) {
@@ -71,11 +71,14 @@ pub fn facts(targets: usize, nodes: Vec<Node>, pods: Vec<Pod>) -> Facts {
         targets: nodes[..targets].to_vec(),
         nodes: Seen::Known(nodes),
         pods,
+        elsewhere: Seen::Known(()),
         claimed: Vec::new(),
         selected: None,
         budgets: Seen::Known(Vec::new()),
         daemon_sets: Seen::Known(Vec::new()),
         controllers: BTreeMap::new(),
+        workloads: Workloads::default(),
+        jobs: Seen::Known(BTreeMap::new()),
         webhooks: Seen::Known(Vec::new()),
         volumes: Seen::Known(Volumes::default()),
         attachments: Seen::Known(Vec::new()),
@@ -83,6 +86,9 @@ pub fn facts(targets: usize, nodes: Vec<Node>, pods: Vec<Pod>) -> Facts {
         maintenances: Vec::new(),
         leases: Vec::new(),
         scaling: None,
+        partial: Vec::new(),
+        namespaces: unseen(),
+        volume_limits: Seen::Known(BTreeMap::new()),
     }
 }
 

@@ -112,6 +112,8 @@ struct BudgetDoc<'a> {
     healthy: i32,
     needed_healthy: i32,
     pods_in_plan: usize,
+    /// What to expect of it.
+    class: &'static str,
 }
 
 impl<'a> Document<'a> {
@@ -139,6 +141,7 @@ fn plan_doc(preview: &Preview) -> PlanDoc<'_> {
         healthy: b.has_needs.0,
         needed_healthy: b.has_needs.1,
         pods_in_plan: b.outlook.needed,
+        class: b.outlook.class.word(),
     });
     PlanDoc {
         pods: pods.collect(),
@@ -197,7 +200,7 @@ pub fn of_run<'a>(
         cordoned: node.cordoned,
         cordoned_by_this_run: node.cordoned_by_us,
         gone: node.gone,
-        left: node.left,
+        left: node.left + node.staying,
     });
     let moved = moves.iter().map(|one| MoveDoc {
         pod: one.departed.pod.clone(),
@@ -214,6 +217,7 @@ pub fn of_run<'a>(
         .pod_rows()
         .into_iter()
         .chain(state.untouched_rows())
+        .chain(state.staying_rows())
         .map(|row| RemainingDoc {
             pod: row.pod,
             node: row.node,

@@ -106,7 +106,7 @@ impl Watcher for Lines<'_> {
             .filter(|node| {
                 !matches!(
                     node.state,
-                    "Drained" | "Removed" | "Kept" | "Unreplaced" | "NotDrained" | "Queued"
+                    "Drained" | "PartlyDrained" | "Removed" | "Kept" | "Unreplaced" | "NotDrained" | "Queued"
                 )
             })
             .map(|node| format!("{} {}", escape(&node.name), node.state))
@@ -141,6 +141,23 @@ pub fn talk(ui: &Ui, note: &Note) {
         } => {
             ui.warning(&format!("the eviction of {} is blocked: {}", short(pod), escape(text)));
         }
+        Note::StillBlocked {
+            budget,
+            pod,
+            lasting,
+            text,
+        } => {
+            let lasting = human_duration(Duration::from_millis(u64::try_from(*lasting).unwrap_or(0)));
+            let text = escape(text);
+            ui.warning(&match budget {
+                Some(budget) => format!(
+                    "budget {} has blocked the eviction of {} for {lasting}: {text}",
+                    short(budget),
+                    short(pod)
+                ),
+                None => format!("the eviction of {} has been blocked for {lasting}: {text}", short(pod)),
+            });
+        }
         Note::Surge { deployment, text } if !text.is_empty() => {
             ui.status(&format!("{deployment}: waiting for {}", escape(text)));
         }
@@ -148,6 +165,16 @@ pub fn talk(ui: &Ui, note: &Note) {
             ui.status(&format!(
                 "{deployment}: its surge is taken back, which takes a few seconds"
             ));
+        }
+        Note::WaitingForJobs { node, text } => ui.status(&format!("node/{}: {}", escape(node), escape(text))),
+        Note::HeldByFinalizers { pod, text } => {
+            ui.warning(&format!(
+                "pod {} stays Terminating after its grace period, held by {}",
+                escape(&short(pod)),
+                escape(text)
+            ));
+            let namespace = pod.namespace.as_deref().unwrap_or("default");
+            ui.hint(&format!("kubectl finalize pod {} -n {namespace}", pod.name));
         }
         Note::Trouble { pod, text } => ui.warning(&format!("pod {}: {}", short(pod), escape(text))),
         Note::Warning(text) => ui.warning(&escape(text)),

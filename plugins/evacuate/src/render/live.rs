@@ -126,7 +126,7 @@ fn age(state: &State, since: At) -> String {
 fn total(state: &State, nodes: &[NodeRow], styles: &Styles) -> String {
     let drained = nodes
         .iter()
-        .filter(|n| matches!(n.state, "Drained" | "Removed"))
+        .filter(|n| matches!(n.state, "Drained" | "PartlyDrained" | "Removed"))
         .count();
     let gone: usize = nodes.iter().map(|n| n.gone).sum();
     let left: usize = nodes.iter().map(|n| n.left).sum();
@@ -142,7 +142,7 @@ fn total(state: &State, nodes: &[NodeRow], styles: &Styles) -> String {
 fn node_lines(state: &State, mut nodes: Vec<NodeRow>, styles: &Styles, room: usize) -> Vec<String> {
     nodes.sort_by_key(|node| match node.state {
         "NotDrained" | "Unreplaced" | "Kept" => 0,
-        "Drained" | "Removed" => 3,
+        "Drained" | "PartlyDrained" | "Removed" => 3,
         "Queued" => 2,
         _ => 1,
     });
@@ -171,6 +171,7 @@ fn node_line(state: &State, node: NodeRow, styles: &Styles, width: usize) -> Str
     let why = || escape(node.why.as_deref().unwrap_or_default());
     match node.state {
         "Drained" | "Removed" => format!("{name}  {}  {} gone", styles.good(node.state), node.gone),
+        "PartlyDrained" => format!("{name}  {}  {} gone; {}", styles.warn(node.state), node.gone, why()),
         "NotDrained" | "Unreplaced" | "Kept" => format!("{name}  {}  {}", styles.bad(node.state), why()),
         "Queued" => format!("{name}  {}", styles.dim(node.state)),
         "Cordoning" => format!("{name}  {}  {}", styles.dim(node.state), why())
@@ -194,6 +195,7 @@ fn pod_lines(state: &State, styles: &Styles, several: bool, columns: usize, room
         "Evicting" if r.blocked => 1,
         "Retrying" | "Checking" => 2,
         "Terminating" => 3,
+        "WaitingForJob" => 5,
         _ => 4,
     });
     // The header, and the line that counts the rest.

@@ -23,20 +23,16 @@ pub fn show(ui: &Ui, preview: &Preview) {
         let going = here.iter().filter(|p| p.is_removed()).count();
         let staying = here.len() - going;
         let stuck = |p: &&&PodPlan| p.judgement.goes && (p.judgement.refused().is_some() || p.when == When::Blocked);
-        let stuck = match here.iter().filter(stuck).count() {
-            0 => String::new(),
-            count => format!(" ({count} of them cannot now)"),
-        };
+        let stuck = here.iter().filter(stuck).count();
         let left_out = match preview.left_out.get(node) {
             Some(1) => ", 1 is left out by --pod-selector".to_owned(),
             Some(count) => format!(", {count} are left out by --pod-selector"),
             None => String::new(),
         };
         ui.status(&format!(
-            "{}: {} {}{stuck}, {staying} {}{left_out}",
+            "{}: {}, {staying} {}{left_out}",
             styles.bold(&escape(&format!("node/{node}"))),
-            plural(going, "pod"),
-            if going == 1 { "goes" } else { "go" },
+            leaving(going, stuck),
             if staying == 1 { "stays" } else { "stay" },
         ));
         if !here.is_empty() {
@@ -58,6 +54,16 @@ pub fn show(ui: &Ui, preview: &Preview) {
     findings(ui, &preview.findings, Severity::Info);
 }
 
+/// How many pods leave, and how many of them cannot now.
+fn leaving(going: usize, stuck: usize) -> String {
+    let leave = if going == 1 { "leaves" } else { "leave" };
+    match stuck {
+        0 => format!("{} {leave}", plural(going, "pod")),
+        _ if stuck == going => format!("{} cannot leave now", plural(going, "pod")),
+        _ => format!("{} {leave} ({stuck} cannot now)", plural(going, "pod")),
+    }
+}
+
 fn row(plan: &PodPlan, styles: &Styles) -> Vec<String> {
     let action = if plan.judgement.refused().is_some() {
         styles.bad("refused")
@@ -70,6 +76,7 @@ fn row(plan: &PodPlan, styles: &Styles) -> Vec<String> {
             (When::Blocked, _) => styles.warn("blocked"),
             (When::Surge, _) | (_, Verb::Surge) => "surge".to_owned(),
             (When::Later, _) => "evict later".to_owned(),
+            (When::AfterJob, _) => "wait for Job".to_owned(),
             (When::Now | When::Forced, Verb::Evict) => "evict".to_owned(),
             (When::Now | When::Forced, Verb::Delete) => "delete".to_owned(),
         }

@@ -40,6 +40,7 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         };
         let word = match node.state {
             "Drained" => styles.good("drained"),
+            "PartlyDrained" => styles.warn("partly drained"),
             "Removed" => styles.good("drained and removed from the cluster"),
             "Kept" => styles.warn("drained, but not removed"),
             "Lifting" => styles.good("drained"),
@@ -65,7 +66,10 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         if node.left > 0 {
             line += &format!("; {} left", plural(node.left, "pod"));
         }
-        if !node.attached.is_empty() && !matches!(node.state, "Drained" | "Removed") {
+        if let ("PartlyDrained", Some(why)) = (node.state, &node.why) {
+            line += &format!("; {}", escape(why));
+        }
+        if !node.attached.is_empty() && !matches!(node.state, "Drained" | "PartlyDrained" | "Removed") {
             line += &format!("; volumes still attached: {}", escape(&node.attached.join(", ")));
         }
         if let ("Unreplaced", Some(why)) = (node.state, &node.why) {
@@ -75,7 +79,7 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
         if node.state == "Unreplaced" {
             ui.hint("it is empty and stays cordoned; a second run does not wait for these replacements");
         }
-        let done = matches!(node.state, "Drained" | "Removed" | "Unreplaced");
+        let done = matches!(node.state, "Drained" | "PartlyDrained" | "Removed" | "Unreplaced");
         if node.deleting {
             ui.hint("find out who takes these finalizers off; the node goes by itself then");
             continue;
@@ -112,8 +116,9 @@ pub fn show(ui: &Ui, state: &State, outcome: Outcome, moved: &Moved<'_>, wide: b
              'kubectl evacuate {node} --uncordon' takes that back"
         ));
     }
-    let left = state.pod_rows();
-    if !left.is_empty() && outcome != Outcome::Done {
+    let mut left = state.pod_rows();
+    left.extend(state.staying_rows());
+    if !left.is_empty() {
         const SHOWN: usize = 40;
         let more = left.len().saturating_sub(SHOWN);
         let rows = left.into_iter().take(SHOWN).map(|r| {

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1 as core;
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
-use upkeep::lock::LOCK;
+use upkeep::lock::{LOCK, is_run_id};
 
 use crate::{
     drive::{
@@ -31,6 +31,8 @@ pub struct Back {
     pub cordon: Cordon,
     /// What else goes, in words.
     pub removed: Vec<&'static str>,
+    /// The taint that says that its machine is off is removed.
+    pub untaints: bool,
     /// Somebody else has tainted it as out of service: every pod is thrown out of it.
     pub tainted: bool,
     /// Somebody else has taken it out of load balancers.
@@ -41,12 +43,16 @@ pub struct Back {
     pub patch: Option<Value>,
 }
 
+/// The words for the label [`EXCLUDE_LB`].
+pub const EXCLUDED: &str = "label node.kubernetes.io/exclude-from-external-load-balancers";
+
 /// Decides from the node alone: all that an evacuation did is written there.
 pub fn back(node: &core::Node) -> Back {
     let evacuation = Evacuation::of(node);
     let unschedulable = node.spec.as_ref().and_then(|s| s.unschedulable) == Some(true);
     let has = |key: &str| node.annotations().contains_key(key);
-    let cordon = match (unschedulable, has(CORDONED)) {
+    let by_run = |key: &str| node.annotations().get(key).is_some_and(|run| is_run_id(run));
+    let cordon = match (unschedulable, by_run(CORDONED)) {
         (true, true) => Cordon::Ours,
         (true, false) => Cordon::Theirs,
         (false, _) => Cordon::None,
@@ -61,9 +67,9 @@ pub fn back(node: &core::Node) -> Back {
     let conditions = evacuation.as_ref().and_then(|_| without_conditions(node));
     let mut removed = Vec::new();
     if labelled {
-        removed.push("label node.kubernetes.io/exclude-from-external-load-balancers");
+        removed.push(EXCLUDED);
     }
-    let fenced = has(OUT_OF_SERVICE);
+    let fenced = by_run(OUT_OF_SERVICE);
     let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
     let tainted = without_taint(node).len() < taints.count();
     if fenced && tainted {
@@ -97,6 +103,7 @@ pub fn back(node: &core::Node) -> Back {
     Back {
         cordon,
         removed,
+        untaints: tainted && fenced,
         tainted: tainted && !fenced,
         labelled: node.labels().contains_key(EXCLUDE_LB) && !labelled,
         conditions,
@@ -142,6 +149,7 @@ mod tests {
     #[test]
     fn only_what_an_evacuation_did_is_undone() {
         let evacuation = |excluded: bool| {
+            // With the fields of version 0.1.0.
             json!({"run": "r", "user": "u", "host": "h", "since": "2026-01-01T00:00:00Z", "excludedLb": excluded})
                 .to_string()
         };
@@ -189,6 +197,8 @@ mod tests {
         }));
         let undone = back(&foreign);
         assert_eq!(undone.cordon, Cordon::Theirs);
+        let forged = node(json!({"metadata": {"annotations": {CORDONED: "a run\n"}}, "spec": {"unschedulable": true}}));
+        assert_eq!(back(&forged).cordon, Cordon::Theirs, "no run has such a name");
         let patch = undone.patch.unwrap();
         assert!(
             patch.get("spec").is_none() && patch["metadata"].get("labels").is_none(),

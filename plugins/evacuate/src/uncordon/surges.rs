@@ -5,18 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::StreamExt as _;
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1 as core},
     jiff::Timestamp,
 };
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::{Api, api::ListParams};
 use serde::Serialize;
 use upkeep::{Result, client::Connection, lock::Identity, report::ObjRef, ui::Ui};
 
-use super::at_work_on;
 use crate::{
     cli::DryRun,
-    drive::{moves::Moves, publish::Evacuation, reply, surge::Surgery},
+    drive::{lock::Locks, moves::Moves, publish::Evacuation, reply, surge::Surgery},
     engine::{
         event::{At, Reply},
         surge::{
@@ -25,8 +25,8 @@ use crate::{
             sight::Act,
         },
     },
-    facts::Meta,
-    gather::{Lists, access::Eviction},
+    facts::{Meta, Node},
+    gather::{Lists, Nodes, access::Eviction, locks::Claims, surge::Told},
 };
 
 /// How long one of them may take.
@@ -46,10 +46,21 @@ pub struct Undone {
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The nodes that it was for.
+    #[serde(skip)]
+    pub nodes: BTreeSet<String>,
 }
+
+/// How many surges are undone at the same time.
+const AT_ONCE: usize = 16;
+/// How many names a warning has.
+const NAMED: usize = 5;
 
 /// Undoes what surges for these nodes have left on Deployments, pods and autoscalers. Only nodes that were emptied with
 /// `--surge` are looked at: one list for all of them.
+///
+/// Whoever may write a Deployment may write a record on it, and may write it again each time. So one is believed only where
+/// a node tells of that run and that Deployment, too; the others are named, and nothing waits for them.
 ///
 /// # Errors
 /// No right to list Deployments.
@@ -57,61 +68,69 @@ pub async fn undo(
     connection: &Connection,
     ui: &Ui,
     nodes: &[core::Node],
-    me: &Identity,
+    claims: &Claims,
+    locks: &Locks,
     dry_run: DryRun,
 ) -> Result<Vec<Undone>> {
     let surged = nodes
         .iter()
         .filter(|node| Evacuation::of(node).is_some_and(|e| e.surge));
-    let names: BTreeSet<String> = surged.map(|node| node.name_any()).collect();
+    let surged: Vec<Node> = surged.cloned().map(Node::from).collect();
+    let names: BTreeSet<String> = surged.iter().map(|node| node.name.clone()).collect();
     if names.is_empty() {
         return Ok(Vec::new());
     }
+    let told = Told::of(&surged);
     let lists = Lists::new(connection, 500);
     let all = lists.all_metadata::<Deployment, Meta>(Default::default()).await;
     let all = all.map_err(|e| connection.explain(&e))?;
-    let api: Api<core::Node> = Api::all(connection.client.clone());
-    let mut found = Vec::new();
+    let mut believed = Vec::new();
+    let mut strange = Vec::new();
     for deployment in all {
-        let record = match Written::<Record>::read(Some(&deployment.annotations), SURGE) {
-            Written::This(record) => record,
-            Written::Nothing => continue,
-            Written::Unreadable => {
-                ui.warning(&format!(
-                    "deployment.apps {}/{} has an annotation {SURGE} that cannot be read: look at its replicas, and remove it",
-                    deployment.namespace, deployment.name
-                ));
-                continue;
+        let Meta {
+            namespace, name, uid, ..
+        } = &deployment;
+        match Written::<Record>::read(Some(&deployment.annotations), SURGE) {
+            Written::This(record) if told.has_surged(uid, &record) => {
+                believed.push((ObjRef::namespaced("deployment.apps", namespace, name, uid), record));
             }
-        };
-        if record.nodes.is_disjoint(&names) || is_at_work(&api, &record, &names, me).await {
-            continue;
-        }
-        let name = ObjRef::namespaced(
-            "deployment.apps",
-            &deployment.namespace,
-            &deployment.name,
-            &deployment.uid,
-        );
-        if dry_run != DryRun::None {
-            ui.status(&format!("{name}: its surge would be undone (dry run)"));
-            found.push(Undone::of(name, None));
-            continue;
-        }
-        match end(connection, name.clone(), &record, me).await {
-            (End::Stopped(why), _) if why != WHY => found.push(Undone::of(name, Some(why))),
-            // It was deleted, or its own run has come to the end of it meanwhile.
-            (End::Gone, _) | (_, false) => {}
-            _ => {
-                ui.status(&format!("{name}: its surge is undone"));
-                found.push(Undone::of(name, None));
-            }
+            Written::This(record) if !told.is_about(&record) => {}
+            Written::Nothing => {}
+            Written::This(_) | Written::Unreadable => strange.push(format!("deployment.apps {namespace}/{name}")),
         }
     }
+    doubt(ui, &strange);
+    let api: Nodes = Api::all(connection.client.clone());
+    let work = believed.into_iter().map(async |(name, record)| {
+        if is_at_work(&api, &record, &names, claims, locks).await {
+            return None;
+        }
+        let of = |reason| Undone {
+            deployment: name.clone(),
+            undone: Option::is_none(&reason),
+            reason,
+            nodes: record.nodes.clone(),
+        };
+        if dry_run != DryRun::None {
+            ui.status(&format!("{name}: its surge would be undone (dry run)"));
+            return Some(of(None));
+        }
+        match end(connection, name.clone(), &record, locks.me()).await {
+            (End::Stopped(why), _) if why != WHY => Some(of(Some(why))),
+            // It was deleted, or its own run has come to the end of it meanwhile.
+            (End::Gone, _) | (_, false) => None,
+            _ => {
+                ui.status(&format!("{name}: its surge is undone"));
+                Some(of(None))
+            }
+        }
+    });
+    let found: Vec<Option<Undone>> = futures::stream::iter(work).buffered(AT_ONCE).collect().await;
+    let found = found.into_iter().flatten().collect();
     if dry_run != DryRun::None {
         return Ok(found);
     }
-    for pod in marked_pods(&lists, &names).await {
+    for pod in marked_pods(&lists, &names).await.into_iter().take(NAMED) {
         ui.warning(&format!(
             "pod {pod} is marked by a surge whose record was removed: look at the replicas and the autoscaler of its Deployment, \
              and remove the annotation {MARK}"
@@ -120,13 +139,19 @@ pub async fn undo(
     Ok(found)
 }
 
-impl Undone {
-    fn of(deployment: ObjRef, reason: Option<String>) -> Self {
-        Self {
-            deployment,
-            undone: reason.is_none(),
-            reason,
-        }
+/// Names the Deployments whose records are not believed.
+fn doubt(ui: &Ui, strange: &[String]) {
+    let more = match strange.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named: Vec<&str> = strange.iter().take(NAMED).map(String::as_str).collect();
+    if !named.is_empty() {
+        ui.warning(&format!(
+            "the annotation {SURGE} of {}{more} is not the record of an evacuation of these nodes, and is left alone: look at the \
+             replicas, and remove the annotation",
+            named.join(", ")
+        ));
     }
 }
 
@@ -143,10 +168,10 @@ async fn marked_pods(lists: &Lists, nodes: &BTreeSet<String>) -> Vec<String> {
 }
 
 /// Whether the run that surges is alive: it holds another of its nodes.
-async fn is_at_work(api: &Api<core::Node>, record: &Record, ours: &BTreeSet<String>, me: &Identity) -> bool {
+async fn is_at_work(api: &Nodes, record: &Record, ours: &BTreeSet<String>, claims: &Claims, locks: &Locks) -> bool {
     for name in record.nodes.difference(ours) {
         if let Ok(Some(node)) = api.get_opt(name).await
-            && at_work_on(&node, me).is_some()
+            && !claims.held([&Node::from(node.into_inner())], locks).is_empty()
         {
             return true;
         }

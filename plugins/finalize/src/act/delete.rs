@@ -5,9 +5,8 @@ use kube::core::{
     params::{DeleteParams, Preconditions},
 };
 use serde_json::json;
-use upkeep::Result;
 
-use super::{Hands, built};
+use super::{Hands, Made, built};
 use crate::{
     facts::Key,
     gather::{of_kind, segment},
@@ -15,7 +14,7 @@ use crate::{
 
 impl Hands<'_> {
     /// In the given version, or the one that the server prefers.
-    pub(super) async fn delete(&self, key: &Key, uid: &str, version: Option<&str>, dry_run: bool) -> Result<()> {
+    pub(super) async fn delete(&self, key: &Key, uid: &str, version: Option<&str>, dry_run: bool) -> Made {
         let mut kind = self.kind(key)?;
         if let Some(version) = version {
             kind = kind.in_version(version);
@@ -31,11 +30,11 @@ impl Hands<'_> {
         let request =
             Requests::new(of_kind(&kind, key.namespace.as_deref())).delete(&segment(&key.name).to_string(), &params);
         let sent = self.send(built(request)).await;
-        sent.map(drop).map_err(|error| self.connection.explain(&error))
+        sent.map(drop).map_err(|error| self.trouble(&error))
     }
 
     /// Its budget has its say.
-    pub(super) async fn evict(&self, pod: &Key, uid: &str, dry_run: bool) -> Result<()> {
+    pub(super) async fn evict(&self, pod: &Key, uid: &str, dry_run: bool) -> Made {
         let mut options = json!({"preconditions": {"uid": uid}});
         if dry_run {
             options["dryRun"] = json!(["All"]);
@@ -47,6 +46,6 @@ impl Hands<'_> {
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(eviction.to_string().into_bytes());
         let sent = self.send(request.map_err(kube::Error::HttpError)).await;
-        sent.map(drop).map_err(|error| self.connection.explain(&error))
+        sent.map(drop).map_err(|error| self.trouble(&error))
     }
 }

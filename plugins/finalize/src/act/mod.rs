@@ -1,6 +1,7 @@
 //! Makes one change: tried with a dry run, what it is made to is saved, made, noted down.
 
 mod delete;
+mod fence;
 mod namespace;
 mod neutralise;
 mod nudge;
@@ -9,14 +10,18 @@ mod record;
 mod repair;
 mod schema;
 mod strip;
+mod unblock;
 
 pub use self::{
+    fence::{Fences, OFF},
     namespace::CLEANED,
     record::{NEUTRALISED, closed, parse},
-    repair::OFF,
 };
 
+use std::sync::OnceLock;
+
 use http::Request;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{
     api::{Patch, PatchParams},
     core::{Request as Requests, request::Error as RequestError},
@@ -32,13 +37,13 @@ use upkeep::{
 };
 
 use crate::{
-    facts::Key,
-    gather::{of_kind, of_object, segment},
+    facts::{Key, Said},
+    gather::{MANAGER, of_kind, of_object, said, segment},
     ladder::Mend,
 };
 
-/// Who patches, for `managedFields`.
-const MANAGER: &str = "kubectl-finalize";
+/// Objects per page.
+const CHUNK: u32 = 500;
 
 /// What changes are made with.
 pub struct Hands<'a> {
@@ -49,6 +54,37 @@ pub struct Hands<'a> {
     pub target: String,
     /// This run.
     pub run: Identity,
+    /// Nodes that it has tainted as out of service.
+    pub fences: Fences,
+    /// How far the server's clock is ahead of this machine's.
+    pub skew: SignedDuration,
+    /// The name by which the server knows this user, once it was asked for.
+    pub user: OnceLock<String>,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub struct Trouble {
+    /// In words.
+    pub error: Error,
+    /// What the server said, where it did.
+    pub said: Option<Said>,
+}
+
+/// What came of a change.
+type Made = std::result::Result<(), Trouble>;
+
+impl Trouble {
+    /// Whether somebody who was asked does not want the change.
+    pub fn is_denial(&self) -> bool {
+        self.said.as_ref().is_some_and(Said::is_denial)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self { error, said: None }
+    }
 }
 
 /// A line of the journal.
@@ -68,35 +104,32 @@ impl Hands<'_> {
     ///
     /// # Errors
     /// The server's; an object that is another one by now.
-    pub async fn try_out(&self, mend: &Mend) -> Result<Value> {
+    pub async fn try_out(&self, mend: &Mend) -> std::result::Result<Value, Trouble> {
         let key = mend.key();
         let object = self.read(&key).await?;
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
         if let Some(wanted) = mend.uid().filter(|wanted| !wanted.is_empty() && *wanted != uid) {
-            return Err(Error::failed(format!(
-                "{} is another object by now (its UID was {wanted})",
-                key.name
-            )));
+            let text = format!("{} is another object by now (its UID was {wanted})", key.name);
+            return Err(Error::failed(text).into());
         }
         self.make(mend, &object, true).await?;
         Ok(object)
     }
 
-    /// Makes the change; `why` is written into the journal.
+    /// Makes a change that was tried out on this object; `why` is written into the journal.
     ///
     /// # Errors
-    /// The server's, of the dry run or of the change; a disk that takes no backup.
-    pub async fn apply(&self, mend: &Mend, why: &str) -> Result<()> {
+    /// The server's; a disk that takes no backup.
+    pub async fn apply(&self, mend: &Mend, object: &Value, why: &str) -> std::result::Result<(), Trouble> {
         let key = mend.key();
-        let object = self.try_out(mend).await?;
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
         // Without a backup nothing is changed.
         self.backup
-            .save(&object)
+            .save(object)
             .map_err(|error| error.with_exit(Exit::Refused))?;
         let note = |result: &str| {
             self.backup.note(&Note {
-                time: k8s_openapi::jiff::Timestamp::now().to_string(),
+                time: Timestamp::now().to_string(),
                 why,
                 change: mend,
                 object: &key,
@@ -106,18 +139,21 @@ impl Hands<'_> {
             })
         };
         note("asked for")?;
-        let made = self.make(mend, &object, false).await;
+        let made = self.make(mend, object, false).await;
         note(
             &made
                 .as_ref()
-                .map_or_else(|e| e.headline().to_owned(), |()| "done".to_owned()),
+                .map_or_else(|trouble| trouble.error.headline().to_owned(), |()| "done".to_owned()),
         )?;
         made
     }
 
-    async fn make(&self, mend: &Mend, object: &Value, dry_run: bool) -> Result<()> {
+    async fn make(&self, mend: &Mend, object: &Value, dry_run: bool) -> Made {
         match mend {
-            Mend::Strip { key, finalizer, .. } => self.strip(key, object, finalizer, dry_run).await,
+            Mend::Strip {
+                key, finalizer, status, ..
+            } => self.strip(key, object, finalizer, *status, dry_run).await,
+            Mend::Unblock { key, owner, .. } => self.unblock(key, object, owner, dry_run).await,
             Mend::DeleteAgain { key, uid } => self.delete(key, uid, None, dry_run).await,
             Mend::DeleteStored { key, uid, version } => self.delete(key, uid, Some(version), dry_run).await,
             Mend::Evict { pod, uid } => self.evict(pod, uid, dry_run).await,
@@ -125,8 +161,17 @@ impl Hands<'_> {
             Mend::Abandon { .. } => self.finalize(object, "kubernetes", dry_run).await,
             Mend::Unconvert { .. } => self.unconvert(object, dry_run).await,
             Mend::ScaleUp { key, replicas } => self.scale_up(key, object, *replicas, dry_run).await,
-            Mend::OutOfService { node } => self.out_of_service(node, object, dry_run).await,
-            Mend::Exclude { entry, namespace, .. } => self.exclude(object, entry, namespace.as_deref(), dry_run).await,
+            Mend::OutOfService { node, renewed, .. } => self.out_of_service(node, *renewed, object, dry_run).await,
+            Mend::Exclude {
+                entry,
+                namespace,
+                only,
+                accounts,
+                ..
+            } => {
+                let what = (namespace.as_deref(), only.as_ref());
+                self.exclude(object, entry, what, accounts.as_deref(), dry_run).await
+            }
             Mend::Serve { version, .. } => self.serve(&mend.key(), object, version, dry_run).await,
         }
     }
@@ -155,7 +200,7 @@ impl Hands<'_> {
         subresource: Option<&str>,
         mut operations: Vec<Value>,
         dry_run: bool,
-    ) -> kube::Result<()> {
+    ) -> kube::Result<Value> {
         let uid = &object["metadata"]["uid"];
         operations.insert(0, json!({"op": "test", "path": "/metadata/uid", "value": uid}));
         let patch = serde_json::from_value(Value::Array(operations)).map_err(kube::Error::SerdeError)?;
@@ -171,7 +216,19 @@ impl Hands<'_> {
             Some(subresource) => requests.patch_subresource(subresource, &name, &params, &patch),
             None => requests.patch(&name, &params, &patch),
         };
-        self.send(built(request)).await.map(drop)
+        self.send(built(request)).await
+    }
+
+    /// The server's clock.
+    fn now(&self) -> Timestamp {
+        Timestamp::now() + self.skew
+    }
+
+    fn trouble(&self, error: &kube::Error) -> Trouble {
+        Trouble {
+            error: self.connection.explain(error),
+            said: matches!(error, kube::Error::Api(_)).then(|| said(self.connection, error)),
+        }
     }
 
     fn kind(&self, key: &Key) -> Result<Kind> {

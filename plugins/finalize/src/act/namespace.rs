@@ -3,10 +3,13 @@
 use http::{Request, header::CONTENT_TYPE};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-use upkeep::{Error, Result};
+use upkeep::{Error, Exit, Result};
 
-use super::{Hands, MANAGER};
-use crate::{facts::Key, gather::of_object};
+use super::{Hands, Made, Trouble};
+use crate::{
+    facts::Key,
+    gather::{MANAGER, of_object},
+};
 
 /// On a namespace that is only made so that its deletion cleans up.
 pub const CLEANED: &str = "kubectl-upkeep/orphans";
@@ -14,7 +17,7 @@ pub const CLEANED: &str = "kubectl-upkeep/orphans";
 impl Hands<'_> {
     /// The whole object as it was read, without the one entry: a body with the name alone would wipe labels and annotations.
     /// Its resourceVersion and UID bind it to what was looked at.
-    pub(super) async fn finalize(&self, namespace: &Value, finalizer: &str, dry_run: bool) -> Result<()> {
+    pub(super) async fn finalize(&self, namespace: &Value, finalizer: &str, dry_run: bool) -> Made {
         let mut namespace = namespace.clone();
         if let Some(finalizers) = namespace["spec"]["finalizers"].as_array_mut() {
             finalizers.retain(|f| f != finalizer);
@@ -27,7 +30,7 @@ impl Hands<'_> {
             .header(CONTENT_TYPE, "application/json")
             .body(namespace.to_string().into_bytes());
         let sent = self.send(request.map_err(kube::Error::HttpError)).await;
-        sent.map(drop).map_err(|error| self.connection.explain(&error))
+        sent.map(drop).map_err(|error| self.trouble(&error))
     }
 
     /// Makes a namespace that does not exist and deletes just that one. Where the name is back already, it is somebody's.
@@ -49,18 +52,25 @@ impl Hands<'_> {
                 // A run before this one did not come to delete it.
                 if meta["labels"][CLEANED].is_string() && meta["deletionTimestamp"].is_null() {
                     let uid = meta["uid"].as_str().unwrap_or_default();
-                    return self
-                        .delete(&Key::cluster("", "namespaces", namespace), uid, None, false)
-                        .await;
+                    return self.delete_again(namespace, uid).await;
                 }
                 let text = format!("namespace/{namespace} is back: what is in it belongs to whoever has made it");
                 return Err(Error::refused(text));
             }
-            Err(error) => return Err(self.connection.explain(&error)),
+            Err(error) => return Err(denied(self.trouble(&error))),
         };
         let uid = made["metadata"]["uid"].as_str().unwrap_or_default();
-        self.delete(&Key::cluster("", "namespaces", namespace), uid, None, false)
-            .await
+        self.delete_again(namespace, uid).await
+    }
+
+    /// Nothing here gets around a denial: then the namespace is there, and whoever may delete it ends the work.
+    async fn delete_again(&self, namespace: &str, uid: &str) -> Result<()> {
+        let key = Key::cluster("", "namespaces", namespace);
+        let sent = self.delete(&key, uid, None, false).await;
+        sent.map_err(|trouble| {
+            let hint = format!("namespace/{namespace} was re-created for its deletion and is still there");
+            denied(trouble).hint(hint)
+        })
     }
 
     /// Saves an object as it is, before it goes with its namespace. One that is gone needs no backup.
@@ -74,5 +84,13 @@ impl Hands<'_> {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(self.connection.explain(&error)),
         }
+    }
+}
+
+/// A denial ends the run with the rest listed.
+fn denied(trouble: Trouble) -> Error {
+    match trouble.is_denial() {
+        true => trouble.error.with_exit(Exit::Incomplete),
+        false => trouble.error,
     }
 }

@@ -5,8 +5,8 @@ use http::{Request, header::CONTENT_TYPE};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
-use super::{Hands, MANAGER};
-use crate::facts::Key;
+use super::Hands;
+use crate::{facts::Key, gather::MANAGER};
 
 /// When it was last nudged.
 const NUDGED: &str = "kubectl-upkeep/nudged";

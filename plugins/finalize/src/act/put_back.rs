@@ -7,28 +7,26 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use upkeep::{Error, Result};
+use upkeep::{Error, Result, node::OUT_OF_SERVICE};
 
 use super::{
-    Hands,
+    CHUNK, Hands,
+    fence::{OFF, annotation},
     neutralise::{KINDS, TRIES, is_conflict},
     record::{NEUTRALISED, Need, back},
-    repair::{OFF, OUT_OF_SERVICE},
 };
 use crate::{
-    facts::{Ask, Key, Object, Reply},
+    facts::{Ask, Key, Object, Reply, last_writer},
     gather::Cluster,
 };
 
-/// Objects per page.
-const CHUNK: u32 = 500;
 /// How long a server that does not answer is waited for, where this run has taken something out of the way.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Nobody answers.
-struct Unreachable(String);
+pub(super) struct Unreachable(String);
 
 /// What came of a patch.
 enum Written {
@@ -132,7 +130,8 @@ impl Hands<'_> {
         object: &Value,
         gone: bool,
     ) -> std::result::Result<Option<Result<String>>, Unreachable> {
-        let is_over = |need: &Need| need.is_over(&self.target, &self.run, gone);
+        let now = self.now();
+        let is_over = |need: &Need| need.is_over(&self.target, &self.run, gone, now);
         let mut object = object.clone();
         let mut tries = 1;
         loop {
@@ -144,10 +143,14 @@ impl Hands<'_> {
             let text = match (back.theirs.as_slice(), back.needed.as_slice()) {
                 ([], []) => format!("{key} is as it was"),
                 ([], needed) => format!("{key} is as it was, but for {}", needed.join(", ")),
-                (theirs, _) => format!(
-                    "{key}: somebody else has changed {} since, which stays",
-                    theirs.join(", ")
-                ),
+                (theirs, _) => {
+                    let by = last_writer(&object).map(|by| format!(" (its managedFields name {by})"));
+                    format!(
+                        "{key}: another user or controller has changed {} since{}, which stays",
+                        theirs.join(", "),
+                        by.unwrap_or_default()
+                    )
+                }
             };
             match self.written(key, &object, back.operations, text, failed).await? {
                 Written::Conflict if tries < TRIES => tries += 1,
@@ -161,9 +164,13 @@ impl Hands<'_> {
         }
     }
 
-    /// The taint throws out every pod once the machine is back, so it does not stay longer than it is needed.
-    async fn in_service(&self, key: &Key, node: &Value) -> std::result::Result<Option<Result<String>>, Unreachable> {
-        let annotation = format!("/metadata/annotations/{}", OFF.replace('/', "~1"));
+    /// The taint forces off every pod once the machine is back, so it does not stay longer than it is needed.
+    pub(super) async fn in_service(
+        &self,
+        key: &Key,
+        node: &Value,
+    ) -> std::result::Result<Option<Result<String>>, Unreachable> {
+        let annotation = annotation();
         let Some(ours) = node.pointer(&annotation).filter(|mark| **mark == json!(self.mark())) else {
             return Ok(None);
         };
@@ -178,7 +185,7 @@ impl Hands<'_> {
         }
         let name = &key.name;
         let failed = Error::failed(format!("node/{name} is still tainted as out of service")).hint(format!(
-            "take that off before its machine is started: kubectl taint node {name} {OUT_OF_SERVICE}-"
+            "remove it before its machine is started: kubectl taint node {name} {OUT_OF_SERVICE}-"
         ));
         let text = format!("node/{name} is not out of service any more");
         match self.written(key, node, operations, text, failed).await? {
@@ -200,7 +207,7 @@ impl Hands<'_> {
             Err(error) => return Ok(Written::Done(Err(error))),
         };
         match self.patch(&path, object, None, operations, false).await {
-            Ok(()) => Ok(Written::Done(Ok(text))),
+            Ok(_) => Ok(Written::Done(Ok(text))),
             Err(kube::Error::Api(status)) if is_conflict(&status) => Ok(Written::Conflict),
             Err(error @ kube::Error::Api(_)) => {
                 let error = failed.caused_by(self.connection.explain(&error).headline());

@@ -5,6 +5,8 @@ use upkeep::error::status;
 
 /// How deep required fields may lie in each other.
 const DEPTH: usize = 8;
+/// How many values are filled in at most: lists of lists may want a minimum of items each.
+const VALUES: usize = 2_000;
 
 /// The fields that the server misses, as it names them: `spec.size`. Nothing where it has anything else against the object.
 pub fn missing(refused: &kube::Error) -> Vec<String> {
@@ -43,11 +45,14 @@ pub fn least(schema: &Value, field: &str, object: &Value) -> Option<Value> {
             break;
         }
     }
+    let least = value(at, 0, &mut VALUES.clone());
     at.is_object()
-        .then(|| json!({"op": "add", "path": pointer, "value": value(at, 0)}))
+        .then(|| json!({"op": "add", "path": pointer, "value": least}))
 }
 
-fn value(schema: &Value, depth: usize) -> Value {
+/// At most [`DEPTH`] deep, and no more than `left` values in all; what lies beyond is empty.
+fn value(schema: &Value, depth: usize, left: &mut usize) -> Value {
+    *left = left.saturating_sub(1);
     if let Some(default) = schema.get("default") {
         return default.clone();
     }
@@ -68,18 +73,20 @@ fn value(schema: &Value, depth: usize) -> Value {
         Some("integer") => json!(schema["minimum"].as_i64().unwrap_or(0)),
         Some("number") => json!(schema["minimum"].as_f64().unwrap_or(0.0)),
         Some("boolean") => json!(false),
+        Some("array") if depth > DEPTH => json!([]),
         Some("array") => {
-            let one = value(&schema["items"], depth + 1);
-            Value::Array(vec![one; count("minItems")])
+            let wanted = count("minItems").min(*left);
+            let items = (0..wanted).map_while(|_| (*left > 0).then(|| value(&schema["items"], depth + 1, left)));
+            Value::Array(items.collect())
         }
-        _ if depth > DEPTH => json!({}),
+        _ if depth > DEPTH || *left == 0 => json!({}),
         _ => {
             let required = schema["required"]
                 .as_array()
                 .into_iter()
                 .flatten()
                 .filter_map(Value::as_str);
-            let fields = required.map(|name| (name.to_owned(), value(&schema["properties"][name], depth + 1)));
+            let fields = required.map(|name| (name.to_owned(), value(&schema["properties"][name], depth + 1, left)));
             Value::Object(fields.collect::<Map<_, _>>())
         }
     }
@@ -115,5 +122,27 @@ mod tests {
             Some(json!({"op": "add", "path": "/spec/list/1/id", "value": 0}))
         );
         assert_eq!(least(&schema, "status", &json!({})), None);
+    }
+
+    /// A schema may be as deep and as wide as etcd takes it.
+    #[test]
+    fn what_is_filled_in_is_bounded() {
+        let mut schema = json!({"type": "string"});
+        for _ in 0..100 {
+            schema = json!({"type": "array", "minItems": 1_000, "items": schema});
+        }
+        let whole = json!({"properties": {"spec": schema}});
+        let filled = least(&whole, "spec", &json!({})).unwrap_or_default();
+        assert!(filled.to_string().len() < VALUES * 4, "{}", filled.to_string().len());
+        let mut schema = json!({"type": "string"});
+        for _ in 0..100 {
+            schema = json!({"type": "object", "required": ["a", "b"], "properties": {"a": schema, "b": schema}});
+            if schema.to_string().len() > 100_000 {
+                break;
+            }
+        }
+        let whole = json!({"properties": {"spec": schema}});
+        let filled = least(&whole, "spec", &json!({})).unwrap_or_default();
+        assert!(filled.to_string().len() < VALUES * 16, "{}", filled.to_string().len());
     }
 }

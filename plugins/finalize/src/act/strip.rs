@@ -1,62 +1,111 @@
-//! Removes one finalizer by the first way that the server lets through.
+//! Removes one finalizer. The way is the object itself; another one is only taken where what is in the way has denied nothing.
 
 use serde_json::{Value, json};
-use upkeep::{Result, discovery::Kind};
+use upkeep::{Error, discovery::Kind};
 
-use super::{Hands, schema};
+use super::{Hands, Made, Trouble, schema};
 use crate::{
-    facts::{Key, is_built_in},
+    facts::{Key, Refusal, Said},
     gather::of_kind,
 };
 
 /// How often it is asked what is still missing.
 const ROUNDS: usize = 4;
 
+/// What is removed, and whether it is only tried.
+struct Removal<'a> {
+    object: &'a Value,
+    finalizer: &'a str,
+    dry_run: bool,
+}
+
 impl Hands<'_> {
-    /// The object itself; its `status`, which is another resource for admission and ignores a spec that is not valid any
-    /// more (only kinds that are built in); other versions, which may need no conversion.
-    pub(super) async fn strip(&self, key: &Key, object: &Value, finalizer: &str, dry_run: bool) -> Result<()> {
+    /// A denial is final. `status`: the diagnosis has found that the removal may be made through the subresource `status`, which
+    /// is another resource for admission and ignores a spec that is not valid any more. That is only taken while a webhook does
+    /// not answer, or the object is not valid. A conversion that does not work is passed by in the version in which the object
+    /// is stored.
+    pub(super) async fn strip(&self, key: &Key, object: &Value, finalizer: &str, status: bool, dry_run: bool) -> Made {
         let finalizers = object["metadata"]["finalizers"].as_array();
         let at = finalizers.and_then(|all| all.iter().position(|f| f == finalizer));
         let Some(at) = at else { return Ok(()) };
         let kind = self.kind(key)?;
-        let has_status = kind.subresources.iter().any(|s| s == "status");
-        let mut ways = vec![(kind.clone(), None)];
-        if is_built_in(&kind.group) && has_status {
-            ways.push((kind.clone(), Some("status")));
-        }
-        let others = self.discovery.versions(&key.group, &key.plural).skip(1);
-        ways.extend(others.map(|other| (other.clone(), None)));
         let place = format!("/metadata/finalizers/{at}");
         let operations = vec![
             json!({"op": "test", "path": place, "value": finalizer}),
             json!({"op": "remove", "path": place}),
         ];
-        let mut refused = None;
-        for (kind, subresource) in ways {
-            let path = of_kind(&kind, key.namespace.as_deref());
-            // Only a way that a dry run has found to be open is taken.
-            let mut operations = operations.clone();
-            let mut tried = self.patch(&path, object, subresource, operations.clone(), true).await;
-            if let Err(error) = &tried
-                && let Some(filled) = self.filled(&kind, object, &path, &operations, error).await
-            {
-                (operations, tried) = (filled, Ok(()));
+        let path = of_kind(&kind, key.namespace.as_deref());
+        let removal = Removal {
+            object,
+            finalizer,
+            dry_run,
+        };
+        let Err(refused) = self.tried(&removal, &path, None, &operations).await? else {
+            return Ok(());
+        };
+        let trouble = self.trouble(&refused);
+        match trouble.said.as_ref().map(Said::refusal) {
+            Some(Refusal::Unreachable { .. } | Refusal::Invalid) if status => {
+                let through = self.tried(&removal, &path, Some("status"), &operations).await?;
+                through.map_err(|error| self.trouble(&error))
             }
-            match tried {
-                Ok(()) if dry_run => return Ok(()),
-                Ok(()) => {
-                    let made = self.patch(&path, object, subresource, operations, false).await;
-                    return made.map_err(|error| self.connection.explain(&error));
+            Some(Refusal::Invalid) => match self.filled(&kind, object, &path, &operations, &refused).await {
+                Ok(Some(filled)) => {
+                    let made = self.tried(&removal, &path, None, &filled).await?;
+                    made.map_err(|error| self.trouble(&error))
                 }
-                Err(error) => drop(refused.get_or_insert(error)),
+                Ok(None) => Err(trouble),
+                Err(denied) => Err(denied),
+            },
+            Some(Refusal::Conversion) => self.in_another_version(key, &removal, &operations, trouble).await,
+            _ => Err(trouble),
+        }
+    }
+
+    async fn in_another_version(&self, key: &Key, removal: &Removal<'_>, operations: &[Value], first: Trouble) -> Made {
+        for other in self.discovery.versions(&key.group, &key.plural).skip(1) {
+            let path = of_kind(other, key.namespace.as_deref());
+            let Err(error) = self.tried(removal, &path, None, operations).await? else {
+                return Ok(());
+            };
+            let trouble = self.trouble(&error);
+            if !matches!(trouble.said.as_ref().map(Said::refusal), Some(Refusal::Conversion)) {
+                return Err(trouble);
             }
         }
-        refused.map_or(Ok(()), |error| Err(self.connection.explain(&error)))
+        Err(first)
+    }
+
+    /// A dry run, and the change itself where that is wanted and the dry run has shown that the finalizer would be gone.
+    async fn tried(
+        &self,
+        removal: &Removal<'_>,
+        path: &str,
+        subresource: Option<&str>,
+        operations: &[Value],
+    ) -> std::result::Result<kube::Result<()>, Trouble> {
+        let tried = self.patch(path, removal.object, subresource, operations.to_vec(), true);
+        let shown = match tried.await {
+            Ok(shown) => shown,
+            Err(error) => return Ok(Err(error)),
+        };
+        let left = shown["metadata"]["finalizers"].as_array().into_iter().flatten();
+        if left.into_iter().any(|f| f == removal.finalizer) {
+            let text = format!(
+                "the server would keep the finalizer {}: a webhook or a policy writes it back",
+                removal.finalizer
+            );
+            return Err(Error::failed(text).into());
+        }
+        if removal.dry_run {
+            return Ok(Ok(()));
+        }
+        let made = self.patch(path, removal.object, subresource, operations.to_vec(), false);
+        Ok(made.await.map(drop))
     }
 
     /// The schema may have become stricter since the object was written. Fields that it misses are filled with the least that
-    /// is valid; the object is about to go, and nothing else of it is changed.
+    /// is valid; the object is about to go, and nothing else of it is changed. The error is a denial of that.
     async fn filled(
         &self,
         kind: &Kind,
@@ -64,31 +113,42 @@ impl Hands<'_> {
         path: &str,
         operations: &[Value],
         refused: &kube::Error,
-    ) -> Option<Vec<Value>> {
+    ) -> std::result::Result<Option<Vec<Value>>, Trouble> {
         let mut missing = schema::missing(refused);
         if missing.is_empty() {
-            return None;
+            return Ok(None);
         }
         let definition = format!("{}.{}", kind.plural, kind.group);
         let definition = Key::cluster("apiextensions.k8s.io", "customresourcedefinitions", &definition);
-        let definition = self.read(&definition).await.ok()?;
-        let versions = definition["spec"]["versions"].as_array()?;
-        let version = versions.iter().find(|v| v["name"] == kind.version.as_str())?;
+        let Ok(definition) = self.read(&definition).await else {
+            return Ok(None);
+        };
+        let mut versions = definition["spec"]["versions"].as_array().into_iter().flatten();
+        let Some(version) = versions.find(|v| v["name"] == kind.version.as_str()) else {
+            return Ok(None);
+        };
         let schema = &version["schema"]["openAPIV3Schema"];
         let mut operations = operations.to_vec();
         // What is filled in may itself be wanted to have more.
         for _ in 0..ROUNDS {
             for field in &missing {
-                operations.push(schema::least(schema, field, object)?);
+                let Some(least) = schema::least(schema, field, object) else {
+                    return Ok(None);
+                };
+                operations.push(least);
             }
-            match self.patch(path, object, None, operations.clone(), true).await {
-                Ok(()) => return Some(operations),
-                Err(error) => missing = schema::missing(&error),
+            let Err(error) = self.patch(path, object, None, operations.clone(), true).await else {
+                return Ok(Some(operations));
+            };
+            let trouble = self.trouble(&error);
+            if trouble.is_denial() {
+                return Err(trouble);
             }
+            missing = schema::missing(&error);
             if missing.is_empty() {
-                return None;
+                return Ok(None);
             }
         }
-        None
+        Ok(None)
     }
 }

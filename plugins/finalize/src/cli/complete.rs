@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 
 use clap_complete::engine::CompletionCandidate;
+use k8s_openapi::api::core::v1::Node;
 use kube::{
+    Api,
     api::{ListParams, ObjectList},
     core::{PartialObjectMeta, Request},
 };
@@ -12,6 +14,7 @@ use upkeep::{
     client::Connection,
     complete::{from_cluster, matching, words_before},
     discovery::Discovery,
+    node::Ready,
 };
 
 use crate::{gather::of_kind, knowledge::Knowledge};
@@ -49,6 +52,20 @@ pub fn target(current: &OsStr) -> Vec<CompletionCandidate> {
         [kind] if !WORDS.contains(kind) => matching(names(kind), &text),
         _ => Vec::new(),
     }
+}
+
+/// Nodes that have stopped reporting.
+pub fn powered_off(current: &OsStr) -> Vec<CompletionCandidate> {
+    let text = current.to_string_lossy().into_owned();
+    matching(from_cluster(unavailable), &text)
+}
+
+async fn unavailable(connection: Connection) -> Option<Vec<String>> {
+    let nodes: Api<Node> = Api::all(connection.client);
+    let params = ListParams::default().limit(MOST).match_any();
+    let found = nodes.list(&params).await.ok()?.items.into_iter();
+    let unavailable = found.filter(|node| Ready::of_node(node).0 == Ready::Unknown);
+    Some(unavailable.filter_map(|node| node.metadata.name).collect())
 }
 
 /// Every kind whose objects can be deleted, as `kubectl` names it.

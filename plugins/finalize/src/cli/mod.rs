@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{
-    Parser, ValueHint,
+    Parser, ValueEnum as _, ValueHint,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use clap_complete::engine::ArgValueCompleter;
@@ -30,7 +30,10 @@ Examples:
   # Only say why, and what could be done; write it down, and do just that later
   kubectl finalize ns stuck --dry-run
   kubectl finalize ns stuck --force-up-to=strip --plan-out=plan.json
-  kubectl finalize --apply=plan.json
+  kubectl finalize --apply=plan.json --force-up-to=strip
+
+  # Pods on a node whose machine is powered off for certain
+  kubectl finalize ns stuck --force-up-to=repair --powered-off=node1
 
   # Any other object
   kubectl finalize pvc/data -n shop
@@ -90,18 +93,24 @@ pub struct Cli {
     #[arg(long, value_name = "RESOURCE", value_delimiter = ',')]
     pub leave_behind: Vec<String>,
 
+    /// Nodes whose machines are powered off for certain. Those whose kubelet has stopped reporting are tainted as out of
+    /// service: all of their pods, of all namespaces, are forced off, and their volumes are detached
+    #[arg(long, value_name = "NODE", value_delimiter = ',', num_args = 0..=1, require_equals = true, default_missing_value = "",
+        add = ArgValueCompleter::new(complete::powered_off))]
+    pub powered_off: Vec<String>,
+
     /// Show causes and steps, and change nothing; with "server" the API server is asked what it would say to the next step
     #[arg(long, value_name = "none|client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client",
         default_value = "none", hide_default_value = true, value_parser = ["none", "client", "server"])]
     pub dry_run: String,
 
-    /// Explain, write what may be done with this force into a file, and change nothing
+    /// Explain, write what may be done with this force into a new file, and change nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["apply", "watch"], value_hint = ValueHint::FilePath)]
     pub plan_out: Option<PathBuf>,
 
-    /// Do what a file of --plan-out says, as far as it is still needed, and nothing else. It names the target, too
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["force_up_to", "watch", "even_if_alive", "powered_off", "leave_behind"],
-        value_hint = ValueHint::FilePath)]
+    /// Make the changes that a file of --plan-out names, as far as they are still needed, and no others. Each is asked for (or
+    /// --yes). How much force may be used is not in the file: give the flags again
+    #[arg(long, value_name = "FILE", conflicts_with = "watch", value_hint = ValueHint::FilePath)]
     pub apply: Option<PathBuf>,
 
     /// How long to wait until it is gone: 5 minutes, and with --watch as long as it takes, where this is not given; 0 is as long as it takes
@@ -181,13 +190,9 @@ impl Cli {
     /// # Errors
     /// Words that do not make sense.
     pub fn wanted(&self) -> Result<Wanted<'_>> {
+        self.names()?;
         if let Some(file) = &self.apply {
             return Ok(Wanted::Apply(file));
-        }
-        if self.leave_behind.iter().any(|word| word.trim().is_empty()) {
-            return Err(Error::usage(
-                "--leave-behind has an empty word: name each resource or group",
-            ));
         }
         let words: Vec<&str> = self.target.iter().map(String::as_str).collect();
         let hint = "see 'kubectl finalize --help' for usage";
@@ -226,15 +231,40 @@ impl Cli {
         }
     }
 
+    /// Flags that name something name it.
+    fn names(&self) -> Result<()> {
+        let empty = |names: &[String]| names.iter().any(|word| word.trim().is_empty());
+        if empty(&self.leave_behind) {
+            return Err(Error::usage(
+                "--leave-behind has an empty word: name each resource or group",
+            ));
+        }
+        if empty(&self.powered_off) {
+            let error = Error::usage("--powered-off needs the names of the nodes: --powered-off=NODE[,NODE]");
+            return Err(error.hint(
+                "without the flag the nodes are shown that have stopped reporting and hold pods; name those whose machines are \
+                 powered off for certain",
+            ));
+        }
+        let force = self.force_up_to.filter(|rung| *rung < Rung::Finalize);
+        if let (false, Some(rung)) = (self.leave_behind.is_empty(), force) {
+            let rung = rung.to_possible_value().map(|value| value.get_name().to_owned());
+            let text = format!(
+                "--leave-behind has no effect with --force-up-to={}: it needs --force-up-to=finalize",
+                rung.unwrap_or_default()
+            );
+            return Err(Error::usage(text));
+        }
+        Ok(())
+    }
+
     /// Flags that would be passed over say that they do not belong here.
     fn fits(&self, word: &str) -> std::result::Result<(), &'static str> {
         let Switches { clean, yes, watch, .. } = self.switches;
         let only_words = matches!(word, "scan" | "preflight" | "explain");
         match word {
             _ if clean && word != "orphans" => Err("--clean belongs to orphans"),
-            _ if yes && !matches!(word, "orphans" | "restore") => {
-                Err("--yes answers the questions of orphans and restore; here --force-up-to says how much may be done")
-            }
+            _ if yes && only_words => Err("this only looks, and asks nothing: --yes does not belong here"),
             "orphans" if clean && self.output.is_some() => Err("-o shows orphans; --clean tells what it does in words"),
             "restore" if self.output.is_some() => Err("-o is for looking: restore tells what it does in words"),
             "scan" if self.kube.namespace.is_some() => Err("scan looks at the whole cluster: -n cannot narrow it"),

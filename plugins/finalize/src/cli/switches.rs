@@ -12,17 +12,12 @@ pub struct Switches {
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub even_if_alive: bool,
 
-    /// The machines of silent nodes are off
-    #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
-    pub powered_off: bool,
-
     /// orphans: get rid of them, by way of a namespace that is made anew and deleted
     #[arg(long, value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub clean: bool,
 
-    /// Answer yes to the questions of orphans and restore
+    /// Ask nothing: answer yes to every question, up to --force-up-to
     #[arg(long, short = 'y', value_parser = parse_bool, num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", hide_default_value = true, value_name = "BOOL", action = ArgAction::Set)]
     pub yes: bool,

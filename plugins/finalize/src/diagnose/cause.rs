@@ -20,11 +20,17 @@ pub struct CauseKey {
 /// The `id` of what somebody does not want, who answers.
 pub const DENIED: &str = "denied";
 
+/// The `id` of a change that the server refuses for another reason.
+pub const REFUSED: &str = "change-refused";
+
+/// The `id` of what was out of the way, and was written back.
+pub const WRITTEN_BACK: &str = "written-back";
+
 /// The `id` of what stands in the conditions of a namespace.
 pub const CONTROLLER_SAYS: &str = "controller-says";
 
 /// An actor of whom nothing is known.
-pub const SOMEBODY: &str = "somebody unknown";
+pub const SOMEBODY: &str = "an unknown owner";
 
 /// One cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,10 +57,16 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Whether it goes by itself: somebody who lives is at work, and has not said no.
+    /// Whether it needs nothing but time: an actor that is alive is at work, and has not denied it.
     pub fn takes_time(&self) -> bool {
         let alive = self.actor.as_ref().is_some_and(|actor| actor.life == Life::Alive);
         alive && self.key.id != DENIED
+    }
+
+    /// Whether somebody who was asked does not allow a change that this run would make. A deletion that is denied is not among
+    /// them: the namespace controller asks again, and the denial may wait for something else.
+    pub fn denies_change(&self) -> bool {
+        self.key.id == DENIED && !matches!(self.key.detail.as_str(), "DELETE" | "")
     }
 }
 
@@ -79,8 +91,12 @@ pub struct Actor {
 pub enum Life {
     /// It was seen working.
     Alive,
+    /// It is alive, and will not do it by itself: it is paused, lacks a right, or waits for what uses the object.
+    Stalled,
     /// It was looked for, and is not there or does not work.
     Dead,
+    /// A name says so, which others can write, too: that starts nothing, and is never taken for a no either.
+    Perhaps,
     /// Nothing tells.
     Unknown,
     /// What would tell may not be read, or could not be. That is never taken for a no.

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
 };
 
 use k8s_openapi::jiff::Timestamp;
@@ -10,9 +11,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use upkeep::{
     discovery::{Discovery, Kind},
+    node::Ready,
     report::ObjRef,
 };
 
+use super::is_double;
+use super::rules::{Candidate, Candidates, Rbac, Width};
 use crate::{
     facts::{Answer, Ask, Definition, Facts, Key, Object, Pod, Reply, Said, Workload},
     knowledge::Knowledge,
@@ -25,6 +29,23 @@ pub struct Desk<'a> {
     pub knowledge: &'a Knowledge,
     asks: RefCell<BTreeSet<Ask>>,
     samples: RefCell<BTreeMap<(String, String), Vec<Key>>>,
+    blocking: RefCell<BTreeMap<Option<String>, Rc<Blocking<'a>>>>,
+    rbac: RefCell<BTreeMap<Option<String>, Rc<Rbac>>>,
+    candidates: RefCell<BTreeMap<CandidatesOf, Candidates<'a>>>,
+}
+
+/// Kind, namespace, and how narrow their right is.
+type CandidatesOf = (String, Option<String>, Width);
+
+/// Dependents that keep their owner from being deleted in the foreground.
+#[derive(Default)]
+pub struct Blocking<'a> {
+    /// By the UID of the owner.
+    pub of: BTreeMap<&'a str, Vec<(&'a Kind, &'a Object)>>,
+    /// Whether all lists are there already.
+    pub complete: bool,
+    /// What the server said instead of one of the lists.
+    pub unread: Option<&'a Said>,
 }
 
 /// How many objects of a kind with the same finalizer are read as a whole, to find out who has put it on.
@@ -38,6 +59,9 @@ impl<'a> Desk<'a> {
             knowledge,
             asks: RefCell::default(),
             samples: RefCell::default(),
+            blocking: RefCell::default(),
+            rbac: RefCell::default(),
+            candidates: RefCell::default(),
         }
     }
 
@@ -51,9 +75,20 @@ impl<'a> Desk<'a> {
         &self.facts.target
     }
 
-    /// What the server said when this run tried to remove a finalizer of the object.
-    pub fn refused(&self, key: &Key) -> Option<&'a str> {
-        self.facts.refused.get(key).map(String::as_str)
+    /// What the server said when this run tried to change the object.
+    pub fn refused(&self, key: &Key) -> Option<&'a Said> {
+        self.facts.refused.get(key)
+    }
+
+    /// Whether this run has left something out of this webhook.
+    pub fn has_opened(&self, configuration: &Key, webhook: &str) -> bool {
+        let mut opened = self.facts.opened.iter();
+        opened.any(|(key, entry)| key == configuration && entry == webhook)
+    }
+
+    /// Whether the server has `matchConditions` of webhooks.
+    pub fn has_match_conditions(&self) -> bool {
+        self.facts.match_conditions
     }
 
     /// Whether it is asked what would hold the target if it were deleted now.
@@ -132,6 +167,60 @@ impl<'a> Desk<'a> {
         })
     }
 
+    /// Dependents with `blockOwnerDeletion` in a namespace, or everywhere, by their owners: read once, however many owners there
+    /// are.
+    pub fn blocking(&self, namespace: Option<&str>) -> Rc<Blocking<'a>> {
+        let scope = namespace.map(str::to_owned);
+        if let Some(known) = self.blocking.borrow().get(&scope) {
+            return Rc::clone(known);
+        }
+        let mut blocking = Blocking {
+            complete: true,
+            ..Blocking::default()
+        };
+        let possible =
+            |k: &&Kind| k.can("list") && k.can("delete") && (namespace.is_none() || k.namespaced) && !is_double(k);
+        for kind in self.discovery().preferred().filter(possible) {
+            match self.metadata(&Ask::metadata(kind, namespace)) {
+                None => blocking.complete = false,
+                Some(Err(said)) if said.is_missing() || said.code == 405 => {}
+                Some(Err(said)) => blocking.unread = Some(said),
+                Some(Ok(objects)) => blocking.add(kind, objects),
+            }
+        }
+        let blocking = Rc::new(blocking);
+        self.blocking.borrow_mut().insert(scope, Rc::clone(&blocking));
+        blocking
+    }
+
+    /// Roles and bindings that count in a namespace: read once, however many objects ask. Nothing while they are not known.
+    pub fn rbac(&self, namespace: Option<&str>) -> Option<Result<Rc<Rbac>, &'a Said>> {
+        let scope = namespace.map(str::to_owned);
+        if let Some(known) = self.rbac.borrow().get(&scope) {
+            return Some(Ok(Rc::clone(known)));
+        }
+        Some(match Rbac::read(self, namespace)? {
+            Ok(rbac) => {
+                let rbac = Rc::new(rbac);
+                self.rbac.borrow_mut().insert(scope, Rc::clone(&rbac));
+                Ok(rbac)
+            }
+            Err(said) => Err(said),
+        })
+    }
+
+    /// What was found before for the same kind.
+    pub fn known_candidates(&self, of: &CandidatesOf) -> Option<Candidates<'a>> {
+        self.candidates.borrow().get(of).map(Rc::clone)
+    }
+
+    /// Keeps it.
+    pub fn keep_candidates(&self, of: CandidatesOf, found: Vec<Candidate<'a>>) -> Candidates<'a> {
+        let found = Rc::new(found);
+        self.candidates.borrow_mut().insert(of, Rc::clone(&found));
+        found
+    }
+
     /// Pods of a namespace.
     pub fn pods(&self, namespace: &str) -> Option<Result<&'a [Pod], &'a Said>> {
         Some(match self.answer(&Ask::Pods(Some(namespace.to_owned())))? {
@@ -139,6 +228,39 @@ impl<'a> Desk<'a> {
             Err(said) => Err(said),
             Ok(_) => return None,
         })
+    }
+
+    /// Pods of all namespaces on a node.
+    pub fn pods_on(&self, node: &str) -> Option<Result<&'a [Pod], &'a Said>> {
+        Some(match self.answer(&Ask::PodsOn(node.to_owned()))? {
+            Ok(Reply::Pods(pods)) => Ok(pods.as_slice()),
+            Err(said) => Err(said),
+            Ok(_) => return None,
+        })
+    }
+
+    /// The Ready conditions of all nodes.
+    pub fn ready(&self) -> Option<Result<&'a [Ready], &'a Said>> {
+        Some(match self.answer(&Ask::Ready)? {
+            Ok(Reply::Ready(all)) => Ok(all.as_slice()),
+            Err(said) => Err(said),
+            Ok(_) => return None,
+        })
+    }
+
+    /// Nodes that a person has confirmed to be powered off.
+    pub fn powered_off(&self) -> &'a [String] {
+        &self.facts.powered_off
+    }
+
+    /// What a person says that the namespace may leave behind.
+    pub fn leave_behind(&self) -> &'a [String] {
+        &self.facts.leave_behind
+    }
+
+    /// The server's time.
+    pub fn now(&self) -> Timestamp {
+        self.facts.now
     }
 
     /// All workloads of the cluster.
@@ -166,6 +288,19 @@ impl<'a> Desk<'a> {
             namespace: object.namespace.clone(),
             name: object.name.clone(),
             uid: object.uid.clone(),
+        }
+    }
+}
+
+impl<'a> Blocking<'a> {
+    /// The same owner may be named more than once.
+    fn add(&mut self, kind: &'a Kind, objects: &'a [Object]) {
+        for object in objects {
+            let owners = object.owners.iter().filter(|owner| owner.block_owner_deletion);
+            let owners: BTreeSet<&str> = owners.map(|owner| owner.uid.as_str()).collect();
+            for owner in owners {
+                self.of.entry(owner).or_default().push((kind, object));
+            }
         }
     }
 }

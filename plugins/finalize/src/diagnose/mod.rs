@@ -6,6 +6,8 @@ mod desk;
 mod namespace;
 mod object;
 mod rules;
+#[cfg(test)]
+mod sim;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +17,14 @@ use upkeep::{
 };
 
 pub use self::{
-    cause::{Actor, CONTROLLER_SAYS, Cause, CauseKey, DENIED, Life, SOMEBODY},
+    cause::{Actor, CONTROLLER_SAYS, Cause, CauseKey, DENIED, Life, REFUSED, SOMEBODY, WRITTEN_BACK},
     desk::Desk,
-    rules::Backend,
+    rules::{Backend, by_hand_in_storage, is_unreadable, version_gone},
 };
 use crate::{
-    facts::{Ask, Facts, Said},
+    facts::{Ask, Facts, Key, Object, Said},
     knowledge::Knowledge,
-    ladder::Mend,
+    ladder::{Mend, Remedy},
 };
 
 /// What was found out.
@@ -41,6 +43,9 @@ pub struct Diagnosis {
     /// What has to be asked before this is complete.
     pub asks: BTreeSet<Ask>,
 }
+
+/// How many kinds are named that may not be listed.
+const UNREAD: usize = 5;
 
 /// Where the target stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +76,13 @@ pub fn diagnose(facts: &Facts, knowledge: &Knowledge) -> Diagnosis {
     } else {
         object::look(&desk, &mut found)
     };
+    found.without_right();
+    if let State::Going(_) = state {
+        rules::confirmed(&desk, &mut found);
+        namespace::left_behind(&desk, &mut found);
+    }
+    rules::circles(&desk, &mut found);
+    found.denials(&desk);
     found.rights(&desk);
     found.into_diagnosis(state, desk.into_asks())
 }
@@ -84,6 +96,32 @@ pub struct Found {
     notes: Vec<Finding>,
     /// Resources that may hold more than could be seen.
     unseen: BTreeSet<String>,
+    /// Those that this user may not list, with the server's words.
+    unread: BTreeMap<String, String>,
+    /// Objects that others wait for, still to be looked at. Owners may form circles and chains of any length, so that no rule
+    /// calls itself: it adds to this list, and each object is looked at once.
+    pending: Vec<(Kind, Object)>,
+    /// Objects that were looked at, or will be.
+    judged: BTreeSet<ObjRef>,
+    /// Owners that wait for a dependent in a foreground deletion.
+    links: Vec<Link>,
+}
+
+/// An owner that is deleted in the foreground, and one dependent that it waits for.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The cause of the owner.
+    pub owner: CauseKey,
+    /// The UID of the owner.
+    pub owner_uid: String,
+    /// Where the owner is.
+    pub owner_key: Key,
+    /// The dependent.
+    pub dependent: ObjRef,
+    /// Where that is.
+    pub key: Key,
+    /// Seconds since the owner should be gone.
+    pub overdue: Option<i64>,
 }
 
 impl Found {
@@ -94,8 +132,54 @@ impl Found {
                 let new = cause.holds.into_iter().filter(|held| !known.holds.contains(held));
                 let new: Vec<ObjRef> = new.collect();
                 known.holds.extend(new);
+                for remedy in cause.remedies {
+                    widen(&mut known.remedies, remedy);
+                }
             }
             None => drop(self.causes.insert(cause.key.clone(), cause)),
+        }
+    }
+
+    /// What this run has tried and was denied is final: no other change of that object is made.
+    fn denials(&mut self, desk: &Desk<'_>) {
+        let mut denied = Vec::new();
+        for cause in self.causes.values_mut() {
+            cause.remedies.retain(|remedy| {
+                let Some(mend) = &remedy.mend else { return true };
+                let key = mend.key();
+                let Some(said) = desk.refused(&key).filter(|said| said.is_denial()) else {
+                    return true;
+                };
+                let subject = ObjRef {
+                    kind: key.one(),
+                    namespace: key.namespace.clone(),
+                    name: key.name.clone(),
+                    uid: mend.uid().unwrap_or_default().to_owned(),
+                };
+                denied.push((cause.key.clone(), subject, mend.right().verb, said.message.clone()));
+                false
+            });
+        }
+        for (held, subject, verb, said) in denied {
+            let verb = if verb == "delete" { "DELETE" } else { "UPDATE" };
+            let denial = rules::denied(desk, self, subject, verb, &said);
+            if let (Some(cause), Some(denial)) = (self.causes.get_mut(&held), denial)
+                && !cause.behind.contains(&denial)
+            {
+                cause.behind.push(denial);
+            }
+        }
+    }
+
+    /// Whether the object is looked at for the first time.
+    fn is_first_look(&mut self, reference: ObjRef) -> bool {
+        self.judged.insert(reference)
+    }
+
+    /// Looks at the object later, unless it was looked at already.
+    fn later(&mut self, desk: &Desk<'_>, kind: &Kind, object: &Object) {
+        if self.is_first_look(desk.reference(kind, object)) {
+            self.pending.push((kind.clone(), object.clone()));
         }
     }
 
@@ -127,6 +211,34 @@ impl Found {
         }
     }
 
+    /// What this user may not list, in one line: who has no right to one kind mostly has none to many.
+    fn without_right(&mut self) {
+        let role = "ask for the ClusterRole kubectl-finalize-look";
+        let names: Vec<&str> = self.unread.keys().map(String::as_str).collect();
+        let evidence = match (names.as_slice(), self.unread.values().next()) {
+            ([one], Some(said)) => format!("{one} cannot be listed ({role}): {said}"),
+            ([], _) | (_, None) => return,
+            (many, _) => {
+                let shown = many.iter().take(UNREAD).copied().collect::<Vec<_>>().join(", ");
+                let more = match many.len().saturating_sub(UNREAD) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                format!(
+                    "{} kinds cannot be listed, for you may not ({role}): {shown}{more}",
+                    many.len()
+                )
+            }
+        };
+        self.notes.push(Finding {
+            id: "unseen",
+            severity: Severity::Warning,
+            subjects: Vec::new(),
+            evidence,
+            hint: Some(role.into()),
+        });
+    }
+
     /// Roots first, and of those the ones that hold most.
     fn into_diagnosis(self, state: State, asks: BTreeSet<Ask>) -> Diagnosis {
         let mut causes: Vec<Cause> = self.causes.into_values().collect();
@@ -139,6 +251,47 @@ impl Found {
             notes: self.notes,
             asks,
         }
+    }
+}
+
+/// The same webhook may be in the way of several: one exclusion is for all of them.
+fn widen(known: &mut Vec<Remedy>, new: Remedy) {
+    let Some(Mend::Exclude {
+        entry,
+        namespace,
+        only,
+        accounts,
+        ..
+    }) = &new.mend
+    else {
+        return;
+    };
+    let same = known.iter_mut().find(|remedy| match &remedy.mend {
+        Some(Mend::Exclude {
+            entry: e,
+            namespace: n,
+            only: o,
+            ..
+        }) => (e, n, o) == (entry, namespace, only),
+        _ => false,
+    });
+    let Some(same) = same else {
+        return known.push(new);
+    };
+    let Some(Mend::Exclude { accounts: ours, .. }) = &same.mend else {
+        return;
+    };
+    // The wider of the two has the words for it. Two that know different controllers are for every user.
+    let (ours, theirs) = (ours.as_deref(), accounts.as_deref());
+    let covers = |a: Option<&[String]>, b: Option<&[String]>| match (a, b) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(a), Some(b)) => b.iter().all(|one| a.contains(one)),
+    };
+    if !covers(ours, theirs) && covers(theirs, ours) {
+        *same = new;
+    } else if !covers(ours, theirs) {
+        known.push(new);
     }
 }
 
@@ -163,6 +316,21 @@ impl Diagnosis {
             notes: Vec::new(),
             asks: BTreeSet::new(),
         }
+    }
+
+    /// Whether a safety rule says no to what was asked for.
+    pub fn is_refused(&self) -> bool {
+        self.notes.iter().any(|note| note.severity == Severity::Refusal)
+    }
+
+    /// Whether somebody denies what the target waits for.
+    pub fn is_denied(&self) -> bool {
+        self.roots().any(|cause| cause.key.id == DENIED)
+    }
+
+    /// Whether a cause only stands in what the namespace controller has written when it tried the last time.
+    pub fn rests_on_old_words(&self) -> bool {
+        self.causes.iter().any(|cause| cause.key.id == rules::REFUSED)
     }
 
     /// Causes behind which there is no other.

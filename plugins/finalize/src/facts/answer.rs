@@ -1,8 +1,9 @@
 //! Answers of the cluster.
 
 use serde_json::Value;
+use upkeep::node::Ready;
 
-use super::{Definition, Object, Pod, Workload};
+use super::{Definition, Object, Pod, Refusal, Workload};
 
 /// Nobody has answered.
 pub const NO_ANSWER: u16 = 0;
@@ -25,6 +26,8 @@ pub enum Reply {
     Metadata(Vec<Object>),
     /// Pods.
     Pods(Vec<Pod>),
+    /// The Ready conditions of all nodes.
+    Ready(Vec<Ready>),
     /// Workloads.
     Workloads(Vec<Workload>),
     /// CustomResourceDefinitions.
@@ -45,18 +48,50 @@ pub struct Said {
 }
 
 impl Said {
-    /// Whether there is no such object.
-    pub fn is_missing(&self) -> bool {
-        self.code == 404
+    /// What it means.
+    pub fn refusal(&self) -> Refusal<'_> {
+        Refusal::read(&self.message)
     }
 
-    /// Whether nobody has answered at all.
+    /// Whether there is no such object.
+    pub fn is_missing(&self) -> bool {
+        self.code == 404 && !self.is_denial()
+    }
+
+    /// Whether nobody has answered at all. A storage that cannot be read is not busy.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self.code, NO_ANSWER | THROTTLED)
+        let unreadable = self.message.contains("storage is (re)initializing: failed to list");
+        matches!(self.code, NO_ANSWER | THROTTLED) && !unreadable && !self.is_denial()
     }
 
     /// Whether this user may not ask that at all, so that nothing is known of what admission would say.
     pub fn lacks_right(&self) -> bool {
-        self.code == 403 && self.message.contains("User \"") && self.message.contains(" cannot ")
+        self.code == 403 && self.message.contains("User \"") && self.message.contains(" cannot ") && !self.is_denial()
+    }
+
+    /// Whoever denies a request chooses its status: 404 and 429 as well.
+    pub fn is_denial(&self) -> bool {
+        self.refusal().is_denial()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_is_one_with_any_status() {
+        for code in [400, 401, 403, 404, 409, 422, 429, 500, 503] {
+            let said = Said {
+                code,
+                reason: "NotFound".into(),
+                message: "admission webhook \"g.example.com\" denied the request: User \"x\" cannot do that".into(),
+            };
+            assert!(said.is_denial());
+            assert!(
+                !said.is_missing() && !said.is_unreachable() && !said.lacks_right(),
+                "{code}"
+            );
+        }
     }
 }

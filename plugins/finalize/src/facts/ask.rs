@@ -171,6 +171,10 @@ pub enum Ask {
     },
     /// Pods of a namespace; nothing for everywhere.
     Pods(Option<String>),
+    /// Pods of all namespaces on a node.
+    PodsOn(String),
+    /// The Ready conditions of all nodes.
+    Ready,
     /// Deployments, StatefulSets and DaemonSets everywhere.
     Workloads,
     /// Metadata of all Leases but those of kubelets, of which there is one for each node.
@@ -179,10 +183,37 @@ pub enum Ask {
     Definitions,
     /// Whether this user may do something.
     May(Right),
+    /// Whether a ServiceAccount may do something.
+    AccountMay {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        account: String,
+        /// What.
+        right: Right,
+    },
+    /// Events about an object, raw. Those of cluster-scoped objects are in the namespace `default`.
+    Events {
+        /// Where they are.
+        namespace: String,
+        /// The UID of the object.
+        uid: String,
+    },
     /// What the server would say to a deletion.
     DryDelete(Key),
     /// What the server would say to a patch that changes nothing that matters.
     DryTouch(Key),
+    /// What the server would say to the patch that removes a finalizer, and what would come of it.
+    DryStrip {
+        /// From this object.
+        key: Key,
+        /// Its UID.
+        uid: String,
+        /// The finalizer.
+        finalizer: String,
+        /// Where it stands in the list.
+        at: usize,
+    },
 }
 
 impl Ask {

@@ -5,14 +5,18 @@ mod ask;
 mod definition;
 mod object;
 mod pod;
+mod refusal;
 mod workload;
+mod writer;
 
 pub use answer::{Answer, Reply, Said};
 pub use ask::{Ask, Key, Right, is_built_in, singular};
 pub use definition::Definition;
 pub use object::Object;
 pub use pod::{Pod, Read as ReadPod};
+pub use refusal::Refusal;
 pub use workload::{Read as ReadWorkload, Workload};
+pub use writer::{CONDITION, last_writer};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,8 +38,16 @@ pub struct Facts {
     pub answers: BTreeMap<Ask, Answer>,
     /// Nobody deletes it yet: what would hold it?
     pub preflight: bool,
-    /// Objects of which this run has tried to remove a finalizer, and what the server said instead.
-    pub refused: BTreeMap<Key, String>,
+    /// Resources and groups that the namespace may leave behind.
+    pub leave_behind: Vec<String>,
+    /// Nodes that a person has confirmed to be powered off.
+    pub powered_off: Vec<String>,
+    /// Objects that this run has tried to change, and what the server said instead.
+    pub refused: BTreeMap<Key, Said>,
+    /// Webhooks that this run leaves something out of: the configuration, and the name of the webhook.
+    pub opened: BTreeSet<(Key, String)>,
+    /// Whether the server has `matchConditions` of webhooks.
+    pub match_conditions: bool,
 }
 
 impl Facts {
@@ -48,7 +60,11 @@ impl Facts {
             target,
             answers: BTreeMap::new(),
             preflight: false,
+            leave_behind: Vec::new(),
+            powered_off: Vec::new(),
             refused: BTreeMap::new(),
+            opened: BTreeSet::new(),
+            match_conditions: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1 as core;
 use serde::Deserialize;
+use upkeep::node::OUT_OF_SERVICE;
 
 use super::{Object, object::Meta};
 
@@ -20,6 +21,8 @@ pub struct Pod {
     pub service_account: String,
     /// It is Ready.
     pub ready: bool,
+    /// It tolerates the taint `node.kubernetes.io/out-of-service` for ever, so that the taint alone does not delete it.
+    pub stays: bool,
 }
 
 /// Reads a pod from a list.
@@ -47,7 +50,51 @@ impl From<Read> for Pod {
             finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             service_account: spec.service_account_name.unwrap_or_default(),
             ready: status.conditions.iter().flatten().any(ready),
+            stays: spec.tolerations.iter().flatten().any(tolerates),
             object,
+        }
+    }
+}
+
+/// As the taint eviction controller matches the taint, which has the effect `NoExecute` and the value `nodeshutdown`.
+fn tolerates(toleration: &core::Toleration) -> bool {
+    let key = toleration.key.as_deref().unwrap_or_default();
+    let exists = toleration.operator.as_deref() == Some("Exists");
+    let value = exists || toleration.value.as_deref() == Some("nodeshutdown");
+    let effect = toleration.effect.as_deref().unwrap_or_default();
+    (key == OUT_OF_SERVICE || (key.is_empty() && exists))
+        && value
+        && matches!(effect, "" | "NoExecute")
+        && toleration.toleration_seconds.is_none()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn pods_that_the_taint_does_not_delete() {
+        let stays = |tolerations: Value| {
+            let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [], "tolerations": tolerations}});
+            Pod::from(serde_json::from_value::<Read>(pod).unwrap()).stays
+        };
+        assert!(stays(json!([{"operator": "Exists"}])));
+        assert!(stays(json!([{"operator": "Exists", "effect": "NoExecute"}])));
+        assert!(stays(
+            json!([{"key": "a", "operator": "Exists"}, {"key": OUT_OF_SERVICE, "operator": "Exists"}])
+        ));
+        assert!(stays(json!([{"key": OUT_OF_SERVICE, "value": "nodeshutdown"}])));
+        for leaves in [
+            json!([]),
+            json!([{"operator": "Exists", "effect": "NoSchedule"}]),
+            json!([{"key": OUT_OF_SERVICE, "value": "other"}]),
+            json!([{"key": OUT_OF_SERVICE, "operator": "Exists", "tolerationSeconds": 300}]),
+            json!([{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}]),
+        ] {
+            assert!(!stays(leaves.clone()), "{leaves}");
         }
     }
 }

@@ -56,6 +56,17 @@ struct Status {
     number_ready: i32,
 }
 
+impl Workload {
+    /// Namespace and name of the ServiceAccount of its pods.
+    pub fn account(&self) -> (&str, &str) {
+        let name = match self.service_account.as_str() {
+            "" => "default",
+            name => name,
+        };
+        (self.object.namespace.as_deref().unwrap_or_default(), name)
+    }
+}
+
 impl Read {
     /// As one of this kind.
     pub fn of(self, plural: &'static str) -> Workload {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
+use serde_json::Value;
 use upkeep::{
     Error, Exit,
     report::Finding,
@@ -11,8 +12,8 @@ use upkeep::{
 
 use super::{Case, step::Chosen};
 use crate::{
-    act::Hands,
-    facts::Key,
+    act::{Hands, Trouble},
+    facts::{Key, Said},
     ladder::{History, Mend, Tried},
     orphans, render,
 };
@@ -34,41 +35,72 @@ pub(super) fn announce(ui: &Ui, chosen: &[Chosen], how: &str) {
 }
 
 impl Case<'_> {
-    /// Several changes to different objects are made at the same time.
+    /// Several changes to different objects are made at the same time, once the server has tried all of them: where one is
+    /// denied, none is made.
     pub(super) async fn apply(
         &self,
         ui: &Ui,
         chosen: Vec<Chosen>,
         hands: &Hands<'_>,
         history: &mut History,
-        refused: &mut BTreeMap<Key, String>,
+        refused: &mut BTreeMap<Key, Said>,
     ) {
         announce(ui, &chosen, "");
         let each = chosen.into_iter().map(async |chosen| {
-            let done = hands.apply(&chosen.mend, &chosen.says).await;
+            let tried = hands.try_out(&chosen.mend).await;
+            (chosen, tried)
+        });
+        let tried: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
+        let denies = |tried: &Result<Value, Trouble>| tried.as_ref().is_err_and(Trouble::is_denial);
+        if tried.iter().any(|(_, tried)| denies(tried)) {
+            for (chosen, tried) in tried {
+                if let Err(trouble) = tried {
+                    self.failed(ui, chosen, trouble, history, refused);
+                }
+            }
+            return;
+        }
+        let each = tried.into_iter().map(async |(chosen, tried)| {
+            let done = match tried {
+                Ok(object) => hands.apply(&chosen.mend, &object, &chosen.says).await,
+                Err(trouble) => Err(trouble),
+            };
             (chosen, done)
         });
         let done: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
         let mut changed = false;
+        let mut denied = false;
         for (chosen, done) in done {
-            let mend = &chosen.mend;
-            match &done {
-                Err(error) => {
-                    ui.warning(&escape(&error.to_string()));
-                    if let (Mend::Strip { key, .. }, Exit::Failed) = (mend, error.exit()) {
-                        refused.insert(key.clone(), error.to_string());
-                    }
+            match done {
+                Err(trouble) => {
+                    denied |= trouble.is_denial();
+                    self.failed(ui, chosen, trouble, history, refused);
                 }
                 Ok(()) => {
                     changed = true;
-                    refused.remove(&mend.key());
+                    refused.remove(&chosen.mend.key());
+                    history.push(chosen.tried(None));
                 }
             }
-            history.push(chosen.tried(done.err().map(|error| error.headline().to_owned())));
         }
-        if changed {
+        if changed && !denied {
             hands.nudge(self.target).await;
         }
+    }
+
+    fn failed(
+        &self,
+        ui: &Ui,
+        chosen: Chosen,
+        trouble: Trouble,
+        history: &mut History,
+        refused: &mut BTreeMap<Key, Said>,
+    ) {
+        ui.warning(&escape(&trouble.error.to_string()));
+        if let Some(said) = trouble.said {
+            refused.insert(chosen.mend.key(), said);
+        }
+        history.push(chosen.tried(Some(trouble.error.headline().to_owned())));
     }
 
     /// Has the server try the changes, and says what it would do.
@@ -87,12 +119,13 @@ impl Case<'_> {
                     "{rung}: {} (server dry run: it would be done)",
                     escape(&title)
                 )),
-                Err(error) => {
+                Err(trouble) => {
                     exit = Exit::Failed;
-                    ui.error(&Error::failed(format!("the server would refuse: {title}")).caused_by(error.headline()));
+                    let refused = Error::failed(format!("the server would refuse: {title}"));
+                    ui.error(&refused.caused_by(trouble.error.headline()));
                 }
             }
-            all.push(chosen.tried(tried.err().map(|error| error.headline().to_owned())));
+            all.push(chosen.tried(tried.err().map(|trouble| trouble.error.headline().to_owned())));
         }
         (exit, all)
     }

@@ -1,13 +1,17 @@
 //! The end of a run: what was taken out of the way is put back, and it is said what stays, what holds the target still, and
 //! what would allow more.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::jiff::Timestamp;
 use upkeep::{
     Error, Exit, Result,
+    report::Severity,
     signals::Signals,
-    ui::{escape, human_duration},
+    ui::{command, escape, human_duration},
 };
 
 use super::{Case, Ended};
@@ -87,7 +91,8 @@ impl Case<'_> {
         if hands.backup.is_used() {
             let folder = hands.backup.folder().display();
             ui.status(&format!("what was changed is saved in {folder}"));
-            ui.hint(&format!("'kubectl finalize restore {folder}' brings it back"));
+            let restore = command("kubectl finalize restore", [folder.to_string().as_str()]);
+            ui.hint(&format!("'{restore}' brings it back"));
         }
         for tried in history.iter().filter(|t| t.failed.is_none()) {
             let key = escape(&tried.mend.key().to_string());
@@ -111,15 +116,17 @@ impl Case<'_> {
         let explains = cli.only_looks() && !cli.switches.watch && cli.plan_out.is_none();
         let unchanged = if changed { "" } else { "; nothing was changed" };
         match (exit, &diagnosis.state) {
+            (Exit::Refused, State::Going(_)) => Err(self.not_allowed(diagnosis, changed)),
             (Exit::Refused, State::Living) => {
                 let error = Error::refused(format!("nobody has asked for the deletion of {target}{unchanged}"));
                 Err(match &target.namespace {
                     Some(namespace) => error.hint(format!(
-                        "if it is its namespace that does not go away: kubectl finalize ns {namespace}"
+                        "if it is its namespace that is not deleted: {}",
+                        command("kubectl finalize ns", [namespace.as_str()])
                     )),
                     None if self.target.plural == "namespaces" => error.hint(format!(
-                        "what would hold it if it were deleted: kubectl finalize preflight ns {}",
-                        target.name
+                        "what would hold it if it were deleted: {}",
+                        command("kubectl finalize preflight ns", [target.name.as_str()])
                     )),
                     None => error,
                 })
@@ -133,7 +140,9 @@ impl Case<'_> {
                 let error = Error::new(*exit, format!("{target} is still there after {time}{unchanged}"));
                 Err(self.advised(error, diagnosis, history))
             }
-            (Exit::Done, State::Going(_)) if explains && ended.would.is_empty() => {
+            (Exit::Done, State::Going(_))
+                if explains && (ended.would.is_empty() || (self.plan.is_some() && !self.is_told())) =>
+            {
                 let advised = self.advised(Error::failed(""), diagnosis, history);
                 advised.hints().iter().for_each(|hint| self.look.ui.hint(hint));
                 Ok(*exit)
@@ -142,11 +151,21 @@ impl Case<'_> {
         }
     }
 
+    /// A node that must not be tainted; a plan that nobody can be asked about.
+    fn not_allowed(&self, diagnosis: &Diagnosis, changed: bool) -> Error {
+        let unchanged = if changed { "" } else { "; nothing was changed" };
+        let mut refusals = diagnosis.notes.iter().filter(|note| note.severity == Severity::Refusal);
+        let Some(first) = refusals.next() else {
+            let text = format!("the changes of the plan have to be confirmed{unchanged}");
+            return Error::refused(text).hint("--yes confirms them where nobody can be asked");
+        };
+        let error =
+            Error::refused(format!("{}{unchanged}", first.evidence)).hint(first.hint.clone().unwrap_or_default());
+        refusals.fold(error, |error, more| error.caused_by(&more.evidence))
+    }
+
     /// What would allow the next steps.
     fn advised(&self, error: Error, diagnosis: &Diagnosis, history: &History) -> Error {
-        if self.plan.is_some() {
-            return error;
-        }
         let mine = self.cap(self.look.cli.force_up_to.unwrap_or(Rung::Wait));
         // What nobody wanted a moment ago may be wanted by the next who reads this.
         let history: History = history.iter().filter(|t| !t.declined).cloned().collect();
@@ -164,14 +183,20 @@ impl Case<'_> {
             .find_map(|(cap, flags)| Some((first_of_each(&cap)?, flags)));
         if let Some((rung, flags)) = found {
             if rung <= mine.rung && flags.is_empty() {
-                return error.hint("with more time (--timeout) it would go on");
+                return error.hint("re-run with more time (--timeout)");
             }
             let word = render::diagnosis::word(rung);
-            return error.hint(format!("with --force-up-to={word}{flags} it would go on"));
+            if flags.contains(EVEN_IF_ALIVE) {
+                return last_resort(error, diagnosis, &format!("--force-up-to={word}{flags}"));
+            }
+            return error.hint(format!("re-run with --force-up-to={word}{flags} to try the next step"));
         }
         let remedies: Vec<_> = diagnosis.roots().flat_map(|cause| &cause.remedies).collect();
         if let Some(right) = remedies.iter().find_map(|remedy| remedy.missing.as_ref()) {
             return error.hint(format!("what is missing is the right to {right}"));
+        }
+        if self.plan.is_some() {
+            return error.hint("the plan names nothing that would help; without --apply it is shown what would");
         }
         match remedies.iter().any(|remedy| remedy.mend.is_none()) {
             true => error.hint("what is to be done by hand is said above; nothing else would help"),
@@ -180,16 +205,51 @@ impl Case<'_> {
     }
 }
 
+/// Nodes that have stopped reporting and hold pods.
+fn stopped(diagnosis: &Diagnosis) -> Vec<String> {
+    let remedies = diagnosis.roots().flat_map(|cause| &cause.remedies);
+    let nodes = remedies.filter_map(|remedy| match &remedy.mend {
+        Some(Mend::OutOfService { node, .. }) => Some(node.clone()),
+        _ => None,
+    });
+    let nodes: BTreeSet<String> = nodes.collect();
+    nodes.into_iter().collect()
+}
+
+/// Removes what a controller that is alive would remove.
+const EVEN_IF_ALIVE: &str = " --even-if-alive";
+
+/// Force against a controller that may be alive is the last thing that is said, with what it loses.
+fn last_resort(error: Error, diagnosis: &Diagnosis, flags: &str) -> Error {
+    let remedies = || diagnosis.roots().flat_map(|cause| &cause.remedies);
+    let error = match remedies().any(|remedy| remedy.mend.is_none()) {
+        true => error.hint("what is said above as 'by hand' comes first"),
+        false => error,
+    };
+    let lost = remedies().filter(|remedy| matches!(remedy.mend, Some(Mend::Strip { .. })));
+    let lost: BTreeSet<&str> = lost
+        .filter_map(|remedy| remedy.text.split_once("; "))
+        .map(|(_, lost)| lost)
+        .collect();
+    let lost = match lost.len() {
+        0 => String::new(),
+        _ => format!(": {}", lost.into_iter().collect::<Vec<_>>().join("; ")),
+    };
+    error.hint(format!("the last resort is {flags}{lost}"))
+}
+
 /// What else could be allowed, the least first, with the flags that do so.
 fn with_more(mine: &Cap, diagnosis: &Diagnosis) -> Vec<(Cap, String)> {
     let whole = Cap {
         rung: Rung::Finalize,
         ..mine.clone()
     };
+    let nodes = stopped(diagnosis);
     let off = |cap: &Cap| Cap {
-        powered_off: true,
+        powered_off: nodes.clone(),
         ..cap.clone()
     };
+    let named = format!(" --powered-off={}", nodes.join(","));
     let alive = |cap: &Cap| Cap {
         even_if_alive: true,
         ..cap.clone()
@@ -211,9 +271,9 @@ fn with_more(mine: &Cap, diagnosis: &Diagnosis) -> Vec<(Cap, String)> {
     });
     let mut more = vec![
         (whole.clone(), String::new()),
-        (off(&whole), " --powered-off".to_owned()),
-        (alive(&whole), " --even-if-alive".to_owned()),
-        (alive(&off(&whole)), " --powered-off --even-if-alive".to_owned()),
+        (off(&whole), named.clone()),
+        (alive(&whole), EVEN_IF_ALIVE.to_owned()),
+        (alive(&off(&whole)), format!("{named}{EVEN_IF_ALIVE}")),
     ];
     more.extend(leaving);
     more

@@ -14,10 +14,10 @@ use upkeep::{
 use super::Case;
 use crate::{
     diagnose::{CauseKey, Diagnosis, State, diagnose},
-    facts::{Ask, Facts, Key, Reply},
+    facts::{Ask, Facts, Key, Reply, Said},
     gather::Cluster,
     knowledge::Knowledge,
-    ladder::{History, Rung},
+    ladder::{History, Mend, Rung},
     render, wait,
 };
 
@@ -110,10 +110,23 @@ impl Case<'_> {
     }
 
     /// With what is served by now: that may have changed since the last time.
-    pub(super) async fn investigate(&self, refused: &BTreeMap<Key, String>) -> Result<(Facts, Diagnosis)> {
+    pub(super) async fn investigate(
+        &self,
+        refused: &BTreeMap<Key, Said>,
+        history: &History,
+    ) -> Result<(Facts, Diagnosis)> {
         let discovery = Discovery::ask(self.look.connection).await?;
+        let made = history.iter().filter(|tried| tried.failed.is_none());
+        let opened = made.filter_map(|tried| match &tried.mend {
+            Mend::Exclude { key, entry, .. } => Some((key.clone(), entry.clone())),
+            _ => None,
+        });
         let facts = Facts {
             refused: refused.clone(),
+            powered_off: self.look.cli.powered_off.clone(),
+            opened: opened.collect(),
+            match_conditions: self.look.match_conditions,
+            leave_behind: self.look.cli.leave_behind.clone(),
             ..Facts::of(&discovery, self.target.clone(), self.look.skew)
         };
         let cluster = Cluster::new(self.look.connection, &discovery, self.look.cli.chunk_size);

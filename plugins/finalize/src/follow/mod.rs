@@ -2,12 +2,14 @@
 
 mod apply;
 mod closing;
+mod guard;
 mod investigate;
 mod plan;
 mod step;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -20,7 +22,7 @@ use self::{
     step::Step,
 };
 use crate::{
-    act::Hands,
+    act::{Fences, Hands},
     diagnose::{Diagnosis, State},
     facts::Key,
     ladder::{History, plan::Plan},
@@ -58,6 +60,10 @@ fn ended(last: Option<Ended>, exit: Exit, otherwise: &str) -> Result<Ended> {
 
 /// How long the first look may take whatever the time limit is.
 const FIRST: Duration = Duration::from_secs(30);
+/// How long the namespace controller takes to try a namespace again that was written to, and how often that is waited for
+/// before what it has written is believed: it waits 5 s, and then asks for the deletion of everything.
+const TRIED: Duration = Duration::from_secs(5);
+const DOUBTS: u32 = 3;
 /// How long a controller is left alone before it is made to look again.
 const NUDGE: Duration = Duration::from_secs(10);
 /// A server that does not answer is asked again after this time.
@@ -92,6 +98,9 @@ impl<'a> Case<'a> {
             backup: Backup::new("finalize", &self.look.connection.cluster_uid().await, Timestamp::now())?,
             target: self.target.id(),
             run: Identity::current(),
+            fences: Fences::default(),
+            skew: self.look.skew,
+            user: OnceLock::new(),
         })
     }
 
@@ -102,7 +111,13 @@ impl<'a> Case<'a> {
     pub async fn follow_with(&self, began: Instant, hands: &Hands<'_>) -> Result<Exit> {
         let mut history = History::new();
         let mut signals = Signals::new();
-        let ended = self.to_its_end(began, hands, &mut history, &mut signals).await;
+        let ended = {
+            let run = self.to_its_end(began, hands, &mut history, &mut signals);
+            tokio::select! {
+                ended = run => ended,
+                never = self.guard(hands) => match never {},
+            }
+        };
         let put_back = self.put_back(hands, &history, &ended, &mut signals).await;
         self.what_stays(hands, &history);
         let mut ended = ended?;
@@ -138,7 +153,7 @@ impl<'a> Case<'a> {
     ) -> Result<Ended> {
         let ui = self.look.ui;
         let patience = self.look.cli.patience();
-        let (mut first, mut waited) = (None, false);
+        let (mut first, mut waited, mut doubted) = (None, false, 0);
         let mut refused = BTreeMap::new();
         let mut shown = Shown::default();
         let mut last: Option<Ended> = None;
@@ -151,7 +166,7 @@ impl<'a> Case<'a> {
             // The first look is not given up for being slow.
             let enough = if last.is_none() { left.max(FIRST) } else { left };
             let looked = tokio::select! {
-                looked = self.investigate(&refused) => looked,
+                looked = self.investigate(&refused, history) => looked,
                 exit = signals.next() => return ended(last, exit, "interrupted; nothing was changed"),
                 () = tokio::time::sleep(enough) => {
                     return ended(last, Exit::Deadline, "the API server did not answer in time; nothing was changed");
@@ -202,6 +217,28 @@ impl<'a> Case<'a> {
                     would: History::new(),
                 })
             };
+            // Who has confirmed what is not so is told before anything is done.
+            if last.is_none() && diagnosis.is_refused() {
+                return end(diagnosis, Exit::Refused);
+            }
+            // Its controller may be let to by now: it has to try once more.
+            if doubted < DOUBTS && diagnosis.rests_on_old_words() && !self.look.cli.only_looks() {
+                if doubted == 0 {
+                    hands.nudge(self.target).await;
+                }
+                doubted += 1;
+                tokio::select! {
+                    () = tokio::time::sleep(TRIED.min(patience)) => {}
+                    exit = signals.next() => return end(diagnosis, exit),
+                }
+                last = Some(Ended {
+                    diagnosis,
+                    exit: Exit::Done,
+                    seen,
+                    would: History::new(),
+                });
+                continue;
+            }
             match self.step(ui, &diagnosis, history) {
                 Step::End(exit) => return end(diagnosis, exit),
                 Step::Try(chosen) => {
@@ -220,7 +257,8 @@ impl<'a> Case<'a> {
                     }
                     refused.clear();
                     // Who has tried in vain tries less and less often.
-                    if !self.look.cli.only_looks() && nudged.elapsed() > NUDGE {
+                    let denied = diagnosis.is_denied();
+                    if !self.look.cli.only_looks() && !denied && nudged.elapsed() > NUDGE {
                         hands.nudge(self.target).await;
                         nudged = Instant::now();
                     }
@@ -234,6 +272,10 @@ impl<'a> Case<'a> {
                 Step::Apply(_) if began.elapsed() >= patience => return end(diagnosis, Exit::Deadline),
                 // A change that has begun is not cut off: it is one request, and what comes of it has to be known.
                 Step::Apply(chosen) => {
+                    tokio::select! {
+                        () = self.watch_leases(&chosen, hands) => {}
+                        exit = signals.next() => return end(diagnosis, exit),
+                    }
                     quiet = QUIET.0;
                     self.apply(ui, chosen, hands, history, &mut refused).await;
                 }
@@ -249,7 +291,13 @@ impl<'a> Case<'a> {
                         () = tokio::time::sleep(left) => None,
                     };
                     match answer {
-                        Some(true) => self.apply(ui, chosen, hands, history, &mut refused).await,
+                        Some(true) => {
+                            tokio::select! {
+                                () = self.watch_leases(&chosen, hands) => {}
+                                exit = signals.next() => return end(diagnosis, exit),
+                            }
+                            self.apply(ui, chosen, hands, history, &mut refused).await;
+                        }
                         Some(false) => history.extend(chosen.into_iter().map(step::Chosen::declined)),
                         None => {
                             ui.status("");

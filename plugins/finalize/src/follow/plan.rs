@@ -1,9 +1,10 @@
 //! Plans in files: written from a diagnosis, bound to the object when they are applied.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use upkeep::{
     Error, Result,
+    backup::write_new,
     ui::{Ui, plural},
 };
 
@@ -43,7 +44,11 @@ impl Case<'_> {
         let plan = plan(diagnosis, self.target, uid, &self.cap(self.rung()));
         let failed = |e: &dyn std::fmt::Display| Error::failed(format!("cannot write {}", file.display())).caused_by(e);
         let text = serde_json::to_string_pretty(&plan).map_err(|e| failed(&e))?;
-        std::fs::write(file, text + "\n").map_err(|e| failed(&e))?;
+        // Whatever is there already, a link of somebody else too, stays as it is.
+        write_new(file, &(text + "\n")).map_err(|e| match e.kind() {
+            ErrorKind::AlreadyExists => failed(&e).hint("name a file that does not exist yet"),
+            _ => failed(&e),
+        })?;
         let steps = plural(plan.steps.len(), "step");
         let file = file.display();
         if plan.steps.is_empty() {
@@ -52,7 +57,7 @@ impl Case<'_> {
             return Ok(());
         }
         ui.status(&format!(
-            "{steps} written to {file}; 'kubectl finalize --apply={file}' does what it says"
+            "{steps} written to {file}; 'kubectl finalize --apply={file}' with the same flags of force makes these changes"
         ));
         Ok(())
     }

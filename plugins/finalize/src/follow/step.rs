@@ -85,16 +85,18 @@ impl Chosen {
 }
 
 impl Case<'_> {
-    /// Whether it was said how much may be done.
+    /// Whether it was said how much may be done: then nobody is asked for more.
     pub(super) fn is_told(&self) -> bool {
-        self.look.cli.force_up_to.is_some() || self.plan.is_some()
+        self.look.cli.force_up_to.is_some() || self.look.cli.switches.yes
     }
 
     pub(super) fn rung(&self) -> Rung {
-        match self.plan {
-            Some(_) => Rung::Finalize,
-            None => self.look.cli.force_up_to.unwrap_or(Rung::Wait),
-        }
+        self.look.cli.force_up_to.unwrap_or(Rung::Wait)
+    }
+
+    /// Whether each change is asked for, however much force is allowed: somebody else may have written the plan.
+    fn asks_always(&self) -> bool {
+        self.plan.is_some() && !self.look.cli.switches.yes
     }
 
     pub(super) fn cap(&self, rung: Rung) -> Cap {
@@ -103,10 +105,8 @@ impl Case<'_> {
             .map(|plan| plan.steps.iter().map(|step| step.change.clone()).collect());
         Cap {
             rung,
-            even_if_alive: self
-                .plan
-                .map_or(self.look.cli.switches.even_if_alive, |plan| plan.even_if_alive),
-            powered_off: self.look.cli.switches.powered_off,
+            even_if_alive: self.look.cli.switches.even_if_alive,
+            powered_off: self.look.cli.powered_off.clone(),
             leave_behind: self.look.cli.leave_behind.clone(),
             planned,
         }
@@ -122,6 +122,8 @@ impl Case<'_> {
             Next::Living => Step::End(Exit::Refused),
             _ if self.look.cli.plan_out.is_some() && !self.asks_server() => Step::End(Exit::Done),
             _ if dry => self.dry(diagnosis, history, now),
+            Next::Apply(steps) if self.asks_always() && ui.is_stdin_tty() => Step::Ask(alike(steps)),
+            Next::Apply(_) if self.asks_always() => Step::End(Exit::Refused),
             Next::Apply(steps) => Step::Apply(Chosen::of(&steps)),
             other => {
                 let is_stuck = other == Next::Stuck;
@@ -143,7 +145,7 @@ impl Case<'_> {
     /// that was not explains, which is what it is for.
     fn dry(&self, diagnosis: &Diagnosis, history: &History, now: Timestamp) -> Step {
         let asks_server = self.asks_server();
-        let rung = if asks_server && !self.is_told() {
+        let rung = if (asks_server || self.plan.is_some()) && !self.is_told() {
             Rung::Finalize
         } else {
             self.rung()
@@ -172,18 +174,23 @@ impl Case<'_> {
         if self.is_told() || !ui.is_stdin_tty() {
             return None;
         }
-        let Next::Apply(mut steps) = next(diagnosis, history, &self.cap(Rung::Finalize), Timestamp::now()) else {
+        let Next::Apply(steps) = next(diagnosis, history, &self.cap(Rung::Finalize), Timestamp::now()) else {
             return None;
         };
         let (_, first) = steps.first()?;
-        let (rung, risk) = (first.rung, first.risk);
+        let rung = first.rung;
         if !is_stuck && history.last().is_none_or(|last| rung > last.rung) {
             return None;
         }
-        // A yes is for one kind of loss.
-        steps.retain(|(_, remedy)| remedy.risk == risk);
-        Some(Step::Ask(Chosen::of(&steps)))
+        Some(Step::Ask(alike(steps)))
     }
+}
+
+/// A yes is for one kind of loss.
+fn alike(mut steps: Vec<(&Cause, &Remedy)>) -> Vec<Chosen> {
+    let risk = steps.first().and_then(|(_, remedy)| remedy.risk);
+    steps.retain(|(_, remedy)| remedy.risk == risk);
+    Chosen::of(&steps)
 }
 
 /// On a thread of its own: what reads from a terminal cannot be woken, and a signal has to be heard. It ends with the program.

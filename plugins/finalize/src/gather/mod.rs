@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, future::try_join_all};
 use http::Request;
+use k8s_openapi::api::core::v1::Node;
 use kube::{
     api::{ListParams, ObjectList, Patch, PatchParams},
     core::{Request as Requests, params::DeleteParams, request::Error as RequestError},
@@ -15,9 +16,10 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use upkeep::{
-    client::{Connection, pages},
+    client::{Connection, Decoded, pages},
     discovery::{Discovery, Kind},
     error::is_transient,
+    node::Ready,
 };
 
 use crate::facts::answer::{NO_ANSWER, UNREADABLE};
@@ -29,6 +31,19 @@ const AT_ONCE: usize = 16;
 const NOT_OF_NODES: &str = "metadata.namespace!=kube-node-lease";
 /// What a patch would write that is only to find out whether one is let through.
 const TOUCH: &str = "kubectl-upkeep/touch";
+
+/// Who patches, for `managedFields`.
+pub const MANAGER: &str = "kubectl-finalize";
+
+/// The JSON patch that removes one finalizer from the object that was looked at, and from no other.
+pub fn removal(uid: &str, finalizer: &str, at: usize) -> Value {
+    let place = format!("/metadata/finalizers/{at}");
+    json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "test", "path": place, "value": finalizer},
+        {"op": "remove", "path": place},
+    ])
+}
 
 /// Asks one cluster.
 pub struct Cluster<'a> {
@@ -89,6 +104,18 @@ impl<'a> Cluster<'a> {
                     .await;
                 found.map(Reply::Pods)
             }
+            Ask::PodsOn(node) => {
+                let pods = self.kind("", "pods", None)?;
+                let on = format!("spec.nodeName={node}");
+                let form = |r: &Requests, p: &ListParams| r.list(&p.clone().fields(&on));
+                let found = self.list::<ReadPod, Pod>(&pods, None, form).await;
+                found.map(Reply::Pods)
+            }
+            Ask::Ready => {
+                let nodes = self.kind("", "nodes", None)?;
+                let found = self.list::<Node, Condition>(&nodes, None, |r, p| r.list(p)).await?;
+                Ok(Reply::Ready(found.into_iter().map(|condition| condition.0).collect()))
+            }
             Ask::Workloads => {
                 let each = ["deployments", "statefulsets", "daemonsets"].map(async |plural| {
                     let kind = self.kind("apps", plural, None)?;
@@ -112,6 +139,18 @@ impl<'a> Cluster<'a> {
                 found.map(Reply::Definitions)
             }
             Ask::May(right) => self.may(right).await,
+            Ask::AccountMay {
+                namespace,
+                account,
+                right,
+            } => self.account_may(namespace, account, right).await,
+            Ask::Events { namespace, uid } => {
+                let kind = self.kind("", "events", None)?;
+                let of_it = format!("involvedObject.uid={uid}");
+                let form = |r: &Requests, p: &ListParams| r.list(&p.clone().fields(&of_it));
+                let found = self.list::<Value, Value>(&kind, Some(namespace), form).await;
+                found.map(Reply::All)
+            }
             Ask::DryDelete(key) => {
                 let params = DeleteParams {
                     dry_run: true,
@@ -131,22 +170,58 @@ impl<'a> Cluster<'a> {
                 self.would(Requests::new(path).patch(&segment(&key.name).to_string(), &params, &touch))
                     .await
             }
+            Ask::DryStrip {
+                key,
+                uid,
+                finalizer,
+                at,
+            } => {
+                let patch = serde_json::from_value(removal(uid, finalizer, *at))
+                    .map_err(|e| self.said(&kube::Error::SerdeError(e)))?;
+                let params = PatchParams {
+                    dry_run: true,
+                    field_manager: Some(MANAGER.into()),
+                    ..PatchParams::default()
+                };
+                let path = Requests::new(of_kind(&self.kind_of(key)?, key.namespace.as_deref()));
+                let name = segment(&key.name).to_string();
+                let request = path.patch(&name, &params, &Patch::<()>::Json(patch));
+                let sent = self.send::<Value>(request.map_err(kube::Error::BuildRequest)).await;
+                sent.map(|object| Reply::One(Box::new(object)))
+            }
         }
     }
 
     /// Where the server does not say, the attempt will.
     async fn may(&self, right: &Right) -> Answer {
-        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {
-            "resourceAttributes": {"verb": right.verb, "group": right.group, "resource": right.plural,
-                "subresource": right.subresource, "namespace": right.namespace}}});
-        let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+        let spec = json!({"resourceAttributes": attributes(right)});
+        self.review("SelfSubjectAccessReview", spec, || format!("you may not {right}"))
+            .await
+    }
+
+    /// As the API server sees a ServiceAccount: with the groups that all of them are in.
+    async fn account_may(&self, namespace: &str, account: &str, right: &Right) -> Answer {
+        let groups = [
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{namespace}"),
+            "system:authenticated".to_owned(),
+        ];
+        let spec = json!({"user": format!("system:serviceaccount:{namespace}:{account}"), "groups": groups,
+            "resourceAttributes": attributes(right)});
+        let not = || format!("ServiceAccount {namespace}/{account} may not {right}");
+        self.review("SubjectAccessReview", spec, not).await
+    }
+
+    async fn review(&self, kind: &str, spec: Value, not: impl Fn() -> String) -> Answer {
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec});
+        let request = Request::post(format!("/apis/authorization.k8s.io/v1/{}s", kind.to_lowercase()))
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(review.to_string().into_bytes());
         match self.send::<Value>(request.map_err(kube::Error::HttpError)).await {
             Ok(answer) if answer["status"]["allowed"] == false => Err(Said {
                 code: 403,
                 reason: "Forbidden".into(),
-                message: format!("you may not {right}"),
+                message: not(),
             }),
             _ => Ok(Reply::Done),
         }
@@ -173,9 +248,24 @@ impl<'a> Cluster<'a> {
         let path = Requests::new(of_kind(kind, namespace));
         let fetch = async |params: ListParams| {
             let request = form(&path, &params).map_err(kube::Error::BuildRequest)?;
-            self.connection.client.request::<ObjectList<K>>(request).await
+            self.connection.client.request::<ObjectList<Decoded<K>>>(request).await
         };
-        let listed = pages(fetch, ListParams::default(), self.chunk).await;
+        let read = |place, found: Decoded<K>| {
+            if let Some(unread) = &found.unread {
+                let name = &found.name;
+                let object = match (name.namespace.as_str(), name.name.as_str()) {
+                    (_, "") => format!("number {place} of the list of {}", kind.resource()),
+                    ("", name) => format!("{}/{name}", kind.one()),
+                    (namespace, name) => format!("{} {namespace}/{name}", kind.one()),
+                };
+                let (lost, why) = (unread.lost.text(), &unread.why);
+                // It stays in the list with its metadata. What would be done to it is decided from itself, which must be read then.
+                self.connection
+                    .warn_once(&format!("cannot read {lost} of {object}: {why}"));
+            }
+            found.object.map(T::from)
+        };
+        let listed = pages(fetch, ListParams::default(), self.chunk, read).await;
         listed.map_err(|error| self.said(&error))
     }
 
@@ -207,17 +297,36 @@ impl<'a> Cluster<'a> {
     }
 
     fn said(&self, error: &kube::Error) -> Said {
-        match error {
-            kube::Error::Api(status) => Said {
-                code: status.code,
-                reason: status.reason.clone(),
-                message: status.message.clone(),
-            },
-            other => Said {
-                code: if is_transient(other) { NO_ANSWER } else { UNREADABLE },
-                reason: String::new(),
-                message: self.connection.explain(other).headline().to_owned(),
-            },
-        }
+        said(self.connection, error)
     }
+}
+
+/// What the server said that does not do it, or why nobody said anything.
+pub fn said(connection: &Connection, error: &kube::Error) -> Said {
+    match error {
+        kube::Error::Api(status) => Said {
+            code: status.code,
+            reason: status.reason.clone(),
+            message: status.message.clone(),
+        },
+        other => Said {
+            code: if is_transient(other) { NO_ANSWER } else { UNREADABLE },
+            reason: String::new(),
+            message: connection.explain(other).headline().to_owned(),
+        },
+    }
+}
+
+/// All that is kept of a node that is only counted.
+struct Condition(Ready);
+
+impl From<Node> for Condition {
+    fn from(node: Node) -> Self {
+        Self(Ready::of_node(&node).0)
+    }
+}
+
+fn attributes(right: &Right) -> Value {
+    json!({"verb": right.verb, "group": right.group, "resource": right.plural, "subresource": right.subresource,
+        "namespace": right.namespace})
 }

@@ -8,8 +8,10 @@ mod tests;
 use std::{collections::BTreeSet, path::Path};
 
 use serde::{Deserialize, Serialize};
-use upkeep::{Error, Result};
+use upkeep::{Error, Result, discovery::Kind};
 use wildmatch::WildMatch;
+
+use crate::facts::is_built_in;
 
 const BUILT_IN: [(&str, &str); 6] = [
     ("core.yaml", include_str!("../../knowledge/core.yaml")),
@@ -20,6 +22,9 @@ const BUILT_IN: [(&str, &str); 6] = [
     ("operators.yaml", include_str!("../../knowledge/operators.yaml")),
 ];
 
+/// Names that are made from those of the kind.
+const RULES: &str = include_str!("../../knowledge/rules.yaml");
+
 /// One or several finalizers of which the same is known.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
@@ -29,6 +34,9 @@ pub struct Entry {
     /// The kinds of objects it is put on; empty where it can be any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<String>,
+    /// The API groups of these kinds, with `*` for any characters; empty where it can be any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Where it stands.
     #[serde(default)]
     pub field: Field,
@@ -57,6 +65,9 @@ pub struct Entry {
     /// What the object itself tells about that which would be left outside of the cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaks: Vec<Leak>,
+    /// What uses such an object and has to be deleted before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used_by: Vec<Use>,
     /// Where this is from.
     pub source: String,
     /// Whether it was looked up there.
@@ -113,12 +124,37 @@ pub struct Leak {
     pub what: String,
     /// A JSON pointer into the object.
     pub at: String,
+    /// Whether that is in the cluster, where it can be seen and deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inside: bool,
+}
+
+/// Objects that use another, and how they name it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Use {
+    /// API group of their kind.
+    pub group: String,
+    /// `gateways`; every kind of the group where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plural: Option<String>,
+    /// Kinds of the group that do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// A JSON pointer to the name of what is used; where it is left out they use every object of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// A JSON pointer to what is true once they do not use it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<String>,
 }
 
 /// All entries, the user's own first.
 #[derive(Debug, Clone, Default)]
 pub struct Knowledge {
     entries: Vec<Entry>,
+    /// For names that are made from those of the kind: `<plural>.<group>`.
+    rules: Vec<Entry>,
 }
 
 impl Knowledge {
@@ -131,7 +167,8 @@ impl Knowledge {
         for (name, text) in BUILT_IN {
             entries.extend(read(name, text)?);
         }
-        Ok(Self { entries })
+        let rules = read("rules.yaml", RULES)?;
+        Ok(Self { entries, rules })
     }
 
     /// With the entries of a file before the others.
@@ -140,12 +177,19 @@ impl Knowledge {
     /// A file that cannot be read or has another form.
     pub fn with_file(mut self, path: &Path) -> Result<Self> {
         let name = path.display().to_string();
+        if others_may_write(path) {
+            let error = Error::usage(format!(
+                "{name} may be written by every user of this machine, so it is not read"
+            ));
+            return Err(error.hint(format!("chmod o-w {name}")));
+        }
         let text = std::fs::read_to_string(path)
             .map_err(|error| Error::usage(format!("cannot read {name}")).caused_by(error))?;
         let mut entries = read(&name, &text)?;
         entries.iter_mut().for_each(|entry| entry.own = true);
         entries.append(&mut self.entries);
-        Ok(Self { entries })
+        self.entries = entries;
+        Ok(self)
     }
 
     /// What is known about a finalizer of an object of this kind. The user's own entries count before built-in ones, the exact
@@ -156,13 +200,22 @@ impl Knowledge {
         found.min_by_key(|entry| (!entry.own, !entry.names(finalizer), entry.kinds.is_empty()))
     }
 
+    /// The same for an object of a kind, with the rules for names that are made from those of their kind: what an entry says
+    /// comes before a rule.
+    pub fn of_kind(&self, finalizer: &str, kind: &Kind) -> Option<&Entry> {
+        let by_name = self.of(finalizer, Some(&kind.kind), Field::Metadata);
+        by_name.or_else(|| self.rules.iter().find(|rule| rule.is_made_for(finalizer, kind)))
+    }
+
     /// Everything that is known about a finalizer, on whatever kind.
     pub fn all_of(&self, finalizer: &str) -> Vec<&Entry> {
         let exact: Vec<&Entry> = self.entries.iter().filter(|e| e.names(finalizer)).collect();
         if !exact.is_empty() {
             return exact;
         }
-        self.entries.iter().find(|e| e.fits(finalizer)).into_iter().collect()
+        let rule = || self.rules.iter().find(|rule| rule.may_be_made(finalizer));
+        let pattern = self.entries.iter().find(|e| e.fits(finalizer));
+        pattern.or_else(rule).into_iter().collect()
     }
 
     /// All that are known by a name without `*`, each once, in order.
@@ -188,10 +241,53 @@ impl Entry {
             .any(|name| WildMatch::new(name).matches(finalizer))
     }
 
+    /// Whether the finalizer is what one of the patterns makes of the names of the kind.
+    fn is_made_for(&self, finalizer: &str, kind: &Kind) -> bool {
+        let of_group = self
+            .groups
+            .iter()
+            .any(|group| WildMatch::new(group).matches(&kind.group));
+        let named = |pattern: &String| {
+            let name = pattern
+                .replace("<plural>", &kind.plural)
+                .replace("<kind>", &kind.kind.to_lowercase())
+                .replace("<group>", &kind.group);
+            WildMatch::new(&name).matches(finalizer)
+        };
+        of_group && !is_built_in(&kind.group) && self.finalizers.iter().any(named)
+    }
+
+    /// Whether it is for some kind. Patterns for every group say nothing then.
+    fn may_be_made(&self, finalizer: &str) -> bool {
+        let mut groups = self.groups.iter().filter(|group| *group != "*");
+        groups.any(|group| {
+            self.finalizers.iter().any(|pattern| {
+                let name = pattern
+                    .replace("<group>", group)
+                    .replace("<plural>", "*")
+                    .replace("<kind>", "*");
+                WildMatch::new(&name).matches(finalizer)
+            })
+        })
+    }
+
     fn may_be_on(&self, kind: Option<&str>) -> bool {
         let Some(kind) = kind else { return true };
         self.kinds.is_empty() || self.kinds.iter().any(|k| k == kind)
     }
+}
+
+/// What anybody may write says nothing about whom a finalizer belongs to.
+#[cfg(unix)]
+fn others_may_write(path: &Path) -> bool {
+    let mode = |file: std::fs::Metadata| std::os::unix::fs::MetadataExt::mode(&file);
+    std::fs::metadata(path).is_ok_and(|file| file.is_file() && mode(file) & 0o002 != 0)
+}
+
+/// Files have no such mode there.
+#[cfg(not(unix))]
+fn others_may_write(_: &Path) -> bool {
+    false
 }
 
 /// A list, or what `explain -o yaml` prints.

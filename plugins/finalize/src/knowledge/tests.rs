@@ -10,8 +10,10 @@ fn built_in() -> Knowledge {
 fn the_files_can_be_read_and_every_entry_is_whole() {
     let knowledge = built_in();
     assert!(knowledge.entries().len() > 150, "{}", knowledge.entries().len());
-    for entry in knowledge.entries() {
+    for entry in knowledge.entries().iter().chain(&knowledge.rules) {
         let name = &entry.finalizers[0];
+        let users = |of: &Use| [&of.at, &of.unless].into_iter().flatten().all(|at| at.starts_with('/'));
+        assert!(entry.used_by.iter().all(users), "{name}: {:?}", entry.used_by);
         for text in [&entry.remover, &entry.protects, &entry.stripped, &entry.right] {
             assert!(
                 text.len() > 3 && !text.ends_with('.') && !text.contains('\n'),
@@ -44,6 +46,85 @@ fn no_entry_hides_behind_another() {
             );
         }
     }
+}
+
+#[test]
+fn names_made_from_those_of_their_kind() {
+    let knowledge = built_in();
+    let kind = |group: &str, kind: &str| Kind {
+        group: group.into(),
+        kind: kind.into(),
+        plural: format!("{}s", kind.to_lowercase()),
+        ..Kind::default()
+    };
+    let cases = [
+        (
+            "openstackmachine.infrastructure.cluster.x-k8s.io",
+            "infrastructure.cluster.x-k8s.io",
+            "OpenStackMachine",
+            Some("Cluster API provider"),
+        ),
+        (
+            "infrastructure.cluster.x-k8s.io/hcloudmachine",
+            "infrastructure.cluster.x-k8s.io",
+            "HCloudMachine",
+            Some("Cluster API provider"),
+        ),
+        (
+            "helmchartproxy.addons.cluster.x-k8s.io",
+            "addons.cluster.x-k8s.io",
+            "HelmChartProxy",
+            Some("Cluster API controller"),
+        ),
+        (
+            "tektonpipelines.operator.tekton.dev",
+            "operator.tekton.dev",
+            "TektonPipeline",
+            Some("knative reconciler"),
+        ),
+        (
+            "grant.k8s.mariadb.com/finalizer",
+            "k8s.mariadb.com",
+            "Grant",
+            Some("mariadb-operator"),
+        ),
+        (
+            "shop.example.com/cleanup",
+            "shop.example.com",
+            "Order",
+            Some("controller of this kind"),
+        ),
+        (
+            "orders.shop.example.com",
+            "shop.example.com",
+            "Order",
+            Some("controller of this kind"),
+        ),
+        // Of another kind, of another group, and of a kind of Kubernetes itself.
+        ("invoices.shop.example.com", "shop.example.com", "Order", None),
+        ("evilshop.example.com/cleanup", "shop.example.com", "Order", None),
+        ("apps/cleanup", "apps", "Deployment", None),
+        // An entry comes first.
+        (
+            "awsmachine.infrastructure.cluster.x-k8s.io",
+            "infrastructure.cluster.x-k8s.io",
+            "AWSMachine",
+            Some("capa"),
+        ),
+    ];
+    for (finalizer, group, name, wanted) in cases {
+        let found = knowledge
+            .of_kind(finalizer, &kind(group, name))
+            .map(|entry| entry.remover.as_str());
+        assert_eq!(found.is_some(), wanted.is_some(), "{finalizer}: {found:?}");
+        assert!(
+            found.unwrap_or_default().contains(wanted.unwrap_or_default()),
+            "{finalizer}: {found:?}"
+        );
+    }
+    // Without a kind only rules for named groups say something.
+    assert_eq!(knowledge.all_of("gcpmachine.infrastructure.cluster.x-k8s.io").len(), 1);
+    assert!(knowledge.all_of("shop.example.com/cleanup").is_empty());
 }
 
 #[test]

@@ -42,7 +42,9 @@ fn is_young(diagnosis: &Diagnosis) -> bool {
 /// come by yet. What somebody has planned before has waited.
 pub fn too_early(remedy: &Remedy, diagnosis: &Diagnosis, cap: &Cap) -> bool {
     let young = is_young(diagnosis) || remedy.overdue.is_some_and(|seconds| seconds < SETTLES);
-    remedy.rung >= Rung::Neutralise && young && cap.planned.is_none()
+    // The garbage collector opens most circles of owners itself.
+    let patient = remedy.rung >= Rung::Neutralise || matches!(remedy.mend, Some(Mend::Unblock { .. }));
+    patient && young && cap.planned.is_none()
 }
 
 /// Whether something gentler was done a moment ago, and may help yet. A pod that was evicted may come back at once: the next

@@ -7,6 +7,7 @@ pub mod plan;
 mod tests;
 
 use clap::ValueEnum;
+use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -50,6 +51,9 @@ pub struct Remedy {
     /// What would be left outside of the cluster: `load balancer a1b2c3.elb.amazonaws.com`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leaves: Vec<String>,
+    /// What would stay in the cluster: `volume pvc-1`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<String>,
     /// The right that this user lacks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
@@ -72,10 +76,14 @@ pub enum Mend {
         /// To so many pods.
         replicas: i32,
     },
-    /// Says to the cluster that the machine of a node is off.
+    /// Says to the cluster that the machine of a node is powered off.
     OutOfService {
         /// The node.
         node: String,
+        /// Its UID.
+        uid: String,
+        /// When its kubelet had last renewed its Lease when that was judged: where that has changed, the machine is on.
+        renewed: Option<Timestamp>,
     },
     /// Serves a version again in which objects are stored.
     Serve {
@@ -94,6 +102,12 @@ pub enum Mend {
         entry: String,
         /// The namespace.
         namespace: Option<String>,
+        /// The object, where it has no namespace.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<Key>,
+        /// For this user and these; for every user where the server knows no match conditions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        accounts: Option<Vec<String>>,
     },
     /// Lets a conversion change nothing but the version, for a while.
     Unconvert {
@@ -134,6 +148,15 @@ pub enum Mend {
         /// Its UID.
         uid: String,
     },
+    /// Sets `blockOwnerDeletion` of one ownerReference to false, so that the owner does not wait for the object.
+    Unblock {
+        /// The object that has the reference.
+        key: Key,
+        /// Its UID.
+        uid: String,
+        /// The UID of the owner.
+        owner: String,
+    },
     /// Removes one finalizer.
     Strip {
         /// From this object.
@@ -142,6 +165,10 @@ pub enum Mend {
         uid: String,
         /// The finalizer.
         finalizer: String,
+        /// Whether it may go through the subresource `status`, because a dry run has shown that the object itself cannot be
+        /// changed, and nobody who was asked has denied it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        status: bool,
     },
     /// Removes one finalizer from `spec.finalizers` of a namespace.
     Finalize {
@@ -162,6 +189,7 @@ impl Remedy {
             text: text.into(),
             risk: None,
             leaves: Vec::new(),
+            stays: Vec::new(),
             missing: None,
             mend: None,
             overdue: None,
@@ -185,9 +213,10 @@ impl Mend {
             | Self::DeleteStored { key, .. }
             | Self::DeleteAgain { key, .. }
             | Self::Exclude { key, .. }
+            | Self::Unblock { key, .. }
             | Self::Strip { key, .. } => key.clone(),
             Self::Evict { pod, .. } => pod.clone(),
-            Self::OutOfService { node } => Key::cluster("", "nodes", node),
+            Self::OutOfService { node, .. } => Key::cluster("", "nodes", node),
             Self::Serve { definition, .. } | Self::Unconvert { definition, .. } => {
                 Key::cluster("apiextensions.k8s.io", "customresourcedefinitions", definition)
             }
@@ -216,6 +245,7 @@ impl Mend {
             | Self::Serve { .. }
             | Self::Exclude { .. }
             | Self::Unconvert { .. }
+            | Self::Unblock { .. }
             | Self::Strip { .. } => ("patch", ""),
         };
         let key = self.key();
@@ -235,11 +265,13 @@ impl Mend {
             | Self::DeleteStored { uid, .. }
             | Self::DeleteAgain { uid, .. }
             | Self::Exclude { uid, .. }
+            | Self::Unblock { uid, .. }
             | Self::Strip { uid, .. }
             | Self::Unconvert { uid, .. }
             | Self::Abandon { uid, .. }
+            | Self::OutOfService { uid, .. }
             | Self::Finalize { uid, .. } => Some(uid),
-            Self::ScaleUp { .. } | Self::OutOfService { .. } | Self::Serve { .. } => None,
+            Self::ScaleUp { .. } | Self::Serve { .. } => None,
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
+use upkeep::report::ObjRef;
 
 use super::{
     Mend, Remedy, Rung,
     awaited::{AWAITED, helps, settles, too_early, treated},
 };
-use crate::diagnose::{Cause, Diagnosis, Life, State};
+use crate::diagnose::{Cause, DENIED, Diagnosis, Life, State, WRITTEN_BACK};
 
 /// How often one step is tried.
 const TRIES: usize = 3;
@@ -25,11 +26,11 @@ pub struct Cap {
     pub rung: Rung,
     /// Also what a living controller would take off.
     pub even_if_alive: bool,
-    /// The machines of silent nodes are off.
-    pub powered_off: bool,
+    /// Nodes whose machines are confirmed to be powered off.
+    pub powered_off: Vec<String>,
     /// Resources and groups that a namespace may leave behind.
     pub leave_behind: Vec<String>,
-    /// Only these, whoever has said so.
+    /// Only these.
     pub planned: Option<Vec<Mend>>,
 }
 
@@ -77,6 +78,9 @@ pub fn next<'a>(diagnosis: &'a Diagnosis, history: &History, cap: &Cap, now: Tim
         State::Living => return Next::Living,
         State::Going(_) | State::Unknown | State::Unseen(_) => {}
     }
+    if let Some(waits) = denied(diagnosis, cap) {
+        return if waits { Next::Wait } else { Next::Stuck };
+    }
     let mut steps = open(diagnosis, history, cap, now);
     steps.retain(|(cause, remedy)| treated(cause, history, now).is_none_or(|rung| remedy.rung <= rung));
     if let Some(rung) = steps.iter().map(|(_, remedy)| remedy.rung).min() {
@@ -86,13 +90,27 @@ pub fn next<'a>(diagnosis: &'a Diagnosis, history: &History, cap: &Cap, now: Tim
         }
         return Next::Apply(together(steps));
     }
-    let waits =
-        diagnosis.roots().any(|cause| treated(cause, history, now).is_some()) || settles(diagnosis, history, now);
+    // What was written back does not get better by waiting.
+    let undone = diagnosis.roots().any(|cause| cause.key.id == WRITTEN_BACK);
+    let waits = diagnosis.roots().any(|cause| treated(cause, history, now).is_some())
+        || (!undone && settles(diagnosis, history, now));
     if !waits && diagnosis.roots().any(|cause| !cause.takes_time()) {
         Next::Stuck
     } else {
         Next::Wait
     }
+}
+
+/// A denial of a change is final, whatever force is allowed: nothing else is changed, for the target cannot go. Whether to wait:
+/// a controller that is alive may be allowed to do what this user is not.
+fn denied(diagnosis: &Diagnosis, cap: &Cap) -> Option<bool> {
+    let mut denials = diagnosis.roots().filter(|cause| cause.denies_change()).peekable();
+    denials.peek()?;
+    let lives = |held: &ObjRef| {
+        let mut roots = diagnosis.roots();
+        roots.any(|cause| cause.key.id != DENIED && cause.takes_time() && cause.holds.contains(held))
+    };
+    Some(!cap.even_if_alive && denials.all(|denial| denial.holds.iter().all(lives)))
 }
 
 /// What may be done about what holds the target directly, whether it is time for it or not.
@@ -102,6 +120,9 @@ pub fn open<'a>(
     cap: &Cap,
     now: Timestamp,
 ) -> Vec<(&'a Cause, &'a Remedy)> {
+    if denied(diagnosis, cap).is_some() {
+        return Vec::new();
+    }
     let roots = diagnosis.roots();
     let steps = roots.flat_map(|cause| cause.remedies.iter().map(move |remedy| (cause, remedy)));
     let mut open: Vec<_> = steps
@@ -133,7 +154,11 @@ fn together<'a>(steps: Vec<(&'a Cause, &'a Remedy)>) -> Vec<(&'a Cause, &'a Reme
         let Some(mend) = &remedy.mend else { continue };
         let narrow = matches!(
             mend,
-            Mend::Strip { .. } | Mend::DeleteAgain { .. } | Mend::DeleteStored { .. } | Mend::Evict { .. }
+            Mend::Strip { .. }
+                | Mend::Unblock { .. }
+                | Mend::DeleteAgain { .. }
+                | Mend::DeleteStored { .. }
+                | Mend::Evict { .. }
         );
         if narrow && keys.insert(mend.key()) {
             chosen.push((cause, remedy));
@@ -163,19 +188,28 @@ fn allowed(cause: &Cause, remedy: &Remedy, history: &History, cap: &Cap, now: Ti
     let declined = history.iter().any(|t| &t.mend == mend && t.declined);
     let tried = done(history, mend, now) || declined || (failed > 0 && !again);
     let life = cause.actor.as_ref().map(|actor| actor.life);
-    let may_live = matches!(life, Some(Life::Alive | Life::Unread));
+    let may_live = matches!(life, Some(Life::Alive | Life::Stalled | Life::Perhaps | Life::Unread));
     let system = matches!(mend, Mend::Exclude { namespace: Some(name), .. } if SYSTEM.contains(&name.as_str()));
+    let planned = cap.planned.as_ref().is_none_or(|planned| planned.contains(mend));
     let said = match mend {
-        _ if cap.planned.is_some() => cap.planned.as_ref().is_some_and(|planned| planned.contains(mend)),
-        Mend::OutOfService { .. } => cap.powered_off,
+        Mend::OutOfService { node, .. } => cap.powered_off.contains(node) && !has_reported(history, mend, node),
         Mend::Abandon { unseen, .. } => unseen.iter().all(|resource| cap.leaves(resource)),
         _ => true,
     };
     !tried
         && remedy.rung <= cap.rung
         && said
+        && planned
         && !system
         && (!may_live || remedy.rung < Rung::Neutralise || cap.even_if_alive)
+}
+
+/// Whether the kubelet of a node that this run has tainted before has reported since: then the machine was on, and what a person
+/// has confirmed does not hold any more.
+fn has_reported(history: &History, mend: &Mend, node: &str) -> bool {
+    let other =
+        |t: &Tried| matches!(&t.mend, Mend::OutOfService { node: tainted, .. } if tainted == node) && t.mend != *mend;
+    history.iter().any(other)
 }
 
 impl Cap {

@@ -1,5 +1,8 @@
 //! A plan in a file: what one person has seen and another may apply. It is bound to the UIDs of the objects and to the values
 //! that the changes test, not to resourceVersions: the namespace controller rewrites the status at each of its tries.
+//!
+//! Anybody may have written the file. So it only ever narrows what a run may do: a change is made when the run's own diagnosis
+//! offers it, the run's own flags allow it, and the file names it.
 
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,18 +25,17 @@ pub struct Plan {
     pub target: Key,
     /// Its UID.
     pub uid: String,
-    /// Whether finalizers go although their controller lives. Where this was not said, one that is back by then keeps its own.
-    pub even_if_alive: bool,
-    /// What may be done, the gentlest first. Each is only done when the ones before could not help.
+    /// What may be done, the gentlest first. Each is only done when the ones before could not help, and when the flags of the
+    /// run that applies it allow it.
     pub steps: Vec<Step>,
 }
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What it is for.
+    /// What it is for. For those who read the file: who applies it is shown the words of a diagnosis of its own.
     pub cause: String,
-    /// What it does, in words.
+    /// What it does, in words, for the same.
     pub what: String,
     /// What it does.
     pub change: Mend,
@@ -58,7 +60,6 @@ pub fn plan(diagnosis: &Diagnosis, target: &Key, uid: &str, cap: &Cap) -> Plan {
         version: 1,
         target: target.clone(),
         uid: uid.to_owned(),
-        even_if_alive: cap.even_if_alive,
         steps,
     }
 }

@@ -8,7 +8,7 @@ use upkeep::report::ObjRef;
 
 use super::{Cap, History, Mend, Next, Remedy, Rung, Tried, first, next};
 use crate::{
-    diagnose::{Actor, Cause, CauseKey, Diagnosis, Life, State},
+    diagnose::{Actor, Cause, CauseKey, DENIED, Diagnosis, Life, State},
     facts::Key,
 };
 
@@ -17,6 +17,7 @@ fn strip(name: &str, finalizer: &str) -> Remedy {
         key: Key::within("", "configmaps", "ns", name),
         uid: name.into(),
         finalizer: finalizer.into(),
+        status: false,
     };
     Remedy::mend(Rung::Strip, "strip", mend)
 }
@@ -27,6 +28,8 @@ fn exclude(namespace: &str) -> Remedy {
         uid: "w".into(),
         entry: "e".into(),
         namespace: Some(namespace.into()),
+        only: None,
+        accounts: None,
     };
     Remedy::mend(Rung::Neutralise, "exclude", mend)
 }
@@ -79,7 +82,7 @@ fn cap(rung: Rung) -> Cap {
     Cap {
         rung,
         even_if_alive: false,
-        powered_off: false,
+        powered_off: Vec::new(),
         leave_behind: Vec::new(),
         planned: None,
     }
@@ -226,6 +229,60 @@ fn a_plan_does_not_allow_what_is_never_done() {
     assert_eq!(word(&held(Life::Dead, &stripped), &none, &planned(&system)), "stuck");
 }
 
+fn fence(node: &str, renewed: i64) -> Remedy {
+    let mend = Mend::OutOfService {
+        node: node.into(),
+        uid: node.into(),
+        renewed: Some(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(renewed)),
+    };
+    Remedy::mend(Rung::Repair, "taint", mend)
+}
+
+/// A plan only ever narrows what the flags allow.
+#[test]
+fn a_plan_confirms_nothing_and_brings_no_force() {
+    let fence = fence("off", 1);
+    let abandon = Mend::Abandon {
+        namespace: "ns".into(),
+        uid: "u".into(),
+        unseen: vec!["orders.shop.example.com".into()],
+    };
+    let abandon = Remedy::mend(Rung::Finalize, "abandon", abandon);
+    let none = History::new();
+    for remedy in [fence, abandon, strip("a", "x")] {
+        let held = diagnosis(60, vec![cause("a", Life::Dead, vec![remedy.clone()])]);
+        let planned = |rung| Cap {
+            planned: Some(vec![remedy.mend.clone().unwrap()]),
+            ..cap(rung)
+        };
+        assert_eq!(word(&held, &none, &planned(Rung::Wait)), "stuck");
+        let confirmed = Cap {
+            powered_off: vec!["off".into()],
+            leave_behind: vec!["shop.example.com".into()],
+            ..planned(Rung::Finalize)
+        };
+        assert_ne!(word(&held, &none, &confirmed), "stuck");
+        let unconfirmed = word(&held, &none, &planned(Rung::Finalize));
+        assert_eq!(unconfirmed == "stuck", remedy.rung != Rung::Strip, "{unconfirmed}");
+    }
+}
+
+/// What a person has confirmed is of one node, and of the time before its kubelet was reporting again.
+#[test]
+fn only_the_nodes_that_are_named_are_tainted_and_only_while_their_leases_stay() {
+    let held = |node, renewed| diagnosis(60, vec![cause("a", Life::Dead, vec![fence(node, renewed)])]);
+    let confirmed = Cap {
+        powered_off: vec!["off".into()],
+        ..cap(Rung::Repair)
+    };
+    let none = History::new();
+    assert_eq!(word(&held("off", 1), &none, &confirmed), "off");
+    assert_eq!(word(&held("other", 1), &none, &confirmed), "stuck");
+    let tainted = vec![done(&fence("off", 1), 90)];
+    assert_eq!(word(&held("off", 1), &tainted, &confirmed), "off");
+    assert_eq!(word(&held("off", 2), &tainted, &confirmed), "stuck");
+}
+
 #[test]
 fn a_right_that_is_missing_is_no_way() {
     let mut remedy = strip("a", "x");
@@ -254,4 +311,35 @@ fn what_cannot_be_seen_is_left_behind_only_by_name() {
     assert_eq!(word(&held, &History::new(), &named("other.example.com")), "stuck");
     assert_eq!(word(&held, &History::new(), &named("orders.shop.example.com")), "ns");
     assert_eq!(word(&held, &History::new(), &named("shop.example.com")), "ns");
+}
+
+/// A denial of a change: nothing else is changed, whatever is allowed and whatever else there is.
+#[test]
+fn nothing_is_changed_past_a_denial() {
+    let denial = |detail: &str, held: &str| Cause {
+        key: CauseKey {
+            id: DENIED,
+            subject: ObjRef::cluster("validatingadmissionpolicy", "hold", ""),
+            detail: detail.into(),
+        },
+        holds: vec![ObjRef::namespaced("configmap", "ns", held, held)],
+        ..cause(held, Life::Alive, Vec::new())
+    };
+    let all = Cap {
+        even_if_alive: true,
+        ..cap(Rung::Finalize)
+    };
+    let other = || cause("other", Life::Dead, vec![strip("other", "f"), exclude("ns")]);
+    let held = diagnosis(600, vec![denial("UPDATE", "a"), other()]);
+    assert_eq!(word(&held, &History::new(), &all), "stuck");
+    assert!(first(&held, &History::new(), &all, Timestamp::UNIX_EPOCH).is_empty());
+    // A deletion that is denied is asked for again by the namespace controller: it may wait for the other.
+    let ordered = diagnosis(600, vec![denial("DELETE", "a"), other()]);
+    assert_eq!(word(&ordered, &History::new(), &all), "w");
+    // What is denied to this user may be allowed to a controller that is alive; not where it shall be done in its place.
+    let mut lives = cause("a", Life::Alive, Vec::new());
+    lives.holds = vec![ObjRef::namespaced("configmap", "ns", "a", "a")];
+    let lives = diagnosis(600, vec![denial("UPDATE", "a"), lives]);
+    assert_eq!(word(&lives, &History::new(), &cap(Rung::Finalize)), "wait");
+    assert_eq!(word(&lives, &History::new(), &all), "stuck");
 }

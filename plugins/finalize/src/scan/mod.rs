@@ -10,8 +10,8 @@ use upkeep::{
 };
 
 use crate::{
-    diagnose::{Desk, is_double},
-    facts::{Ask, Object},
+    diagnose::{Desk, by_hand_in_storage, is_double, is_unreadable, version_gone},
+    facts::{Ask, Object, Said},
 };
 
 /// How long a deletion may take before it is worth a word, in seconds: controllers and kubelets need a moment.
@@ -77,15 +77,42 @@ fn everything<'a>(
             Some(Ok(here)) => objects.extend(here.iter().map(|object| (kind, object))),
             Some(Err(said)) if said.is_missing() || said.code == 405 => {}
             Some(Err(said)) if said.code == 403 => forbidden.push((kind.resource(), said.message.as_str())),
-            Some(Err(said)) => findings.push(unseen(format!(
-                "{} cannot be listed: {}",
-                kind.resource(),
-                said.message
-            ))),
+            Some(Err(said)) => findings.push(unlisted(kind, said)),
         }
     }
     findings.extend(without_right(&forbidden));
     (objects, complete)
+}
+
+/// A kind that cannot be listed holds every namespace.
+fn unlisted(kind: &Kind, said: &Said) -> Finding {
+    let resource = kind.resource();
+    if let Some(version) = version_gone(&said.message) {
+        let evidence = format!(
+            "objects of {resource} are stored in the version {version}, which is not there any more, so no namespace can be deleted: {}",
+            said.message
+        );
+        return Finding {
+            id: "version-gone",
+            hint: Some(format!(
+                "serve the version {version} of {resource} again, without storing anything in it; 'kubectl finalize ns NAME \
+                 --force-up-to=repair' does so for a namespace that waits for that"
+            )),
+            ..unseen(evidence)
+        };
+    }
+    if is_unreadable(said) {
+        let evidence = format!(
+            "the API server cannot read {resource} from its storage: {}",
+            said.message
+        );
+        return Finding {
+            id: "unreadable",
+            hint: by_hand_in_storage(kind, None, None, &said.message).into_iter().next(),
+            ..unseen(evidence)
+        };
+    }
+    unseen(format!("{resource} cannot be listed: {}", said.message))
 }
 
 fn unseen(evidence: String) -> Finding {

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1 as core;
 use upkeep::{
     discovery::Kind,
     report::{Finding, ObjRef, Severity},
-    ui::plural,
+    ui::{command, plural},
 };
 
 use crate::{
@@ -73,7 +73,10 @@ pub fn groups(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Groups {
 /// The same as findings.
 pub fn findings(groups: Groups) -> Vec<Finding> {
     let findings = groups.into_iter().map(|(namespace, objects)| {
-        let hint = format!("'kubectl finalize orphans {namespace} --clean' gets rid of them");
+        let hint = format!(
+            "'{}' deletes them",
+            command("kubectl finalize orphans", [namespace.as_str(), "--clean"])
+        );
         finding(
             &namespace,
             objects.into_iter().map(|(_, reference)| reference).collect(),

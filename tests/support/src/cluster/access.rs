@@ -9,6 +9,7 @@ use crate::audit::Audit;
 use crate::binaries;
 use crate::options::Options;
 use crate::process::Server;
+use crate::x509::{Key, Spec};
 
 impl Cluster {
     /// The kubeconfig of a cluster administrator who is known by a client certificate.
@@ -24,6 +25,13 @@ impl Cluster {
     /// The certificate of the cluster's authority.
     pub fn ca_path(&self) -> PathBuf {
         self.authority.ca()
+    }
+
+    /// A client certificate in DER, signed by the cluster's authority.
+    pub fn certify(&self, user: &str, group: &str, key: &Key, change: impl Fn(&mut Spec)) -> Vec<u8> {
+        let mut spec = Spec::client(user, group, "testbed-ca");
+        change(&mut spec);
+        spec.sign_with(key, |message| self.authority.signature(message))
     }
 
     /// The administrator's certificate.

@@ -5,13 +5,15 @@
 //! What a person has confirmed is not enough: where the kubelet is heard of again, the machine runs, and its volumes would
 //! be written from two places. So it is looked again directly before each step (KEP-2268, "known to be shut down").
 
+use upkeep::node::{Kubelet, doubt_since};
+
 use crate::{
     engine::event::{At, Reply},
     facts::{OutOfService, Ready, Uid},
 };
 
-/// How often it is looked whether the kubelet is heard of again, in milliseconds. Kubelets renew every ten seconds.
-pub const LOOK_EVERY: At = 5_000;
+/// How often it is looked whether the kubelet is reporting again, in milliseconds. Kubelets renew every ten seconds.
+pub const LOOK_EVERY: At = upkeep::node::LOOK_EVERY.as_millis() as At;
 /// Between two tries that get no good answer, in milliseconds: at first, and at most.
 const RETRY: (At, At) = (500, 8_000);
 
@@ -222,24 +224,13 @@ impl Machine {
 
     /// What speaks against the machine being off.
     fn alive(&self, sight: &Sight) -> Option<String> {
-        let heard = match sight.ready {
-            Ready::Unknown => None,
-            Ready::True => Some("its kubelet is heard of again (it is Ready)"),
-            Ready::False => Some("its kubelet is heard of again (it reports not to be Ready)"),
+        let kubelet = Kubelet {
+            ready: sight.ready,
+            renewed: sight.renewed,
+            unread: sight.unheard.as_deref(),
+            unavailable: sight.silent,
         };
-        if let Some(why) = &sight.unheard {
-            return Some(format!(
-                "whether its kubelet is heard of again cannot be followed any more: {why}"
-            ));
-        }
-        // A clock that was set back is a sign of life as well.
-        let renewed = sight.renewed != self.planned.renewed;
-        let renewed = renewed.then_some("its kubelet is heard of again (its Lease has changed)");
-        if let Some(text) = heard.or(renewed) {
-            return Some(format!("{text}: the machine is not off"));
-        }
-        let (silent, all) = sight.silent?;
-        is_cut_off(silent, all).then(|| too_many(silent, all))
+        doubt_since(&kubelet, self.planned.renewed).map(|doubt| doubt.to_string())
     }
 
     /// An answer to one of its requests, or to a look that has failed.
@@ -276,15 +267,4 @@ impl Machine {
     pub fn asks_again(&self) -> At {
         self.not_before
     }
-}
-
-/// Whether so many nodes are silent that the control plane may be what is cut off. The node controller stops evicting for
-/// the same reason (`--unhealthy-zone-threshold`); to force is worse, so less is enough.
-pub fn is_cut_off(silent: usize, all: usize) -> bool {
-    silent.saturating_mul(3) > all
-}
-
-/// The words for that.
-pub fn too_many(silent: usize, all: usize) -> String {
-    format!("{silent} of {all} nodes are silent: it may be the control plane that is cut off, and not the nodes")
 }

@@ -4,7 +4,9 @@
 
 mod doubts;
 mod ends;
+mod jobs;
 mod off;
+mod operators;
 mod room;
 mod rows;
 mod volumes;
@@ -25,7 +27,10 @@ use super::{
 };
 use crate::{
     facts::{self, Budget, Node, Pod},
-    preflight::filters::{Allowed, Rules},
+    preflight::{
+        filters::{Allowed, Rules},
+        jobs::Losses,
+    },
 };
 
 const NODE: &str = "n0";
@@ -61,6 +66,7 @@ fn settings() -> Settings {
             allowed: Allowed::default(),
             daemon_sets: Seen::Known(BTreeSet::new()),
             gone: BTreeSet::new(),
+            losses: Losses::default(),
         },
         verb: Verb::Evict,
         grace: None,
@@ -84,6 +90,8 @@ struct Script {
     calls: BTreeMap<String, Call>,
     /// What others were told.
     published: Vec<Stage>,
+    /// Budgets whose pods are to be listed, and whether their controllers are.
+    inspections: Vec<(String, bool)>,
 }
 
 impl Script {
@@ -98,6 +106,7 @@ impl Script {
             now: START,
             calls: BTreeMap::new(),
             published: Vec::new(),
+            inspections: Vec::new(),
         };
         let commands = script.state.start();
         let asked = script.read(commands);
@@ -180,7 +189,11 @@ impl Script {
                 Command::Uncordon { call, node } => (format!("uncordon {node}"), Some(call)),
                 Command::List { call, node } => (format!("list {node}"), Some(call)),
                 Command::Evict { call, pod, save } => {
-                    let saved = if save { "save and " } else { "" };
+                    let saved = match save {
+                        Some(what) if what.kind == "job.batch" => "save its job and ",
+                        Some(_) => "save and ",
+                        None => "",
+                    };
                     (format!("{saved}evict {}", pod.uid), Some(call))
                 }
                 Command::Delete { call, pod, grace, .. } => {
@@ -202,6 +215,12 @@ impl Script {
                         Act::Untaint { .. } => "untaint",
                     };
                     (format!("{word} {node}"), Some(call))
+                }
+                Command::Inspect {
+                    budget, controllers, ..
+                } => {
+                    self.inspections.push((budget, controllers));
+                    continue;
                 }
                 Command::Remove { call, node, .. } => (format!("remove {node}"), Some(call)),
                 Command::WatchAttachments { node } => (format!("watch attachments of {node}"), None),
@@ -242,6 +261,9 @@ fn say(note: &Note) -> String {
         Note::Unreplaced { text, .. } => format!("not replaced: {text}"),
         Note::NotDrained { text, .. } => format!("not drained: {text}"),
         Note::Blocked { pod, .. } => format!("blocked: {}", pod.uid),
+        Note::WaitingForJobs { text, .. } => format!("waiting: {text}"),
+        Note::HeldByFinalizers { pod, text } => format!("held: {} by {text}", pod.uid),
+        Note::Skipped { pod } => format!("skipped: {}", pod.uid),
         other => format!("{other:?}"),
     }
 }

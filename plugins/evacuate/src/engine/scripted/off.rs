@@ -118,7 +118,7 @@ fn fence_that_is_not_needed_is_not_put_up() {
     let asked = script.looks(back);
     assert_eq!(
         asked[0],
-        "not drained: 3 of 8 nodes are silent: it may be the control plane that is cut off, and not the nodes"
+        "not drained: 3 of 8 nodes have stopped reporting: the control plane may be cut off, and not the nodes"
     );
     assert!(asked.iter().all(|line| !line.starts_with("evict")), "{asked:?}");
 }

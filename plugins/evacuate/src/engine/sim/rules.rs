@@ -48,7 +48,7 @@ impl World {
                     let budget = budget.clone();
                     self.feed(What::BudgetPods {
                         budget,
-                        pods: Some(pods),
+                        found: Some((pods, None)),
                     })?;
                     continue;
                 }

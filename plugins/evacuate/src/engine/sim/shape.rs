@@ -10,7 +10,10 @@ use crate::{
         OnBlocked, Settings,
         event::{At, Verb},
     },
-    preflight::filters::{Allowed, Rules},
+    preflight::{
+        filters::{Allowed, Rules},
+        jobs::Losses,
+    },
 };
 
 /// What a case looks like.
@@ -52,6 +55,7 @@ impl Shape {
                 allowed: Allowed::default(),
                 daemon_sets: Seen::Known(BTreeSet::from(["ds".to_owned()])),
                 gone: BTreeSet::new(),
+                losses: Losses::default(),
             },
             verb: Verb::Evict,
             grace: None,

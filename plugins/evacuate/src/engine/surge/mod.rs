@@ -33,6 +33,8 @@ use crate::facts::Uid;
 const AT_ONCE: usize = 8;
 /// What it takes to undo a surge: a run with a deadline begins so much earlier, in milliseconds.
 const UNDO: At = 10_000;
+/// And for each pod that moves: the new one goes, and the old one gets its deletion cost back, on a busy server as well.
+const UNDO_POD: At = 150;
 /// How often a surge begins anew because pods of its Deployment were still there after it.
 const TRIES: u32 = 3;
 
@@ -95,6 +97,13 @@ impl Surge {
     pub(super) fn active(&self) -> bool {
         self.machine.is_some()
     }
+
+    /// When it has to be undone to be over before the deadline.
+    fn late_at(&self, deadline: Option<At>) -> Option<At> {
+        let pods = At::try_from(self.plan.pods.len()).unwrap_or(At::MAX);
+        let takes = UNDO.saturating_add(pods.saturating_mul(UNDO_POD));
+        deadline.map(|at| at.saturating_sub(takes))
+    }
 }
 
 impl State {
@@ -151,11 +160,8 @@ impl State {
     }
 
     fn begin_surge(&mut self, index: usize) {
-        if self
-            .settings
-            .deadline
-            .is_some_and(|d| self.now.saturating_add(UNDO) >= d)
-        {
+        let late = self.surges[index].late_at(self.settings.deadline);
+        if late.is_some_and(|at| at <= self.now) {
             self.surges[index].late = true;
             return;
         }
@@ -194,10 +200,10 @@ impl State {
 
     /// Looks again where it is time to; gives surges up where their pods are not to go any more.
     pub(super) fn walk_surges(&mut self) {
-        let late = self.settings.deadline.map(|d| d.saturating_sub(UNDO));
         self.begin_unfinished();
         for index in 0..self.surges.len() {
             let abandoned = self.is_abandoned(index);
+            let late = self.surges[index].late_at(self.settings.deadline);
             let surge = &mut self.surges[index];
             let Some(machine) = &mut surge.machine else { continue };
             if abandoned {

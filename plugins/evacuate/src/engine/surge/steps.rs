@@ -244,7 +244,10 @@ impl Machine {
             let trouble = trouble.map_or(String::new(), |(name, text)| format!("; {name}: {text}"));
             let long = match sight.min_ready / 1_000 {
                 0 => String::new(),
-                seconds => format!(" for {seconds}s"),
+                seconds => format!(
+                    " for {}",
+                    upkeep::ui::human_duration(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+                ),
             };
             let text = format!(
                 "{} elsewhere to be Ready{long}, {ready} now{trouble}",

@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 use upkeep::report::ObjRef;
 
-use super::{Resources, Uid};
+use super::{Milli, Resources, Uid};
 
 /// Marks a static pod's image in the API; the kubelet owns it, the API cannot stop it.
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -43,6 +43,11 @@ impl From<OwnerReference> for Owner {
 }
 
 impl Owner {
+    /// The API group of the reference; empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
     /// Whether it is exactly a DaemonSet of apps/v1; DaemonSets of other groups are controllers like any other
     /// (kubectl's drain compares the same way).
     pub fn is_daemon_set(&self) -> bool {
@@ -75,8 +80,14 @@ pub struct Claim {
 /// What a scheduler would look at to place the pod again.
 #[derive(Debug, Clone, Default)]
 pub struct Scheduling {
-    /// What the pod takes from a node: the larger of its init phase and its steady state, plus overhead.
+    /// What the pod asks a node for: the larger of its init phase and its steady state, plus overhead.
     pub requests: Resources,
+    /// What it takes from its node now: while it is resized in place that may be more.
+    pub held: Resources,
+    /// It holds something else than it asks for.
+    pub is_resizing: bool,
+    /// It is resized as a whole (pod-level resources), of which the status is not known to this build.
+    pub is_unclear: bool,
     /// `spec.nodeSelector`.
     pub node_selector: BTreeMap<String, String>,
     /// `spec.affinity`.
@@ -89,6 +100,18 @@ pub struct Scheduling {
     pub other_scheduler: Option<String>,
     /// Whether scheduling gates or dynamic resource claims keep us from knowing where it fits.
     pub opaque: Option<&'static str>,
+}
+
+impl Scheduling {
+    /// Whether a required term of pod affinity or anti-affinity selects namespaces by their labels.
+    pub fn looks_at_namespaces(&self) -> bool {
+        let Some(affinity) = &self.affinity else { return false };
+        let pro = affinity.pod_affinity.iter();
+        let pro = pro.filter_map(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+        let anti = affinity.pod_anti_affinity.iter();
+        let anti = anti.filter_map(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+        pro.chain(anti).flatten().any(|term| term.namespace_selector.is_some())
+    }
 }
 
 /// One pod.
@@ -194,12 +217,15 @@ impl From<api::Pod> for Pod {
     fn from(pod: api::Pod) -> Self {
         let meta = pod.metadata;
         let mut spec = pod.spec.unwrap_or_default();
+        // Every pod has a container and a status. Of one whose spec does not decode nothing is known, so it may have any volume.
+        let is_unread = spec.containers.is_empty() && pod.status.is_none();
         let status = pod.status.unwrap_or_default();
         let mut annotations = meta.annotations.unwrap_or_default();
         annotations.retain(|key, _| !LARGE.contains(&key.as_str()));
         let name = meta.name.unwrap_or_default();
         let volumes = spec.volumes.take().unwrap_or_default();
         let tolerations = spec.tolerations.take().unwrap_or_default();
+        let has_inline_disk = volumes.iter().any(is_inline_disk);
         Self {
             namespace: meta.namespace.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
@@ -213,10 +239,11 @@ impl From<api::Pod> for Pod {
                 .flatten()
                 .find(|o| o.controller == Some(true))
                 .map(Owner::from),
-            asked: meta
-                .deletion_timestamp
-                .as_ref()
-                .map(|t| t.0 - SignedDuration::from_secs(meta.deletion_grace_period_seconds.unwrap_or(0))),
+            // The grace period is the tenant's, and may be longer than the calendar.
+            asked: meta.deletion_timestamp.as_ref().map(|t| {
+                let grace = SignedDuration::from_secs(meta.deletion_grace_period_seconds.unwrap_or(0));
+                t.0.checked_sub(grace).unwrap_or(Timestamp::MIN)
+            }),
             created: meta.creation_timestamp.map(|t| t.0),
             deletion: meta.deletion_timestamp.map(|t| t.0),
             finalizers: meta.finalizers.unwrap_or_default(),
@@ -233,11 +260,11 @@ impl From<api::Pod> for Pod {
                 .any(|c| c.type_ == "Ready" && c.status == "True"),
             grace: spec.termination_grace_period_seconds.unwrap_or(30),
             priority: spec.priority.unwrap_or(0),
-            empty_dir: volumes.iter().any(|v| v.empty_dir.is_some()),
+            empty_dir: is_unread || volumes.iter().any(|v| v.empty_dir.is_some()),
             host_path: volumes.iter().any(|v| v.host_path.is_some()),
             claims: volumes.iter().filter_map(|v| claim(&name, v)).collect(),
             tolerations,
-            scheduling: scheduling(spec),
+            scheduling: scheduling(spec, &status, is_unread, has_inline_disk),
             name,
         }
     }
@@ -257,14 +284,33 @@ fn claim(pod: &str, volume: &api::Volume) -> Option<Claim> {
     })
 }
 
-fn scheduling(spec: api::PodSpec) -> Scheduling {
+/// Disks that only one pod, or one node, may use, and that no claim stands for (`VolumeRestrictions`).
+fn is_inline_disk(volume: &api::Volume) -> bool {
+    volume.gce_persistent_disk.is_some()
+        || volume.aws_elastic_block_store.is_some()
+        || volume.rbd.is_some()
+        || volume.iscsi.is_some()
+}
+
+fn scheduling(spec: api::PodSpec, status: &api::PodStatus, is_unread: bool, has_inline_disk: bool) -> Scheduling {
+    let asked = requests(&spec, None);
+    let held = requests(&spec, Some(status));
+    let mut conditions = status.conditions.iter().flatten();
+    let resized = conditions.any(|c| matches!(c.type_.as_str(), "PodResizePending" | "PodResizeInProgress"));
     Scheduling {
-        requests: requests(&spec),
+        is_resizing: resized || differ(&held, &asked),
+        is_unclear: resized && spec.resources.as_ref().is_some_and(|r| r.requests.is_some()),
+        requests: asked,
+        held,
         host_ports: host_ports(&spec),
-        opaque: if spec.resource_claims.is_some_and(|c| !c.is_empty()) {
+        opaque: if is_unread {
+            Some("its spec cannot be read")
+        } else if spec.resource_claims.is_some_and(|c| !c.is_empty()) {
             Some("it uses dynamic resource claims")
         } else if spec.scheduling_gates.is_some_and(|g| !g.is_empty()) {
             Some("it has scheduling gates")
+        } else if has_inline_disk {
+            Some("it mounts a disk without a claim")
         } else {
             None
         },
@@ -275,11 +321,49 @@ fn scheduling(spec: api::PodSpec) -> Scheduling {
     }
 }
 
+/// Whether it is more than how a runtime rounds CPU.
+fn differ(held: &Resources, asked: &Resources) -> bool {
+    const ROUNDED: Milli = 10;
+    let mut names = held.0.keys().chain(asked.0.keys());
+    names.any(|name| {
+        let difference = (held.get(name) - asked.get(name)).abs();
+        difference > if name == "cpu" { ROUNDED } else { 0 }
+    })
+}
+
 /// What the scheduler counts: init containers run one after another beside the sidecars started before them; then all
 /// containers and sidecars run together. Pod-level resources replace both sums where they are named; overhead is added
-/// (`PodRequests` in component-helpers).
-fn requests(spec: &api::PodSpec) -> Resources {
-    let of = |c: &api::Container| Resources::read(c.resources.as_ref().and_then(|r| r.requests.as_ref()));
+/// (`PodRequests` in component-helpers). With a status, a container that is resized in place counts with the most of what it
+/// asks for, what it was given, and what it has (KEP-1287), init containers only where they are sidecars.
+fn requests(spec: &api::PodSpec, status: Option<&api::PodStatus>) -> Resources {
+    let infeasible = status.is_some_and(|status| {
+        let mut pending = status
+            .conditions
+            .iter()
+            .flatten()
+            .filter(|c| c.type_ == "PodResizePending");
+        pending
+            .next()
+            .is_some_and(|c| c.reason.as_deref() == Some("Infeasible"))
+    });
+    let statuses = status.into_iter().flat_map(|status| {
+        let both = [&status.container_statuses, &status.init_container_statuses];
+        both.into_iter().flatten().flatten()
+    });
+    let statuses: BTreeMap<&str, &api::ContainerStatus> = statuses.map(|s| (s.name.as_str(), s)).collect();
+    let of = |c: &api::Container| {
+        let asked = Resources::read(c.resources.as_ref().and_then(|r| r.requests.as_ref()));
+        let is_init = spec.init_containers.iter().flatten().any(|init| init.name == c.name);
+        let counts = !is_init || c.restart_policy.as_deref() == Some("Always");
+        let there = statuses.get(c.name.as_str()).filter(|_| counts);
+        let Some((status, has)) = there.and_then(|status| Some((status, status.resources.as_ref()?))) else {
+            return asked;
+        };
+        let mut most = if infeasible { Resources::default() } else { asked };
+        most.max(&Resources::read(has.requests.as_ref()));
+        most.max(&Resources::read(status.allocated_resources.as_ref()));
+        most
+    };
     let mut steady = Resources::default();
     for container in &spec.containers {
         steady.add(&of(container));
@@ -309,7 +393,14 @@ fn requests(spec: &api::PodSpec) -> Resources {
 
 fn host_ports(spec: &api::PodSpec) -> Vec<(String, String, i32)> {
     let on_host = spec.host_network.unwrap_or(false);
-    let ports = spec.containers.iter().flat_map(|c| c.ports.iter().flatten());
+    // Sidecars run as long as the pod does.
+    let sidecars = spec.init_containers.iter().flatten();
+    let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let ports = spec
+        .containers
+        .iter()
+        .chain(sidecars)
+        .flat_map(|c| c.ports.iter().flatten());
     ports
         .filter_map(|p| {
             let port = p

@@ -3,11 +3,16 @@
 use k8s_openapi::api::{core::v1 as core, policy::v1::PodDisruptionBudget};
 use serde_json::json;
 
-use super::*;
+use upkeep::report::Seen;
 
+use super::*;
+use crate::preflight::testkit;
+
+/// A pod of a ReplicaSet that was not read.
 fn pod(name: &str, ready: bool) -> Pod {
+    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web", "controller": true});
     let object = json!({
-        "metadata": {"namespace": "ns", "name": name, "uid": name, "labels": {"app": "web"}},
+        "metadata": {"namespace": "ns", "name": name, "uid": name, "labels": {"app": "web"}, "ownerReferences": [owner]},
         "spec": {"containers": []},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]},
     });
@@ -21,11 +26,21 @@ fn budget(spec: serde_json::Value, allowed: i32, current: i32, desired: i32) -> 
         "metadata": {"namespace": "ns", "name": "web", "uid": "b", "generation": 1},
         "spec": spec,
         "status": {"observedGeneration": 1, "disruptionsAllowed": allowed, "currentHealthy": current,
-            "desiredHealthy": desired, "expectedPods": 3},
+            "desiredHealthy": desired, "expectedPods": current},
     });
     serde_json::from_value::<PodDisruptionBudget>(object)
         .unwrap_or_default()
         .into()
+}
+
+fn consent(budgets: &[Budget], pods: &[Pod], planned: &[&Pod], on_blocked: OnBlocked) -> Consent {
+    let mut facts = testkit::facts(0, Vec::new(), pods.to_vec());
+    facts.budgets = Seen::Known(budgets.to_vec());
+    let policy = Policy {
+        on_blocked,
+        advise_surge: true,
+    };
+    super::consent(&facts, planned, policy)
 }
 
 fn class(spec: serde_json::Value, allowed: i32, ready: &[bool]) -> Class {
@@ -36,7 +51,7 @@ fn class(spec: serde_json::Value, allowed: i32, ready: &[bool]) -> Class {
         .collect();
     let healthy = i32::try_from(ready.iter().filter(|r| **r).count()).unwrap_or(0);
     let budget = budget(spec, allowed, healthy, healthy - allowed);
-    pdb::outlook(&budget, pods.iter(), 1, None).class
+    pdb::outlook(&budget, pods.iter(), 1, None, None).class
 }
 
 #[test]
@@ -55,7 +70,8 @@ fn p4_classes_of_budgets() {
     assert_eq!(
         class(json!({"minAvailable": 1}), 0, &[true, false]),
         Class::Shut {
-            holders: vec![pod("p1", false).reference()]
+            holders: vec![pod("p1", false).reference()],
+            short: Vec::new(),
         }
     );
     assert_eq!(class(json!({"minAvailable": 1}), 1, &[true, true]), Class::Open);
@@ -69,7 +85,7 @@ fn p20_misconfigured_budgets() {
     let judged = |change: fn(&mut Budget)| {
         let mut seen = budget(json!({"minAvailable": 2}), 0, 2, 2);
         change(&mut seen);
-        pdb::outlook(&seen, pods.iter(), 1, None).class
+        pdb::outlook(&seen, pods.iter(), 1, None, None).class
     };
     let never = |class: &Class| matches!(class, Class::Never { .. });
     assert!(never(&judged(|_| {})));
@@ -78,9 +94,9 @@ fn p20_misconfigured_budgets() {
     assert!(never(&judged(|b| b.disrupted = vec!["p0".into()])));
     let one_missing = [pod("p0", true), pod("p1", false)];
     let seen = budget(json!({"minAvailable": 2}), 0, 1, 2);
-    let class = pdb::outlook(&seen, one_missing.iter(), 1, None).class;
+    let class = pdb::outlook(&seen, one_missing.iter(), 1, None, None).class;
     assert!(matches!(class, Class::Shut { .. }), "it may get Ready");
-    let none = pdb::outlook(&seen, std::iter::empty(), 0, None).class;
+    let none = pdb::outlook(&seen, std::iter::empty(), 0, None, None).class;
     assert_eq!(none, Class::Open, "no pod, nothing to refuse");
 }
 
@@ -92,12 +108,12 @@ fn terminating_pods_do_not_count() {
     let pods = [old.clone(), old, pod("new", true)];
     let seen = budget(json!({"minAvailable": 1}), 0, 1, 1);
     assert!(matches!(
-        pdb::outlook(&seen, pods.iter(), 1, None).class,
+        pdb::outlook(&seen, pods.iter(), 1, None, None).class,
         Class::Never { .. }
     ));
     // Before any eviction there were two: a replacement is still to come, so nothing is said for ever.
     assert!(matches!(
-        pdb::outlook(&seen, pods.iter(), 1, Some(2)).class,
+        pdb::outlook(&seen, pods.iter(), 1, Some(2), None).class,
         Class::Shut { .. }
     ));
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1 as api;
 
-use super::words::{Why, Word};
+use super::words::{Doubt, Why, Word};
 use crate::facts::{Node, Pod};
 
 /// Taints that controllers put on and take off by themselves, as conditions change or a node gets ready.
@@ -20,8 +20,11 @@ pub fn taints(pod: &Pod, node: &Node) -> Word {
         .taints
         .iter()
         .filter(|t| matches!(t.effect.as_str(), "NoSchedule" | "NoExecute"));
-    let against = hard.filter(|taint| !pod.tolerations.iter().any(|t| tolerates(t, taint)));
+    let against = hard.filter(|taint| !pod.tolerations.iter().any(|t| tolerates(t, taint) == Some(true)));
     against.fold(Word::Pass, |word, taint| {
+        if pod.tolerations.iter().any(|t| tolerates(t, taint).is_none()) {
+            return word.and(Word::Unsure(Doubt::Operator));
+        }
         let passing = PASSING.iter().any(|prefix| taint.key.starts_with(prefix));
         let passing = passing || taint.key.ends_with("/agent-not-ready");
         word.and(if passing {
@@ -32,58 +35,86 @@ pub fn taints(pod: &Pod, node: &Node) -> Word {
     })
 }
 
-/// An operator that this build does not know counts as tolerating.
-fn tolerates(toleration: &api::Toleration, taint: &api::Taint) -> bool {
+/// Nothing where the operator is one that this build does not know.
+fn tolerates(toleration: &api::Toleration, taint: &api::Taint) -> Option<bool> {
     let agrees = |mine: &Option<String>, theirs: &str| mine.as_deref().is_none_or(|m| m.is_empty() || m == theirs);
-    agrees(&toleration.effect, &taint.effect)
-        && agrees(&toleration.key, &taint.key)
-        && match toleration.operator.as_deref().unwrap_or("") {
-            "" | "Equal" => toleration.value.as_deref().unwrap_or("") == taint.value.as_deref().unwrap_or(""),
-            _ => true,
-        }
+    if !(agrees(&toleration.effect, &taint.effect) && agrees(&toleration.key, &taint.key)) {
+        return Some(false);
+    }
+    match toleration.operator.as_deref().unwrap_or("") {
+        "" | "Equal" => Some(toleration.value.as_deref().unwrap_or("") == taint.value.as_deref().unwrap_or("")),
+        "Exists" => Some(true),
+        _ => None,
+    }
 }
 
-/// Whether the pod's node selector and required node affinity choose the node.
-pub fn chosen(pod: &Pod, node: &Node) -> bool {
+/// Whether the pod's node selector and required node affinity choose the node; nothing where that cannot be told.
+pub fn chosen(pod: &Pod, node: &Node) -> Option<bool> {
     let scheduling = &pod.scheduling;
     let affinity = scheduling.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
     let required = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    scheduling
+    let plain = scheduling
         .node_selector
         .iter()
-        .all(|(key, value)| node.labels.get(key) == Some(value))
-        && required.is_none_or(|selector| selects(selector, node))
+        .all(|(key, value)| node.labels.get(key) == Some(value));
+    match required {
+        Some(selector) if plain => judged(selector, node),
+        _ => Some(plain),
+    }
 }
 
-/// Whether any term of a node selector matches. An empty term matches nothing.
+/// Whether any term of a node selector matches. One that cannot be judged counts as matching.
 pub fn selects(selector: &api::NodeSelector, node: &Node) -> bool {
-    selector.node_selector_terms.iter().any(|term| {
+    judged(selector, node) != Some(false)
+}
+
+/// Whether any term matches; nothing where that cannot be told. An empty term matches nothing.
+fn judged(selector: &api::NodeSelector, node: &Node) -> Option<bool> {
+    let terms = selector.node_selector_terms.iter().map(|term| {
         let labels = term.match_expressions.as_deref().unwrap_or_default();
         let fields = term.match_fields.as_deref().unwrap_or_default();
-        !(labels.is_empty() && fields.is_empty())
-            && labels
-                .iter()
-                .all(|r| meets(r, node.labels.get(&r.key).map(String::as_str)))
-            && fields
-                .iter()
-                .all(|r| r.key != "metadata.name" || meets(r, Some(&node.name)))
-    })
+        if labels.is_empty() && fields.is_empty() {
+            return Some(false);
+        }
+        let labels = labels
+            .iter()
+            .map(|r| meets(r, node.labels.get(&r.key).map(String::as_str)));
+        let fields = fields.iter().map(|r| match r.key.as_str() {
+            "metadata.name" => meets(r, Some(&node.name)),
+            _ => None,
+        });
+        decided(labels.chain(fields), false)
+    });
+    decided(terms, true)
 }
 
-/// One requirement against the value, if there is one. An operator that this build does not know counts as met.
-fn meets(requirement: &api::NodeSelectorRequirement, value: Option<&str>) -> bool {
+/// The word that decides alone where one has it; nothing where one is missing; else the other word.
+fn decided(words: impl Iterator<Item = Option<bool>>, alone: bool) -> Option<bool> {
+    let mut is_sure = true;
+    for word in words {
+        match word {
+            Some(word) if word == alone => return Some(alone),
+            Some(_) => {}
+            None => is_sure = false,
+        }
+    }
+    is_sure.then_some(!alone)
+}
+
+/// One requirement against the value, if there is one; nothing for an operator that this build does not know.
+fn meets(requirement: &api::NodeSelectorRequirement, value: Option<&str>) -> Option<bool> {
     let values = requirement.values.as_deref().unwrap_or_default();
     let listed = value.is_some_and(|v| values.iter().any(|listed| listed == v));
     let numbers = || Some((value?.parse::<i64>().ok()?, values.first()?.parse::<i64>().ok()?));
-    match requirement.operator.as_str() {
+    Some(match requirement.operator.as_str() {
         "In" => listed,
         "NotIn" => !listed,
         "Exists" => value.is_some(),
         "DoesNotExist" => value.is_none(),
         "Gt" => numbers().is_some_and(|(v, bound)| v > bound),
         "Lt" => numbers().is_some_and(|(v, bound)| v < bound),
-        _ => true,
-    }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -162,7 +193,7 @@ mod tests {
             (
                 hard,
                 json!([{"key": "dedicated", "operator": "Gt", "value": "1"}]),
-                Word::Pass,
+                Word::Unsure(Doubt::Operator),
             ),
             (
                 json!([{"key": "x", "effect": "PreferNoSchedule"}]),

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::scene::Scene;
+use super::{
+    scene::Scene,
+    words::{Doubt, Word},
+};
 use crate::facts::{Milli, Node, Pod, Resources};
 
 type Port = (String, String, i32);
@@ -15,6 +18,8 @@ pub struct Room<'a> {
     lasting: BTreeMap<i32, Resources>,
     /// Ports in use, with the priority of their pod; none where that is Terminating.
     ports: Vec<(&'a Port, Option<i32>)>,
+    /// A pod holds more than can be seen.
+    unclear: bool,
 }
 
 impl<'a> Room<'a> {
@@ -25,14 +30,15 @@ impl<'a> Room<'a> {
             free: node.allocatable.clone(),
             lasting: BTreeMap::new(),
             ports: Vec::new(),
+            unclear: pods.iter().any(|pod| pod.scheduling.is_unclear),
         };
         for pod in pods {
             let lasts = pod.deletion.is_none().then_some(pod.priority);
-            room.free.sub(&pod.scheduling.requests);
+            room.free.sub(&pod.scheduling.held);
             room.ports
                 .extend(pod.scheduling.host_ports.iter().map(|port| (port, lasts)));
             if let Some(priority) = lasts {
-                room.lasting.entry(priority).or_default().add(&pod.scheduling.requests);
+                room.lasting.entry(priority).or_default().add(&pod.scheduling.held);
             }
         }
         room
@@ -43,6 +49,15 @@ impl<'a> Room<'a> {
         self.free.sub(&pod.scheduling.requests);
         self.ports
             .extend(pod.scheduling.host_ports.iter().map(|port| (port, Some(i32::MAX))));
+    }
+
+    /// Whether all that is taken here can be seen.
+    pub const fn word(&self) -> Word {
+        if self.unclear {
+            Word::Unsure(Doubt::Resized)
+        } else {
+            Word::Pass
+        }
     }
 
     /// Whether there is room for it now.

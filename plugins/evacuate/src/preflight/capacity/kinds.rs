@@ -41,6 +41,9 @@ fn same(a: &Pod, b: &Pod) -> bool {
         && a.labels == b.labels
         && a.claims == b.claims
         && x.requests == y.requests
+        && x.is_resizing == y.is_resizing
+        && x.opaque == y.opaque
+        && x.other_scheduler == y.other_scheduler
         && a.tolerations == b.tolerations
         && x.node_selector == y.node_selector
         && x.affinity == y.affinity

@@ -1,18 +1,21 @@
 //! Required pod affinity and anti-affinity, the anti-affinity of pods that are there already included
 //! (`InterPodAffinity`).
 //!
-//! A term that looks at the labels of namespaces, or that takes label keys from the pod, is not understood here and
-//! stops nothing.
+//! A term that cannot be read, or that looks at labels of namespaces that could not be read, stops nothing and promises nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use k8s_openapi::api::core::v1 as api;
+use k8s_openapi::{
+    api::core::v1 as api,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement},
+};
 use kube::core::{Selector, SelectorExt};
+use upkeep::report::Seen;
 
 use super::{
     kinds::Kind,
     scene::Scene,
-    words::{Why, Word},
+    words::{Doubt, Why, Word},
 };
 use crate::facts::{Node, Pod};
 
@@ -20,42 +23,58 @@ use crate::facts::{Node, Pod};
 struct Term<'a> {
     key: &'a str,
     /// None: all namespaces.
-    namespaces: Option<Vec<&'a str>>,
+    namespaces: Option<BTreeSet<&'a str>>,
     selector: Option<Selector>,
+    /// Why it may match less than what it matches here.
+    doubt: Option<Doubt>,
 }
 
 impl<'a> Term<'a> {
-    fn read(term: &'a api::PodAffinityTerm, own: &'a str) -> Option<Self> {
-        let empty = |list: &Option<Vec<String>>| list.as_ref().is_none_or(Vec::is_empty);
-        if !empty(&term.match_label_keys) || !empty(&term.mismatch_label_keys) {
-            return None;
-        }
-        let listed: Vec<&str> = term.namespaces.iter().flatten().map(String::as_str).collect();
+    fn read(term: &'a api::PodAffinityTerm, own: &'a Pod, scene: &Scene<'a>) -> Self {
+        let mut doubt = None;
+        let mut namespaces: BTreeSet<&str> = term.namespaces.iter().flatten().map(String::as_str).collect();
         let namespaces = match &term.namespace_selector {
-            None => Some(if listed.is_empty() { vec![own] } else { listed }),
-            Some(s)
-                if s.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
-                    && s.match_expressions.as_ref().is_none_or(Vec::is_empty) =>
-            {
-                None
+            None => {
+                if namespaces.is_empty() {
+                    namespaces.insert(&own.namespace);
+                }
+                Some(namespaces)
             }
-            Some(_) => return None,
+            Some(selector) if is_empty(selector) => None,
+            Some(selector) => match (scene.namespaces, Selector::try_from(selector.clone())) {
+                (Seen::Known(all), Ok(selector)) => {
+                    let chosen = all.iter().filter(|(_, labels)| selector.matches(labels));
+                    namespaces.extend(chosen.map(|(name, _)| name.as_str()));
+                    Some(namespaces)
+                }
+                (Seen::Unknown { .. }, Ok(_)) => {
+                    doubt = Some(Doubt::Namespaces);
+                    None
+                }
+                (_, Err(_)) => {
+                    doubt = Some(Doubt::Term);
+                    None
+                }
+            },
         };
-        let selector = match term.label_selector.clone() {
-            Some(selector) => Some(Selector::try_from(selector).ok()?),
-            None => None,
-        };
-        Some(Self {
+        let selector = term.label_selector.as_ref().map(|written| {
+            Selector::try_from(with_keys(term, written, own)).unwrap_or_else(|_| {
+                doubt = Some(Doubt::Term);
+                Selector::default()
+            })
+        });
+        Self {
             key: &term.topology_key,
             namespaces,
             selector,
-        })
+            doubt,
+        }
     }
 
     fn matches(&self, pod: &Pod) -> bool {
         self.namespaces
             .as_ref()
-            .is_none_or(|list| list.contains(&pod.namespace.as_str()))
+            .is_none_or(|list| list.contains(pod.namespace.as_str()))
             && self.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
     }
 
@@ -64,11 +83,36 @@ impl<'a> Term<'a> {
         let namespaces = scene
             .staying
             .iter()
-            .filter(|(ns, _)| self.namespaces.as_ref().is_none_or(|l| l.contains(ns)));
+            .filter(|(ns, _)| self.namespaces.as_ref().is_none_or(|l| l.contains(*ns)));
         namespaces
             .flat_map(|(_, pods)| pods.iter().copied())
             .filter(|pod| self.matches(pod))
     }
+}
+
+fn is_empty(selector: &LabelSelector) -> bool {
+    selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
+        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+}
+
+/// The selector with the pod's own values of `matchLabelKeys` and `mismatchLabelKeys`. The server has merged them when the pod
+/// was made (1.31 and later); what is there twice means the same.
+fn with_keys(term: &api::PodAffinityTerm, written: &LabelSelector, own: &Pod) -> LabelSelector {
+    let mut written = written.clone();
+    let keys = [("In", &term.match_label_keys), ("NotIn", &term.mismatch_label_keys)];
+    for (operator, keys) in keys {
+        let values = keys
+            .iter()
+            .flatten()
+            .filter_map(|key| Some((key, own.labels.get(key)?)));
+        let requirements = values.map(|(key, value)| LabelSelectorRequirement {
+            key: key.clone(),
+            operator: operator.into(),
+            values: Some(vec![value.clone()]),
+        });
+        written.match_expressions.get_or_insert_default().extend(requirements);
+    }
+    written
 }
 
 fn anti(pod: &Pod) -> &[api::PodAffinityTerm] {
@@ -116,9 +160,7 @@ impl<'a> Guards<'a> {
                 let index = match same.iter().find(|(other, _)| *other == raw) {
                     Some((_, index)) => *index,
                     None => {
-                        let Some(term) = Term::read(raw, &pod.namespace) else {
-                            continue;
-                        };
+                        let term = Term::read(raw, pod, scene);
                         same.push((raw, guards.len()));
                         guards.push((term, Places::new()));
                         guards.len() - 1
@@ -133,25 +175,37 @@ impl<'a> Guards<'a> {
 
 /// What pods that stay mean for a new one.
 pub struct Walls<'a> {
-    against: Vec<(&'a str, Places<'a>)>,
+    against: Vec<(&'a str, Places<'a>, Option<Doubt>)>,
     priority: i32,
-    /// Topology keys of its own affinity, and the values where company is; none where any will do.
-    beside: Vec<(&'a str, Option<BTreeSet<&'a str>>)>,
+    beside: Beside<'a>,
+}
+
+/// Where a pod's own affinity lets it go.
+#[derive(Default)]
+struct Beside<'a> {
+    /// Topology keys, and the values where company is; none where any may do.
+    places: Vec<(&'a str, Option<BTreeSet<&'a str>>)>,
+    /// Why a place is not certain, unless it is one of `sure`.
+    doubt: Option<Doubt>,
+    /// Keys and values where company is that stays.
+    sure: Vec<(&'a str, BTreeSet<&'a str>)>,
 }
 
 impl<'a> Walls<'a> {
     /// Works them out for one pod.
     pub fn of(pod: &'a Pod, scene: &Scene<'a>, guards: &Guards<'a>) -> Self {
         let kept_out = guards.0.iter().filter(|(term, _)| term.matches(pod));
-        let mut against: Vec<(&str, Places)> = kept_out.map(|(term, places)| (term.key, places.clone())).collect();
-        for term in anti(pod).iter().filter_map(|raw| Term::read(raw, &pod.namespace)) {
+        let mut against: Vec<(&str, Places, Option<Doubt>)> = kept_out
+            .map(|(term, places)| (term.key, places.clone(), term.doubt))
+            .collect();
+        for term in anti(pod).iter().map(|raw| Term::read(raw, pod, scene)) {
             let mut places = Places::new();
             for other in term.found(scene) {
                 if let Some(value) = scene.label(other, term.key) {
                     note(&mut places, value, other);
                 }
             }
-            against.push((term.key, places));
+            against.push((term.key, places, term.doubt));
         }
         Self {
             against,
@@ -162,38 +216,65 @@ impl<'a> Walls<'a> {
 
     /// What they mean on one node.
     pub fn word(&self, node: &Node) -> Word {
-        let alone = self.beside.iter().any(|(key, values)| {
-            let here = node.labels.get(*key).map(String::as_str);
-            !here.is_some_and(|here| values.as_ref().is_none_or(|v| v.contains(here)))
-        });
+        let here = |key: &str| node.labels.get(key).map(String::as_str);
+        let Beside { places, doubt, sure } = &self.beside;
+        let alone = places
+            .iter()
+            .any(|(key, values)| !here(key).is_some_and(|here| values.as_ref().is_none_or(|v| v.contains(here))));
+        let certain = !sure.is_empty()
+            && sure
+                .iter()
+                .all(|(key, values)| here(key).is_some_and(|v| values.contains(v)));
+        let company = match doubt.filter(|_| !certain) {
+            _ if alone => Word::No(Why::PodAffinity),
+            Some(doubt) => Word::Unsure(doubt),
+            None => Word::Pass,
+        };
         let walls = self
             .against
             .iter()
-            .filter_map(|(key, places)| places.get(node.labels.get(*key)?.as_str()));
-        let walls = walls.map(|holder| match holder {
-            Some(priority) if *priority >= self.priority => Word::No(Why::PodAntiAffinity),
+            .filter_map(|(key, places, doubt)| Some((places.get(here(key)?)?, doubt)));
+        let walls = walls.map(|(holder, doubt)| match (holder, doubt) {
+            (_, Some(doubt)) => Word::Unsure(*doubt),
+            (Some(priority), _) if *priority >= self.priority => Word::No(Why::PodAntiAffinity),
             _ => Word::Later(Why::PodAntiAffinity),
         });
-        walls.fold(Word::unless(!alone, Why::PodAffinity), Word::and)
+        walls.fold(company, Word::and)
     }
 }
 
 /// Where a pod's own affinity lets it go. One pod must match all terms, and be in the same place under each of their
 /// keys. Company that is itself about to find a place may turn up anywhere; the first of a group that seeks its like is
 /// let in anywhere.
-fn beside<'a>(pod: &'a Pod, scene: &Scene<'a>) -> Vec<(&'a str, Option<BTreeSet<&'a str>>)> {
-    let raw = pro(pod);
-    let terms: Vec<Term> = raw.iter().filter_map(|term| Term::read(term, &pod.namespace)).collect();
-    let anywhere = || raw.iter().map(|term| (term.topology_key.as_str(), None)).collect();
+fn beside<'a>(pod: &'a Pod, scene: &Scene<'a>) -> Beside<'a> {
+    let terms: Vec<Term> = pro(pod).iter().map(|term| Term::read(term, pod, scene)).collect();
     let all = |other: &Pod| terms.iter().all(|term| term.matches(other));
-    let Some(first) = terms.first() else { return anywhere() };
+    let Some(first) = terms.first() else {
+        return Beside::default();
+    };
+    let anywhere = |doubt, sure| Beside {
+        places: terms.iter().map(|term| (term.key, None)).collect(),
+        doubt,
+        sure,
+    };
+    if let Some(doubt) = terms.iter().find_map(|term| term.doubt) {
+        return anywhere(Some(doubt), Vec::new());
+    }
     let company: Vec<&Pod> = first.found(scene).filter(|other| all(other)).collect();
     let coming = scene.floating.iter().any(|other| other.uid != pod.uid && all(other));
-    if terms.len() < raw.len() || coming || company.is_empty() && all(pod) {
-        return anywhere();
+    let places = |key: &str| -> BTreeSet<&str> { company.iter().filter_map(|other| scene.label(other, key)).collect() };
+    let there: Vec<(&str, BTreeSet<&str>)> = terms.iter().map(|term| (term.key, places(term.key))).collect();
+    if coming {
+        let sure = if company.is_empty() { Vec::new() } else { there };
+        return anywhere(Some(Doubt::Company), sure);
     }
-    let places = |key: &str| company.iter().filter_map(|other| scene.label(other, key)).collect();
-    terms.iter().map(|term| (term.key, Some(places(term.key)))).collect()
+    if company.is_empty() && all(pod) {
+        return anywhere(None, Vec::new());
+    }
+    Beside {
+        places: there.into_iter().map(|(key, values)| (key, Some(values))).collect(),
+        ..Beside::default()
+    }
 }
 
 /// Anti-affinity among the planned pods themselves, kept while they are placed.
@@ -206,13 +287,10 @@ pub struct Crowd<'a> {
 
 impl<'a> Crowd<'a> {
     /// Finds out who avoids whom.
-    pub fn new(kinds: &[Kind<'a>]) -> Self {
+    pub fn new(kinds: &[Kind<'a>], scene: &Scene<'a>) -> Self {
         let mut shuts: Vec<BTreeSet<(usize, &str)>> = vec![BTreeSet::new(); kinds.len()];
         for (a, kind) in kinds.iter().enumerate() {
-            for term in anti(kind.pod)
-                .iter()
-                .filter_map(|raw| Term::read(raw, &kind.pod.namespace))
-            {
+            for term in anti(kind.pod).iter().map(|raw| Term::read(raw, kind.pod, scene)) {
                 for (b, _) in kinds.iter().enumerate().filter(|(_, other)| term.matches(other.pod)) {
                     shuts[a].insert((b, term.key));
                     shuts[b].insert((a, term.key));

@@ -18,6 +18,12 @@ pub struct Scene<'a> {
     pub staying: BTreeMap<&'a str, Vec<&'a Pod>>,
     /// Pods that may turn up on any open node: the planned ones, and those that wait for a node.
     pub floating: Vec<&'a Pod>,
+    /// Names of the nodes to be emptied.
+    pub targets: BTreeSet<&'a str>,
+    /// Labels of namespaces.
+    pub namespaces: &'a Seen<BTreeMap<String, BTreeMap<String, String>>>,
+    /// How many volumes of each CSI driver a node takes.
+    pub limits: &'a Seen<BTreeMap<String, BTreeMap<String, i64>>>,
     /// Claims and volumes.
     pub volumes: &'a Seen<Volumes>,
     /// Resources that at least one node reports. A resource that none reports is handed out by something else than the
@@ -49,8 +55,11 @@ impl<'a> Scene<'a> {
                 .map(|(r, _)| r.as_str())
                 .collect(),
             all,
+            targets: targets.clone(),
             staying: BTreeMap::new(),
             floating: planned.to_vec(),
+            namespaces: &facts.namespaces,
+            limits: &facts.volume_limits,
             volumes: &facts.volumes,
             by_node: HashMap::new(),
         };

@@ -1,15 +1,16 @@
 //! Where the data of a pod can be reached (`VolumeBinding` for bound claims, `VolumeZone`).
 //!
-//! That a volume is in use (ReadWriteOnce, ReadWriteOncePod) is no obstacle: the old pod goes first. Limits of CSI
-//! drivers are not known here.
+//! That a volume is in use (ReadWriteOnce, ReadWriteOncePod) is no obstacle: the old pod goes first. How many volumes of a CSI
+//! driver a node takes is counted as the scheduler does (`NodeVolumeLimits`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use upkeep::report::Seen;
 
 use super::{
     affinity,
-    words::{Why, Word},
+    scene::Scene,
+    words::{Doubt, Why, Word},
 };
 use crate::facts::{Node, Pod, Volume, Volumes};
 
@@ -28,6 +29,22 @@ const PLACES: [(&str, &str); 4] = [
 pub struct Bound<'a>(Vec<&'a Volume>);
 
 impl<'a> Bound<'a> {
+    /// Volumes of all claims of a pod.
+    fn all(pod: &Pod, volumes: &'a Seen<Volumes>) -> Self {
+        let Seen::Known(volumes) = volumes else {
+            return Self(Vec::new());
+        };
+        let claims = pod
+            .claims
+            .iter()
+            .map(|claim| (pod.namespace.clone(), claim.name.clone()));
+        Self(
+            claims
+                .filter_map(|claim| volumes.volumes.get(volumes.claims.get(&claim)?))
+                .collect(),
+        )
+    }
+
     /// Volumes of claims that outlive the pod. Claims that are not bound yet wait for a node and do not decide.
     pub fn of(pod: &Pod, volumes: &'a Seen<Volumes>) -> Self {
         let Seen::Known(volumes) = volumes else {
@@ -41,8 +58,10 @@ impl<'a> Bound<'a> {
     }
 
     /// Whether all of them can be reached from the node.
-    pub fn word(&self, node: &Node) -> Word {
-        self.0.iter().fold(Word::Pass, |word, volume| {
+    pub fn word(&self, node: &Node, scene: &Scene<'_>) -> Word {
+        let blind = scene.limits.known().is_none() && self.0.iter().any(|volume| volume.driver.is_some());
+        let first = if blind { Word::Unsure(Doubt::Limits) } else { Word::Pass };
+        self.0.iter().fold(first, |word, volume| {
             let affinity = volume
                 .node_affinity
                 .as_ref()
@@ -51,6 +70,70 @@ impl<'a> Bound<'a> {
                 .and(Word::unless(zone_agrees(&volume.labels, &node.labels), Why::VolumeZone))
         })
     }
+}
+
+/// Volumes of CSI drivers on each node, as far as the run has come.
+pub struct Attached<'a>(HashMap<(&'a str, &'a str), HashSet<&'a str>>);
+
+impl<'a> Attached<'a> {
+    /// Those of pods that stay. Only nodes with a limit are looked at.
+    pub fn new(scene: &Scene<'a>) -> Self {
+        let mut attached = Self(HashMap::new());
+        for node in scene
+            .limits
+            .known()
+            .into_iter()
+            .flatten()
+            .map(|(node, _)| node.as_str())
+        {
+            for pod in scene.on(node) {
+                for volume in Bound::all(pod, scene.volumes).0 {
+                    attached.put(node, volume);
+                }
+            }
+        }
+        attached
+    }
+
+    /// Whether the node takes the volumes as well.
+    pub fn allows(&self, bound: &Bound<'_>, node: &Node, scene: &Scene<'_>) -> bool {
+        let Some(limits) = scene.limits.known().and_then(|all| all.get(&node.name)) else {
+            return true;
+        };
+        limits.iter().all(|(driver, limit)| {
+            let there = self.0.get(&(node.name.as_str(), driver.as_str()));
+            let is_there = |volume: &Volume| there.is_some_and(|there| there.contains(volume.name.as_str()));
+            let of_driver = bound.0.iter().filter(|volume| volume.driver.as_ref() == Some(driver));
+            let more = of_driver.filter(|volume| !is_there(volume)).count();
+            let all = there.map_or(0, HashSet::len) + more;
+            more == 0 || i64::try_from(all).is_ok_and(|all| all <= *limit)
+        })
+    }
+
+    /// The volumes are on this node now.
+    pub fn add(&mut self, bound: &Bound<'a>, node: &'a Node) {
+        bound.0.iter().copied().for_each(|volume| self.put(&node.name, volume));
+    }
+
+    fn put(&mut self, node: &'a str, volume: &'a Volume) {
+        if let Some(driver) = &volume.driver {
+            self.0.entry((node, driver.as_str())).or_default().insert(&volume.name);
+        }
+    }
+}
+
+/// Why it cannot be told where the pod's volumes will be: one is made, or bound, only when the pod is placed.
+pub fn unbound(pod: &Pod, volumes: &Seen<Volumes>) -> Option<String> {
+    if let Some(claim) = pod.claims.iter().find(|claim| claim.ephemeral) {
+        return Some(format!(
+            "a volume for claim {} is made anew when it is placed",
+            claim.name
+        ));
+    }
+    let known = volumes.known()?;
+    let waiting = |claim: &(String, String)| known.claims.get(claim).is_none_or(String::is_empty);
+    let (_, name) = lasting(pod).find(waiting)?;
+    Some(format!("claim {name} is not bound to a volume"))
 }
 
 /// Whether the pod has volumes of which nothing could be read.
@@ -69,11 +152,7 @@ pub fn unseen(pod: &Pod, volumes: &Seen<Volumes>) -> bool {
 /// Claims that outlive the pod. The claim of an ephemeral volume begins with the pod's name; it goes with the pod, and
 /// the next one is free to be bound elsewhere.
 fn lasting(pod: &Pod) -> impl Iterator<Item = (String, String)> {
-    let ephemeral = |name: &str| {
-        name.strip_prefix(pod.name.as_str())
-            .is_some_and(|rest| rest.starts_with('-'))
-    };
-    let claims = pod.claims.iter().filter(move |claim| !ephemeral(&claim.name));
+    let claims = pod.claims.iter().filter(|claim| !claim.ephemeral);
     claims.map(|claim| (pod.namespace.clone(), claim.name.clone()))
 }
 

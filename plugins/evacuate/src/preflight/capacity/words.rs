@@ -64,6 +64,7 @@ pub enum Why {
     NodeAffinity,
     VolumeAffinity,
     VolumeZone,
+    VolumeLimit,
     Spread,
     PodAffinity,
     PodAntiAffinity,
@@ -76,9 +77,43 @@ impl Why {
             Self::NodeAffinity => "node affinity",
             Self::VolumeAffinity => "volume node affinity",
             Self::VolumeZone => "volume zone",
+            Self::VolumeLimit => "volume limit",
             Self::Spread => "topology spread",
             Self::PodAffinity => "pod affinity",
             Self::PodAntiAffinity => "pod anti-affinity",
+        }
+    }
+}
+
+/// Why it cannot be told whether a node takes a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// A requirement with an operator of a later release.
+    Operator,
+    /// A spread constraint with such a selector.
+    Constraint,
+    /// A term of pod affinity or anti-affinity with such a selector.
+    Term,
+    /// A term looks at the labels of namespaces.
+    Namespaces,
+    /// The pod wants to be beside pods that find their place only then.
+    Company,
+    /// Limits of CSI drivers.
+    Limits,
+    /// A pod there is being resized, and its own resources as a pod are not known.
+    Resized,
+}
+
+impl Doubt {
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Operator => "a toleration or node affinity has an operator that this version does not know",
+            Self::Constraint => "a topology spread constraint cannot be read",
+            Self::Term => "a term of pod affinity or anti-affinity cannot be read",
+            Self::Namespaces => "the labels of namespaces could not be read",
+            Self::Company => "it must run beside pods that are placed at the same time",
+            Self::Limits => "the volume limits of nodes could not be read",
+            Self::Resized => "a pod there is being resized in place",
         }
     }
 }
@@ -87,16 +122,21 @@ impl Why {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
     Pass,
+    /// It cannot be told: no promise, and no proof.
+    Unsure(Doubt),
     /// Not now, but it may pass without anybody changing the pod or the node.
     Later(Why),
     No(Why),
 }
 
 impl Word {
-    /// Both must pass; a certain no is worth more than one that may go away, and the earlier one more than the later.
+    /// Both must pass; a certain no is worth more than one that may go away, that more than a doubt, and the earlier one more
+    /// than the later.
     pub const fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Pass, word) | (Self::Later(_), word @ Self::No(_)) => word,
+            (Self::Pass, word)
+            | (Self::Unsure(_), word @ (Self::Later(_) | Self::No(_)))
+            | (Self::Later(_), word @ Self::No(_)) => word,
             (word, _) => word,
         }
     }

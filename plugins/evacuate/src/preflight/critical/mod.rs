@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use upkeep::report::{Finding, Seen, Severity};
 
 use super::owners;
-use crate::facts::{Facts, Owner, Pod, Uid};
+use crate::facts::{
+    Facts, Owner, Pod, Uid,
+    finalizers::{JOB_TRACKING, with_removers},
+};
 
 /// How many workloads are named before the rest is only counted.
 const NAMED: usize = 5;
@@ -17,15 +20,16 @@ const NAMED: usize = 5;
 /// the name that the chart gives).
 const DNS: [(&str, &str); 2] = [("k8s-app", "kube-dns"), ("app.kubernetes.io/name", "coredns")];
 
-/// The job controller takes this one off by itself as soon as it has counted the pod.
-const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
-
 /// All of it, the most urgent first. Pods that surge go only when their successors are Ready: nothing is without them.
 pub fn critical(facts: &Facts, planned: &[&Pod], surging: &BTreeSet<Uid>) -> Vec<Finding> {
     let alive: Vec<&Pod> = planned.iter().filter(|p| !p.finished()).copied().collect();
     let missed: Vec<&Pod> = alive.iter().filter(|p| !surging.contains(&p.uid)).copied().collect();
-    let mut found: Vec<Finding> = dns(facts, &missed).into_iter().collect();
-    found.extend(replicas(facts, &missed));
+    let mut found: Vec<Finding> = Vec::new();
+    // Which pod is the last one is known only to who has seen the others.
+    if facts.elsewhere.known().is_some() {
+        found.extend(dns(facts, &missed));
+        found.extend(replicas(facts, &missed));
+    }
     found.extend(
         [
             finalizers(planned),
@@ -133,14 +137,17 @@ fn replicas(facts: &Facts, planned: &[&Pod]) -> Vec<Finding> {
             )
         }
     };
-    let pause = "each is out of service until its replacement is Ready";
+    let pause = |groups: &[(String, Vec<&Pod>)]| match groups.len() {
+        1 => "it is out of service until its replacement is Ready",
+        _ => "each is out of service until its replacement is Ready",
+    };
     let found = [
         finding(
             "system-replica",
             Severity::Warning,
             &members(&system),
             single_text(&system),
-            pause,
+            pause(&system),
         ),
         finding(
             "all-replicas",
@@ -159,7 +166,7 @@ fn replicas(facts: &Facts, planned: &[&Pod]) -> Vec<Finding> {
             Severity::Info,
             &members(&single),
             single_text(&single),
-            pause,
+            pause(&single),
         ),
     ];
     found.into_iter().flatten().collect()
@@ -201,14 +208,23 @@ fn finalizers(planned: &[&Pod]) -> Option<Finding> {
     let mut names: Vec<String> = held.iter().flat_map(|p| own(p)).collect();
     names.sort();
     names.dedup();
-    let text = format!("{} finalizers ({})", pods(held.len(), "has", "have"), listed(names));
-    finding(
-        "pod-finalizers",
-        Severity::Warning,
-        &held,
-        text,
-        "they stay Terminating until whoever set these takes them off",
-    )
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let more = if more > 0 {
+        format!(", {more} more")
+    } else {
+        String::new()
+    };
+    let text = format!("{} {}{more}", pods(held.len(), "has", "have"), with_removers(&names));
+    let hint = match held.len() {
+        1 => {
+            "it stays Terminating until the finalizers are removed; 'kubectl finalize pod' finds out who should do that"
+        }
+        _ => {
+            "they stay Terminating until the finalizers are removed; 'kubectl finalize pod' finds out who should do that"
+        }
+    };
+    finding("pod-finalizers", Severity::Warning, &held, text, hint)
 }
 
 /// A toleration for the cordon, and a controller that makes the next pod at once.

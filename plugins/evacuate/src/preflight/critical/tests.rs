@@ -164,12 +164,15 @@ fn finalizers_hold_pods() {
     let with = |list: Value| json!({"metadata": {"finalizers": list}});
     assert_eq!(
         told(&one(with(json!(["x.io/a"])))),
-        [("pod-finalizers", "1 pod has finalizers (x.io/a)")]
+        [("pod-finalizers", "1 pod has finalizer x.io/a (owner unknown)")]
     );
     assert_eq!(told(&one(with(json!(["batch.kubernetes.io/job-tracking"])))), []);
     let mut done = with(json!(["x.io/a"]));
     merge(&mut done, json!({"status": {"phase": "Succeeded"}}));
-    assert_eq!(told(&one(done)), [("pod-finalizers", "1 pod has finalizers (x.io/a)")]);
+    assert_eq!(
+        told(&one(done)),
+        [("pod-finalizers", "1 pod has finalizer x.io/a (owner unknown)")]
+    );
     let pods = vec![
         pod("p", "t", "web", with(json!(["x.io/b", "x.io/a"]))),
         pod("q", "t", "web", with(json!(["x.io/a"]))),
@@ -177,7 +180,10 @@ fn finalizers_hold_pods() {
     ];
     assert_eq!(
         told(&ask(pods)),
-        [("pod-finalizers", "2 pods have finalizers (x.io/a, x.io/b)")]
+        [(
+            "pod-finalizers",
+            "2 pods have finalizers x.io/a (owner unknown), x.io/b (owner unknown)"
+        )]
     );
 }
 
@@ -225,6 +231,7 @@ fn data_that_stay() {
         let pods = vec![pod("p", "t", "web", claimed), pod("x", "a", "web", json!({}))];
         let mut facts = facts(1, vec![node("t", json!({}))], pods);
         let volume = Volume {
+            driver: None,
             name: "v".into(),
             node_affinity: None,
             labels: BTreeMap::new(),

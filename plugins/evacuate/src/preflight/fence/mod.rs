@@ -10,18 +10,15 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use upkeep::{
+    node::{self, Doubt, Kubelet, LEASE_HELD, is_cut_off, too_many},
     report::{Finding, ObjRef, Seen, Severity},
     ui::{human_duration, plural},
 };
 
 use crate::{
-    engine::fence::machine::{Planned, is_cut_off, too_many},
+    engine::fence::machine::Planned,
     facts::{Facts, Node, OUT_OF_SERVICE_TAINT, OutOfService, Pod, Ready},
 };
-
-/// For how many seconds a Lease counts as held (`nodeLeaseDurationSeconds` of the kubelet). A node whose Ready is Unknown
-/// and whose Lease is younger has been heard of since.
-const LEASE_HELD: i64 = 40;
 
 /// `--powered-off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +109,14 @@ impl Fences {
             }
             None => None,
         };
-        if let Some(at) = renewed.filter(|at| seconds_since(facts.now, *at) < LEASE_HELD) {
+        // How many nodes there are is judged once for all of them.
+        let kubelet = Kubelet {
+            ready: node.ready,
+            renewed: renewed.map(Timestamp::as_millisecond),
+            unread: None,
+            unavailable: None,
+        };
+        if let (Some(Doubt::Renewed(_)), Some(at)) = (node::doubt(&kubelet, facts.now), renewed) {
             self.findings.push(just_heard_of(facts, node, at));
             return;
         }
@@ -192,16 +196,7 @@ fn age(now: Timestamp, at: Timestamp) -> String {
 }
 
 fn evidence(now: Timestamp, node: &Node, renewed: Option<Timestamp>) -> String {
-    let ago = |at: Timestamp| age(now, at);
-    let ready = node.ready_since.map_or_else(
-        || "it has never reported".to_owned(),
-        |at| format!("Ready is Unknown for {}", ago(at)),
-    );
-    let lease = renewed.map_or_else(
-        || "it has no Lease".to_owned(),
-        |at| format!("its Lease was last renewed {} ago", ago(at)),
-    );
-    format!("{ready}, {lease}")
+    node::evidence(now, node.ready_since, renewed)
 }
 
 /// Nothing is forced: a person should know what that means.

@@ -131,7 +131,7 @@ fn more_than_a_third_silent_is_refused() {
         told(&fences.findings)[1],
         (
             "fence-cut-off",
-            "1 of 2 nodes are silent: it may be the control plane that is cut off, and not the nodes"
+            "1 of 2 nodes have stopped reporting: the control plane may be cut off, and not the nodes"
         )
     );
     facts.nodes = unseen();

@@ -80,6 +80,7 @@ fn volume(name: &str, host: Option<&str>) -> Volume {
         node_affinity: selector,
         labels: Default::default(),
         local: host.is_some(),
+        driver: None,
     }
 }
 

@@ -66,27 +66,30 @@ pub fn surges(facts: &Facts, planned: &[&Pod], mode: Mode, on_blocked: OnBlocked
         Seen::Unknown { verb, resource, reason } => {
             let reason = format!("Deployments cannot be listed: {reason}");
             let hint = format!("it takes the right to {verb} {resource}");
-            let pods: Vec<&Pod> = candidates.iter().map(|(p, _)| *p).collect();
+            let pods: Vec<&Pod> = candidates.iter().filter(|c| !c.managed).map(|c| c.pod).collect();
             let found = no_surge(None, &pods, &[reason], Some(hint), on_blocked);
             surges.findings.extend(found);
             return surges;
         }
     };
-    let mut groups = BTreeMap::<&str, (&Deployment, Vec<&Pod>, Vec<&Budget>)>::new();
+    let mut groups = BTreeMap::<&str, (&Deployment, Vec<&Pod>, Vec<&Budget>, bool)>::new();
     let mut others = Vec::new();
-    for (pod, budget) in candidates {
+    for Candidate { pod, budget, managed } in candidates {
         let set = pod.owner.as_ref().map(|o| &o.uid);
         let uid = set.and_then(|set| scaling.sets.get(set));
         match uid.and_then(|uid| deployments.iter().find(|d| &d.uid == uid)) {
             Some(deployment) => {
                 let group = groups
                     .entry(&deployment.uid)
-                    .or_insert((deployment, Vec::new(), Vec::new()));
+                    .or_insert((deployment, Vec::new(), Vec::new(), managed));
                 group.1.push(pod);
+                group.3 &= managed;
                 group
                     .2
                     .extend(budget.filter(|b| group.2.iter().all(|known| known.uid != b.uid)));
             }
+            // Its operator moves it.
+            None if managed => {}
             None => others.push(pod),
         }
     }
@@ -96,11 +99,11 @@ pub fn surges(facts: &Facts, planned: &[&Pod], mode: Mode, on_blocked: OnBlocked
         .extend(no_surge(None, &others, &[reason.into()], None, on_blocked));
     let all: BTreeSet<Uid> = groups
         .values()
-        .flat_map(|(_, pods, _)| pods)
+        .flat_map(|(_, pods, ..)| pods)
         .map(|p| p.uid.clone())
         .collect();
     let fits = capacity::place(facts, planned, &all);
-    for (deployment, pods, budgets) in groups.into_values() {
+    for (deployment, pods, budgets, managed) in groups.into_values() {
         let case = Case {
             facts,
             scaling,
@@ -115,6 +118,8 @@ pub fn surges(facts: &Facts, planned: &[&Pod], mode: Mode, on_blocked: OnBlocked
             surges.add(&case);
         } else {
             let name = Some(deployment.reference());
+            // What its operator can move is waited for.
+            let on_blocked = if managed { OnBlocked::Wait } else { on_blocked };
             let found = no_surge(name, &case.pods, &reasons, way(&case), on_blocked);
             surges.findings.extend(found);
         }
@@ -162,24 +167,34 @@ fn known_set(scaling: &Scaling, deployment: &Deployment, known: &BTreeSet<Uid>, 
     facts.pods.iter().filter(of_it).any(|p| known.contains(&p.uid))
 }
 
-/// Pods that only a surge can move: their one budget can never allow it, or a surge has begun with them already.
-fn candidates<'a>(facts: &'a Facts, planned: &[&'a Pod]) -> Vec<(&'a Pod, Option<&'a Budget>)> {
+/// A pod that a surge may have to move.
+struct Candidate<'a> {
+    pod: &'a Pod,
+    budget: Option<&'a Budget>,
+    /// An operator can change what its budget allows.
+    managed: bool,
+}
+
+/// Pods that only a surge can move, unless an operator does: their one budget does not allow it with the present pods, or a
+/// surge has begun with them already.
+fn candidates<'a>(facts: &'a Facts, planned: &[&'a Pod]) -> Vec<Candidate<'a>> {
     let budgets = facts.budgets.known().map_or(&[][..], Vec::as_slice);
     let surging = in_a_surge(facts, planned);
-    let mut never = BTreeMap::<&str, bool>::new();
+    let mut classes = BTreeMap::<&str, Class>::new();
     let mut found = Vec::new();
     for pod in planned.iter().copied().filter(|p| !p.ignores_budgets()) {
         let mut matching = budgets.iter().filter(|b| b.matches(pod));
         let (first, second) = (matching.next(), matching.next());
         let only = first.filter(|b| second.is_none() && pdb::needs_consent(pod, b));
-        let shut = only.filter(|b| {
-            *never.entry(&b.uid).or_insert_with(|| {
-                let outlook = pdb::outlook(b, facts.pods.iter(), 1, None);
-                matches!(outlook.class, Class::Never { .. })
-            })
+        let class = only.map(|b| {
+            &*classes
+                .entry(&b.uid)
+                .or_insert_with(|| pdb::outlook(b, facts.pods.iter(), 1, None, Some(&facts.workloads)).class)
         });
-        if shut.is_some() || surging.contains(&pod.uid) {
-            found.push((pod, shut));
+        let managed = matches!(class, Some(Class::Managed { .. }));
+        let budget = only.filter(|_| managed || matches!(class, Some(Class::Never { .. })));
+        if budget.is_some() || surging.contains(&pod.uid) {
+            found.push(Candidate { pod, budget, managed });
         }
     }
     found

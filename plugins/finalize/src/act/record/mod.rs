@@ -2,6 +2,7 @@
 //! comes after a crash can put it back. Several runs may need the same field for targets of their own: it is as it was once
 //! nobody needs it any more.
 
+mod exclusion;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use upkeep::lock::Identity;
+
+use crate::facts::{CONDITION, Key};
 
 /// What was changed, for whom, and how it was before.
 pub const NEUTRALISED: &str = "kubectl-upkeep/neutralised";
@@ -45,6 +48,11 @@ pub enum Place {
         /// The name of the webhook.
         webhook: String,
     },
+    /// The requests that a webhook is asked about (Kubernetes 1.30).
+    MatchConditions {
+        /// The name of the webhook.
+        webhook: String,
+    },
     /// What is done when a webhook does not answer.
     FailurePolicy {
         /// The name of the webhook.
@@ -67,6 +75,12 @@ pub struct Need {
     /// The namespace that is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// The object that is left out, where it has no namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Key>,
+    /// Whose requests are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
 }
 
 impl Need {
@@ -75,13 +89,13 @@ impl Need {
     }
 
     /// Whether it is over, as seen by the run that puts things back: its own, one for the same target that lives no more, or
-    /// one that was to be over long ago. `gone`: the target is, so that nobody needs anything for it.
-    pub fn is_over(&self, target: &str, me: &Identity, gone: bool) -> bool {
+    /// one that was to be over long ago by the server's clock. `gone`: the target is, so that nobody needs anything for it.
+    pub fn is_over(&self, target: &str, me: &Identity, gone: bool, now: Timestamp) -> bool {
         let ended = self
             .run
             .as_ref()
-            .is_none_or(|run| run.run == me.run || run.is_gone_here(me));
-        self.until < Timestamp::now() || (self.target == target && (gone || ended))
+            .is_none_or(|run| run.run == me.run || run.is_gone_here());
+        self.until < now || (self.target == target && (gone || ended))
     }
 }
 
@@ -90,6 +104,7 @@ impl Place {
     fn pointer(&self, object: &Value) -> Option<String> {
         let (webhook, field) = match self {
             Self::NamespaceSelector { webhook } => (webhook, "namespaceSelector"),
+            Self::MatchConditions { webhook } => (webhook, "matchConditions"),
             Self::FailurePolicy { webhook } => (webhook, "failurePolicy"),
             Self::Conversion => return Some("/spec/conversion".into()),
         };
@@ -103,6 +118,7 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NamespaceSelector { webhook } => write!(f, "namespaceSelector of {webhook}"),
+            Self::MatchConditions { webhook } => write!(f, "matchConditions of {webhook}"),
             Self::FailurePolicy { webhook } => write!(f, "failurePolicy of {webhook}"),
             Self::Conversion => f.write_str("spec.conversion"),
         }
@@ -124,10 +140,19 @@ impl Field {
                 }
                 is
             }
+            (Place::MatchConditions { .. }, condition) => {
+                let mut is = self.was.as_array().cloned().unwrap_or_default();
+                is.push(condition);
+                Value::Array(is)
+            }
         }
     }
 
+    /// The element that is added to a list for all that need it.
     fn left_out(&self) -> Value {
+        if matches!(self.place, Place::MatchConditions { .. }) {
+            return json!({"name": CONDITION, "expression": exclusion::expression(&self.needed)});
+        }
         let mut names: Vec<&str> = self.needed.iter().filter_map(|n| n.namespace.as_deref()).collect();
         names.sort_unstable();
         names.dedup();
@@ -156,7 +181,7 @@ pub fn open(object: &Value, place: Place, need: Need) -> Option<Vec<Value>> {
     record.fields.retain(|field| field.place != place);
     field
         .needed
-        .retain(|known| known.id() != need.id() || known.namespace != need.namespace);
+        .retain(|known| known.id() != need.id() || known.namespace != need.namespace || known.only != need.only);
     field.needed.push(need);
     let is = field.is();
     record.fields.push(field);
@@ -164,7 +189,7 @@ pub fn open(object: &Value, place: Place, need: Need) -> Option<Vec<Value>> {
     if now.is_null() {
         operations.push(json!({"op": "add", "path": at, "value": is}));
     } else {
-        operations.push(json!({"op": "test", "path": at, "value": now}));
+        operations.extend(test(&place, &at, &now));
         operations.push(json!({"op": "replace", "path": at, "value": is}));
     }
     if !object["metadata"]["annotations"].is_object() {
@@ -207,10 +232,13 @@ pub fn back(object: &Value, is_over: impl Fn(&Need) -> bool) -> Option<Back> {
             .and_then(|at| Some((at, without(object.pointer(at)?, &field, &after)?)))
         {
             Some((at, value)) => {
-                let now = object.pointer(at);
-                back.operations.push(json!({"op": "test", "path": at, "value": now}));
-                back.operations
-                    .push(json!({"op": "replace", "path": at, "value": value}));
+                let now = object.pointer(at).unwrap_or(&Value::Null);
+                back.operations.extend(test(&field.place, at, now));
+                back.operations.push(match value {
+                    // It was not there.
+                    Value::Null => json!({"op": "remove", "path": at}),
+                    value => json!({"op": "replace", "path": at, "value": value}),
+                });
             }
             None => back.theirs.push(field.place.to_string()),
         }
@@ -230,11 +258,12 @@ fn without(now: &Value, before: &Field, after: &Field) -> Option<Value> {
     if *now == before.is() {
         return Some(after.is());
     }
-    if !matches!(before.place, Place::NamespaceSelector { .. }) {
-        return None;
-    }
     let mut now = now.clone();
-    let all = now["matchExpressions"].as_array_mut()?;
+    let all = match before.place {
+        Place::NamespaceSelector { .. } => now["matchExpressions"].as_array_mut()?,
+        Place::MatchConditions { .. } => now.as_array_mut()?,
+        Place::FailurePolicy { .. } | Place::Conversion => return None,
+    };
     let ours = before.left_out();
     let at = all.iter().position(|expression| *expression == ours)?;
     all.remove(at);
@@ -244,19 +273,28 @@ fn without(now: &Value, before: &Field, after: &Field) -> Option<Value> {
     Some(now)
 }
 
+/// The API server compares texts byte by byte as it has escaped them, `\u0026` for `&`, so that expressions are never equal to what
+/// was read. What is changed is bound to the resourceVersion as well.
+fn test(place: &Place, at: &str, now: &Value) -> Option<Value> {
+    let is_text = matches!(place, Place::MatchConditions { .. });
+    (!is_text).then(|| json!({"op": "test", "path": at, "value": now}))
+}
+
 /// Another run may write another field of the same object, and the same annotation.
 fn unchanged_since(object: &Value) -> Vec<Value> {
     let version = &object["metadata"]["resourceVersion"];
     vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": version})]
 }
 
-/// For a run that begins now.
-pub fn need(target: &str, run: &Identity, namespace: Option<&str>) -> Need {
+/// What a run needs from now on, by the server's clock: whoever reads it has another one of their own.
+pub fn need(target: &str, run: &Identity, now: Timestamp) -> Need {
     Need {
         target: target.to_owned(),
         run: Some(run.clone()),
-        until: Timestamp::now() + LASTS,
-        namespace: namespace.map(str::to_owned),
+        until: now + LASTS,
+        namespace: None,
+        only: None,
+        users: Vec::new(),
     }
 }
 
@@ -292,6 +330,16 @@ pub fn closed(object: &Value) -> Value {
             && let Some(was) = without(now, &field, &after)
         {
             *now = was;
+        }
+    }
+    // A list that was not there has become null.
+    let webhooks = whole.get_mut("webhooks").and_then(Value::as_array_mut);
+    for webhook in webhooks.into_iter().flatten() {
+        if let Some(webhook) = webhook
+            .as_object_mut()
+            .filter(|w| w.get("matchConditions") == Some(&Value::Null))
+        {
+            webhook.remove("matchConditions");
         }
     }
     if let Some(annotations) = whole

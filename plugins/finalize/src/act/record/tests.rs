@@ -38,7 +38,10 @@ fn opened(object: &Value, namespace: &str) -> Value {
     let place = Place::NamespaceSelector {
         webhook: "b.example.com".into(),
     };
-    let need = need(&format!("namespaces/{namespace}"), &run(), Some(namespace));
+    let need = Need {
+        namespace: Some(namespace.to_owned()),
+        ..need(&format!("namespaces/{namespace}"), &run(), Timestamp::UNIX_EPOCH)
+    };
     patched(object, &open(object, place, need).unwrap())
 }
 
@@ -93,7 +96,7 @@ fn what_somebody_else_has_changed_since_stays() {
     let whole = configuration(json!({}));
     let mut changed = patched(
         &whole,
-        &open(&whole, place, need("namespaces/s", &run(), None)).unwrap(),
+        &open(&whole, place, need("namespaces/s", &run(), Timestamp::UNIX_EPOCH)).unwrap(),
     );
     assert_eq!(changed["webhooks"][1]["failurePolicy"], "Ignore");
     changed["webhooks"][1]["failurePolicy"] = json!("Other");
@@ -117,8 +120,70 @@ fn what_somebody_else_has_changed_since_stays() {
 fn conversions() {
     let webhook = json!({"strategy": "Webhook", "webhook": {}});
     let whole = json!({"metadata": {"name": "d", "resourceVersion": "1"}, "spec": {"conversion": webhook}});
-    let operations = open(&whole, Place::Conversion, need("namespaces/s", &run(), None)).unwrap();
+    let operations = open(
+        &whole,
+        Place::Conversion,
+        need("namespaces/s", &run(), Timestamp::UNIX_EPOCH),
+    )
+    .unwrap();
     let changed = patched(&whole, &operations);
     assert_eq!(changed["spec"]["conversion"], json!({"strategy": "None"}));
     assert_eq!(content(&closed(&changed, "s").0), content(&whole));
+}
+
+/// For one user of one namespace, on a webhook with conditions of its own and on one without.
+#[test]
+fn match_conditions_are_as_they_were() {
+    let own = json!([{"name": "own", "expression": "true"}]);
+    for was in [json!(null), own] {
+        let mut whole = configuration(json!({}));
+        if !was.is_null() {
+            whole["webhooks"][1]["matchConditions"] = was.clone();
+        }
+        let place = Place::MatchConditions {
+            webhook: "b.example.com".into(),
+        };
+        let opened = |object: &Value, namespace: &str| {
+            let need = Need {
+                namespace: Some(namespace.to_owned()),
+                users: vec!["admin".into()],
+                ..need(&format!("namespaces/{namespace}"), &run(), Timestamp::UNIX_EPOCH)
+            };
+            patched(object, &open(object, place.clone(), need).unwrap())
+        };
+        let both = opened(&opened(&whole, "s"), "t");
+        let conditions = both["webhooks"][1]["matchConditions"].as_array().unwrap();
+        assert_eq!(conditions.len(), was.as_array().map_or(0, Vec::len) + 1);
+        assert_eq!(both["webhooks"][1]["failurePolicy"], "Fail");
+        let (one, left) = closed(&both, "s");
+        assert_eq!(left.needed, ["namespaces/t"]);
+        let (none, _) = closed(&one, "t");
+        assert_eq!(content(&none), content(&whole));
+        let mut saved = super::closed(&both);
+        saved["metadata"].as_object_mut().unwrap().remove("annotations");
+        assert_eq!(saved["webhooks"], whole["webhooks"]);
+        // Somebody has added a condition meanwhile: that stays.
+        let mut changed = opened(&whole, "s");
+        let theirs = json!({"name": "theirs", "expression": "false"});
+        let all = changed["webhooks"][1]["matchConditions"].as_array_mut().unwrap();
+        all.push(theirs.clone());
+        let (again, back) = closed(&changed, "s");
+        assert!(back.theirs.is_empty());
+        let mut expected = was.as_array().cloned().unwrap_or_default();
+        expected.push(theirs);
+        assert_eq!(again["webhooks"][1]["matchConditions"], json!(expected));
+    }
+}
+
+/// The clock is the server's: that of this machine may be far off.
+#[test]
+fn a_need_is_over_by_the_clock_of_the_server() {
+    let now = Timestamp::UNIX_EPOCH;
+    let other = Identity {
+        run: "another".into(),
+        ..run()
+    };
+    let need = need("namespaces/s", &other, now);
+    assert!(!need.is_over("namespaces/t", &run(), false, now + SignedDuration::from_mins(14)));
+    assert!(need.is_over("namespaces/t", &run(), false, now + SignedDuration::from_mins(16)));
 }

@@ -66,6 +66,15 @@ impl<'a> Content<'a> {
                 found.untried(said);
                 found.untouched += 1;
             }
+            Some(Err(said)) if rules::is_unreadable(said) => {
+                rules::unreadable(
+                    found,
+                    kind,
+                    object.namespace.as_deref(),
+                    Some(&object.name),
+                    &said.message,
+                );
+            }
             Some(Err(said)) if !said.is_missing() => {
                 rules::refusal(desk, found, kind, object, "DELETE", &said.message);
             }

@@ -8,6 +8,8 @@ mod unseen;
 
 use k8s_openapi::api::core::v1 as core;
 
+pub use self::unseen::left_behind;
+
 use self::content::Content;
 use super::{Found, State, desk::Desk, rules};
 use crate::facts::{Ask, Object};
@@ -47,7 +49,7 @@ pub fn look(desk: &Desk<'_>, found: &mut Found) -> State {
         let begun = age > BEGINS || shell::has_failed(&namespace);
         content.judge(desk, found, begun);
         shell::going(desk, found, &namespace, &content);
-        shell::conditions(desk, found, &namespace);
+        shell::conditions(desk, found, &namespace, age);
         unseen::abandon(desk, found, &namespace, &content);
     }
     State::Going(age)

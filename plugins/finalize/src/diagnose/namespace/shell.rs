@@ -15,6 +15,10 @@ use crate::{
 
 /// What the namespace controller removes when everything is gone.
 const KUBERNETES: &str = "kubernetes";
+/// How long controllers have to remove finalizers before it is said that something holds the namespace, in seconds.
+const SETTLED: i64 = 15;
+/// The condition that says that objects have finalizers.
+const FINALIZERS_REMAINING: &str = "NamespaceFinalizersRemaining";
 /// The condition that says that objects could not be deleted.
 const CONTENT_FAILURE: &str = "NamespaceDeletionContentFailure";
 
@@ -60,28 +64,72 @@ pub fn has_failed(namespace: &core::Namespace) -> bool {
     conditions.any(|c| c.type_ == CONTENT_FAILURE && c.status == "True")
 }
 
-/// What the controller has written, where nothing else was found: evidence is better than nothing.
-pub fn conditions(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespace) {
+/// What the controller has written. What it meets elsewhere, or is refused, shows nowhere else. The rest is told as its words
+/// where nothing else was found, or where this user may not look: evidence is better than nothing.
+pub fn conditions(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespace, age: i64) {
     let failures = [
         CONTENT_FAILURE,
         "NamespaceDeletionDiscoveryFailure",
         "NamespaceDeletionGroupVersionParsingFailure",
     ];
+    let remaining = ["NamespaceContentRemaining", FINALIZERS_REMAINING];
+    let blind = !found.unread.is_empty();
+    let empty = found.causes.is_empty();
     let conditions = namespace.status.as_ref().and_then(|s| s.conditions.as_ref());
-    let said = conditions.into_iter().flatten();
-    let said = said.filter(|c| c.status == "True" && failures.contains(&c.type_.as_str()));
+    let said = conditions.into_iter().flatten().filter(|c| c.status == "True");
+    let mut words = Vec::new();
+    let mut waits = false;
     for condition in said {
         let message = condition.message.clone().unwrap_or_default();
-        if found.causes.is_empty() && !rules::conversion_elsewhere(desk, found, &message) {
-            found.notes.push(Finding {
-                id: CONTROLLER_SAYS,
-                severity: Severity::Warning,
-                subjects: vec![reference(namespace)],
-                evidence: format!("the namespace controller says: {message}"),
-                hint: None,
-            });
+        let is_failure = failures.contains(&condition.type_.as_str());
+        if is_failure
+            && (rules::version_gone_elsewhere(desk, found, &message)
+                || rules::controller_refused(desk, found, &message))
+        {
+            continue;
+        }
+        if is_failure && empty && rules::conversion_elsewhere(desk, found, &message) {
+            continue;
+        }
+        if (is_failure && (empty || blind)) || (blind && remaining.contains(&condition.type_.as_str())) {
+            waits |= is_failure || condition.type_ == FINALIZERS_REMAINING;
+            words.push(message);
         }
     }
+    if blind && waits && age > SETTLED && found.causes.is_empty() {
+        unread(found, reference(namespace), words);
+        return;
+    }
+    found.notes.extend(words.into_iter().map(|message| Finding {
+        id: CONTROLLER_SAYS,
+        severity: Severity::Warning,
+        subjects: vec![reference(namespace)],
+        evidence: format!("the namespace controller says: {message}"),
+        hint: None,
+    }));
+}
+
+/// Something holds it that this user may not see; to wait would not show it.
+fn unread(found: &mut Found, subject: ObjRef, words: Vec<String>) {
+    found.cause(Cause {
+        key: CauseKey {
+            id: "unread",
+            subject: subject.clone(),
+            detail: String::new(),
+        },
+        says: "something in the namespace holds it that you may not see".into(),
+        evidence: words
+            .into_iter()
+            .map(|message| format!("the namespace controller says: {message}"))
+            .collect(),
+        actor: None,
+        holds: vec![subject],
+        behind: Vec::new(),
+        remedies: vec![Remedy::by_hand(
+            Rung::Repair,
+            "ask for the ClusterRole kubectl-finalize-look, with which it is shown what that is, or ask who has it",
+        )],
+    });
 }
 
 /// A finalizer in `spec` that the namespace controller leaves alone.

@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1 as core;
 
+use upkeep::report::{Finding, ObjRef, Severity};
+
 use super::{
-    super::{Found, desk::Desk},
+    super::{Found, desk::Desk, rules::UNREADABLE},
     content::Content,
 };
 use crate::{
@@ -41,9 +43,70 @@ pub fn abandon(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespace, 
             },
         )
     };
-    let blind = |id: &str| matches!(id, "apiservice-down" | "conversion-down" | "version-gone");
+    let blind = |id: &str| matches!(id, "apiservice-down" | "conversion-down" | "version-gone" | UNREADABLE);
     for cause in found.causes.values_mut().filter(|cause| blind(cause.key.id)) {
         cause.remedies.push(remedy.clone());
+    }
+}
+
+/// What was named with `--leave-behind` and is not left behind: it can be listed, or there is no such thing.
+pub fn left_behind(desk: &Desk<'_>, found: &mut Found) {
+    let target = desk.target();
+    let is_namespace = target.group.is_empty() && target.plural == "namespaces";
+    if desk.leave_behind().is_empty() {
+        return;
+    }
+    let Some(unseen) = resources(desk, found) else { return };
+    // Without these lists nobody knows what there may be.
+    let complete = [
+        ("apiregistration.k8s.io", "apiservices"),
+        ("apiextensions.k8s.io", "customresourcedefinitions"),
+    ];
+    if is_namespace
+        && complete
+            .iter()
+            .any(|(group, plural)| matches!(desk.metadata(&all(group, plural)), Some(Err(_))))
+    {
+        return;
+    }
+    let group = |resource: &str| resource.split_once('.').map(|(_, group)| group.to_owned());
+    let fits = |named: &str| {
+        let mut unseen = unseen.iter();
+        unseen.any(|u| u == named || group(u).as_deref() == Some(named) || group(named).as_deref() == Some(u.as_str()))
+    };
+    let names: Vec<&str> = unseen.iter().map(String::as_str).collect();
+    for named in desk.leave_behind().iter().filter(|named| !is_namespace || !fits(named)) {
+        let discovery = desk.discovery();
+        let served = discovery
+            .kinds
+            .iter()
+            .any(|kind| kind.resource() == *named || kind.group == *named);
+        let why = match (is_namespace, served) {
+            (false, _) => "only a namespace leaves something behind",
+            (true, true) => "it can be listed",
+            (true, false) => "there is no such resource or group",
+        };
+        found.notes.push(Finding {
+            id: "leave-behind-unused",
+            severity: Severity::Refusal,
+            subjects: vec![ObjRef::cluster("namespace", &target.name, "")],
+            evidence: format!("--leave-behind={named} has no effect: {why}"),
+            hint: Some(match names.as_slice() {
+                _ if !is_namespace => "leave the flag out".into(),
+                [] => "everything can be listed: leave the flag out".into(),
+                names => format!("what cannot be listed: {}", names.join(", ")),
+            }),
+        });
+    }
+}
+
+/// The metadata of all objects of a kind of the cluster.
+fn all(group: &str, plural: &str) -> Ask {
+    Ask::Metadata {
+        group: group.into(),
+        plural: plural.into(),
+        version: None,
+        namespace: None,
     }
 }
 
@@ -53,18 +116,8 @@ fn resources(desk: &Desk<'_>, found: &Found) -> Option<BTreeSet<String>> {
     let mut unseen = found.unseen.clone();
     let discovery = desk.discovery();
     unseen.extend(discovery.dark.iter().map(|dark| dark.group.clone()));
-    let registered = Ask::Metadata {
-        group: "apiregistration.k8s.io".into(),
-        plural: "apiservices".into(),
-        version: None,
-        namespace: None,
-    };
-    let definitions = Ask::Metadata {
-        group: "apiextensions.k8s.io".into(),
-        plural: "customresourcedefinitions".into(),
-        version: None,
-        namespace: None,
-    };
+    let registered = all("apiregistration.k8s.io", "apiservices");
+    let definitions = all("apiextensions.k8s.io", "customresourcedefinitions");
     let (registered, definitions) = (desk.metadata(&registered), desk.metadata(&definitions));
     match (registered?, definitions?) {
         (Ok(registered), Ok(definitions)) => {

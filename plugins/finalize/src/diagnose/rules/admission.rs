@@ -1,4 +1,4 @@
-//! A request that admission does not let through: a webhook that is dead, or somebody who says no.
+//! A request that admission refuses: a webhook that is dead, or a denial.
 
 use serde_json::Value;
 use upkeep::{
@@ -7,71 +7,40 @@ use upkeep::{
 };
 
 use super::{
-    super::{Actor, Cause, CauseKey, DENIED, Found, Life, desk::Desk},
+    super::{Actor, Cause, CauseKey, Found, Life, WRITTEN_BACK, desk::Desk},
     backend::Backend,
+    call::Call,
+    denied, invalid,
     matching::{self, Asked},
 };
 use crate::{
-    facts::{Ask, Key, Object, singular},
+    facts::{Ask, Key, Object, Refusal, last_writer, singular},
     ladder::{Mend, Remedy, Rung},
 };
 
-/// What the server's words about a refused request mean.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refused<'a> {
-    /// A webhook does not answer.
-    Unreachable {
-        /// Its name.
-        webhook: &'a str,
-        /// Why.
-        why: &'a str,
-    },
-    /// A webhook says no.
-    Denied {
-        /// Its name.
-        webhook: &'a str,
-        /// Why.
-        why: &'a str,
-    },
-    /// A ValidatingAdmissionPolicy says no.
-    Policy {
-        /// Its name.
-        policy: &'a str,
-        /// The binding.
-        binding: &'a str,
-    },
-    /// Something else.
-    Other,
-}
+/// The group of configurations of webhooks and of policies.
+pub const GROUP: &str = "admissionregistration.k8s.io";
+/// Who works on the deletion of what is in a namespace, whatever finalizers there are: kube-controller-manager runs them with
+/// accounts of their own, or with its own.
+const DELETERS: [&str; 4] = [
+    "system:kube-controller-manager",
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:serviceaccount:kube-system:pod-garbage-collector",
+];
 
-/// Reads the server's words (apiserver/pkg/admission/plugin/webhook/errors, .../policy/validating).
-pub fn read(message: &str) -> Refused<'_> {
-    let quoted = |text: &'static str, end: char| {
-        let rest = message.split_once(text)?.1;
-        rest.split_once(end)
-    };
-    // Who says no may say anything, the words of the server too: those are at the beginning.
-    let dead = message.strip_prefix("Internal error occurred: failed calling webhook \"");
-    if let Some((webhook, rest)) = dead.and_then(|rest| rest.split_once('"')) {
-        let why = rest.trim_start_matches(':').trim();
-        let why = why.strip_prefix("failed to call webhook:").unwrap_or(why).trim();
-        return Refused::Unreachable { webhook, why };
-    }
-    if let Some((webhook, rest)) = quoted("admission webhook \"", '"') {
-        let why = rest.trim().strip_prefix("denied the request").unwrap_or(rest);
-        return Refused::Denied {
-            webhook,
-            why: why.trim_start_matches(':').trim(),
-        };
-    }
-    if let Some((policy, rest)) = quoted("ValidatingAdmissionPolicy '", '\'') {
-        let binding = rest.split_once("binding '").and_then(|(_, rest)| rest.split_once('\''));
-        return Refused::Policy {
-            policy,
-            binding: binding.map_or("", |(binding, _)| binding),
-        };
-    }
-    Refused::Other
+/// What was refused.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Its kind.
+    pub kind: &'a Kind,
+    /// The object.
+    pub object: &'a Object,
+    /// As admission calls it: `DELETE`, `UPDATE`.
+    pub verb: &'a str,
+    /// Who else has to get through, where that is known: the account of a living controller. Nothing inside where there is one
+    /// of which the account is not known.
+    pub controller: Option<&'a [String]>,
 }
 
 /// A deletion or a change of an object that the server refuses, in its words. The cause, if it is one.
@@ -83,29 +52,19 @@ pub fn refusal(
     verb: &str,
     said: &str,
 ) -> Option<CauseKey> {
+    let request = Request {
+        kind,
+        object,
+        verb,
+        controller: Some(&[]),
+    };
     let subject = desk.reference(kind, object);
-    match read(said) {
-        Refused::Unreachable { webhook, why } => {
-            let request = Request { kind, object, verb };
-            dead_webhook(desk, found, &subject, &request, webhook, why)
-        }
-        Refused::Denied { webhook, why } => {
-            let rule = ObjRef::cluster("webhook", webhook, "");
-            Some(denied(
-                found,
-                subject,
-                verb,
-                rule,
-                format!("the webhook {webhook}"),
-                why,
-            ))
-        }
-        Refused::Policy { policy, binding } => {
-            let rule = ObjRef::cluster("validatingadmissionpolicy", policy, "");
-            let who = format!("the ValidatingAdmissionPolicy {policy} with the binding {binding}");
-            Some(denied(found, subject, verb, rule, who, said))
-        }
-        Refused::Other => {
+    match Refusal::read(said) {
+        Refusal::Unreachable { webhook, why } => unreachable(desk, found, &request, webhook, why),
+        Refusal::Denied { .. } | Refusal::Policy { .. } => denied::cause(desk, found, subject, verb, said),
+        Refusal::NoDryRun { webhook } => not_tried(desk, found, &request, webhook),
+        Refusal::Invalid if verb == "UPDATE" => invalid::cause(desk, found, kind, object, said),
+        Refusal::Invalid | Refusal::Conversion | Refusal::Other => {
             found.notes.push(Finding {
                 id: "not-allowed",
                 severity: Severity::Warning,
@@ -118,173 +77,280 @@ pub fn refusal(
     }
 }
 
-/// Somebody who answers does not want it: that is no fault.
-fn denied(found: &mut Found, subject: ObjRef, verb: &str, rule: ObjRef, who: String, why: &str) -> CauseKey {
-    let key = CauseKey {
-        id: DENIED,
-        subject: rule,
-        detail: verb.to_owned(),
-    };
-    found.cause(Cause {
-        key: key.clone(),
-        says: format!("{who} does not allow {verb}"),
-        evidence: (!why.is_empty()).then(|| why.to_owned()).into_iter().collect(),
-        actor: Some(Actor {
-            who,
-            life: Life::Alive,
-            evidence: "it answers, so this is meant".into(),
-            workload: None,
-        }),
-        holds: vec![subject],
-        behind: Vec::new(),
-        remedies: vec![Remedy::by_hand(
-            Rung::Repair,
-            "ask its owner; nothing here gets around a rule that somebody has made",
-        )],
-    });
-    key
+/// What is known of a webhook that could not be asked.
+pub struct Dead {
+    configuration: ObjRef,
+    entry: Value,
+    backend: Backend,
+    life: Life,
+    evidence: String,
+    call: Call,
 }
 
-/// A webhook that cannot be reached holds everything that it is asked about.
-fn dead_webhook(
+impl Dead {
+    /// Whether no request gets an answer from it.
+    pub fn is_dead(&self) -> bool {
+        let is_service = matches!(self.backend, Backend::Service { .. });
+        self.call.is_dead(self.life, is_service)
+    }
+
+    /// Whether it is asked about the subresource `status` of a kind as well.
+    pub fn guards_status(&self, kind: &Kind) -> bool {
+        let own = [format!("{}/status", kind.plural), format!("{}/*", kind.plural)];
+        let rules = self.entry["rules"].as_array().into_iter().flatten();
+        let mut resources = rules.flat_map(|rule| rule["resources"].as_array().into_iter().flatten());
+        resources.any(|r| {
+            r.as_str()
+                .is_some_and(|r| r == "*/*" || r == "*/status" || own.iter().any(|o| o == r))
+        })
+    }
+}
+
+/// Finds the webhook that did not answer a request. Nothing while it is not known; the API server may have an older
+/// configuration than the one that can be read.
+pub fn dead(desk: &Desk<'_>, found: &mut Found, request: &Request<'_>, webhook: &str, why: &str) -> Option<Dead> {
+    let Some((configuration, entry)) = find(desk, request, webhook)? else {
+        let subject = desk.reference(request.kind, request.object);
+        let text = format!("the API server has not noticed yet that the webhook {webhook} was changed");
+        found.in_time.push((subject, text));
+        return None;
+    };
+    let backend = Backend::of(&entry["clientConfig"])?;
+    let (life, evidence) = backend.state(desk)?;
+    Some(Dead {
+        configuration,
+        entry,
+        backend,
+        life,
+        evidence,
+        call: Call::of(why),
+    })
+}
+
+/// A webhook that cannot be asked holds everything that it is asked about.
+pub fn unreachable(
     desk: &Desk<'_>,
     found: &mut Found,
-    subject: &ObjRef,
     request: &Request<'_>,
     webhook: &str,
     why: &str,
 ) -> Option<CauseKey> {
-    let verb = request.verb;
-    let Some((configuration, entry)) = find(desk, request, webhook)? else {
-        let text = format!("the API server has not noticed yet that the webhook {webhook} was changed");
-        found.in_time.push((subject.clone(), text));
-        return None;
-    };
-    let backend = Backend::of(&entry["clientConfig"])?;
-    let state = backend.state(desk)?;
-    let right = match &backend {
-        Backend::Service { namespace, name } => format!("bring the Service {namespace}/{name} and its pods back"),
-        Backend::Url(url) => format!("bring back what answers at {url}"),
-    };
-    let key = CauseKey {
-        id: "webhook-down",
+    let dead = dead(desk, found, request, webhook, why)?;
+    down(desk, found, request, webhook, &dead, why)
+}
+
+/// A webhook that has side effects is not called for a dry run. What it would say to the real request is known only of one that
+/// nobody answers for.
+fn not_tried(desk: &Desk<'_>, found: &mut Found, request: &Request<'_>, webhook: &str) -> Option<CauseKey> {
+    let why = "it has side effects, so the API server does not call it for a dry run";
+    let dead = dead(desk, found, request, webhook, "")?;
+    down(desk, found, request, webhook, &dead, why)
+}
+
+fn down(
+    desk: &Desk<'_>,
+    found: &mut Found,
+    request: &Request<'_>,
+    webhook: &str,
+    dead: &Dead,
+    why: &str,
+) -> Option<CauseKey> {
+    let subject = desk.reference(request.kind, request.object);
+    let Dead {
+        configuration,
+        backend,
+        call,
+        ..
+    } = dead;
+    let key = |id| CauseKey {
+        id,
         subject: configuration.clone(),
         detail: webhook.to_owned(),
     };
+    let since = since_opened(desk, request, webhook, dead)?;
+    let is_dead = dead.is_dead();
+    let mut remedies = vec![Remedy::by_hand(
+        Rung::Repair,
+        repair(backend, *call, is_dead, dead.life),
+    )];
+    let mut evidence = vec![why.to_owned()];
+    let id = match since {
+        Since::WrittenBack { by } => {
+            let hint = by.map_or(String::new(), |by| {
+                format!(" (its managedFields name {by}, a name that writers choose themselves)")
+            });
+            evidence.push(format!(
+                "this run left the request out of it, and {configuration} was written back since{hint}"
+            ));
+            remedies.push(Remedy::by_hand(
+                Rung::Neutralise,
+                format!(
+                    "suspend what keeps {configuration} as it is (a GitOps controller, an operator), and run this again"
+                ),
+            ));
+            WRITTEN_BACK
+        }
+        Since::Unchanged => {
+            remedies.extend(is_dead.then(|| exclude(desk, request, configuration, webhook)));
+            "webhook-down"
+        }
+    };
     found.cause(Cause {
-        key: key.clone(),
-        says: format!("the webhook {webhook} of {configuration} does not answer, and {verb} is refused without it"),
-        evidence: vec![why.to_owned()],
+        key: key(id),
+        says: format!(
+            "the webhook {webhook} of {configuration} {}, and {} is refused without it",
+            call.says(),
+            request.verb
+        ),
+        evidence,
         actor: Some(Actor {
             who: backend.to_string(),
-            life: state.0,
-            evidence: state.1,
+            life: if is_dead { Life::Dead } else { Life::Unknown },
+            evidence: dead.evidence.clone(),
             workload: None,
         }),
-        holds: vec![subject.clone()],
+        holds: vec![subject],
         behind: Vec::new(),
-        remedies: vec![
-            Remedy::by_hand(Rung::Repair, right),
-            exclude(&configuration, webhook, subject),
-        ],
+        remedies,
     });
-    Some(key)
+    Some(key(id))
 }
 
-/// The narrowest way: the webhook still guards everything but this namespace.
-fn exclude(configuration: &ObjRef, webhook: &str, subject: &ObjRef) -> Remedy {
+/// What a person has to do about it.
+fn repair(backend: &Backend, call: Call, is_dead: bool, life: Life) -> String {
+    let what = match backend {
+        Backend::Service { namespace, name } => format!("the Service {namespace}/{name}"),
+        Backend::Url(url) => url.clone(),
+    };
+    match (call, backend) {
+        (Call::Untrusted, _) => format!("renew the certificate of {what}, or the caBundle of the webhook"),
+        (Call::NoReview, _) => {
+            format!("find out why {what} answers this instead of a review; it is up, so it stays in force")
+        }
+        (_, Backend::Service { .. }) if life == Life::Dead => format!("bring {what} and its pods back"),
+        (_, Backend::Url(_)) if is_dead => format!("bring back what answers at {what}"),
+        _ => format!("find out why {what} does not answer this request; others may be answered, so it stays in force"),
+    }
+}
+
+/// What became of a configuration after this run has changed it.
+enum Since {
+    /// It was not changed by this run, or is as that has left it.
+    Unchanged,
+    /// What this run has changed is not there any more.
+    WrittenBack {
+        /// The name that whoever did it has given.
+        by: Option<String>,
+    },
+}
+
+/// Nothing while it is not known.
+fn since_opened(desk: &Desk<'_>, request: &Request<'_>, webhook: &str, dead: &Dead) -> Option<Since> {
+    let key = configuration_key(&dead.configuration);
+    let name = request.object.namespace.as_ref().unwrap_or(&request.object.name);
+    let selector = dead.entry["namespaceSelector"].to_string();
+    let is_open = matching::is_left_out(&dead.entry, name)
+        || (selector.contains("\"NotIn\"") && selector.contains(&Value::from(name.as_str()).to_string()))
+        || dead.entry["failurePolicy"] == "Ignore";
+    if is_open || !desk.has_opened(&key, webhook) {
+        return Some(Since::Unchanged);
+    }
+    let by = desk.raw(&key)?.ok().and_then(last_writer);
+    Some(Since::WrittenBack { by })
+}
+
+fn configuration_key(configuration: &ObjRef) -> Key {
+    Key::cluster(GROUP, &format!("{}s", configuration.kind), &configuration.name)
+}
+
+/// The narrowest way: the webhook still guards everything but what these users ask for in this namespace.
+fn exclude(desk: &Desk<'_>, request: &Request<'_>, configuration: &ObjRef, webhook: &str) -> Remedy {
+    let subject = desk.reference(request.kind, request.object);
     let itself = (subject.kind == "namespace").then_some(&subject.name);
     let namespace = subject.namespace.as_ref().or(itself).cloned();
-    let plural = format!("{}s", configuration.kind);
-    let mend = Mend::Exclude {
-        key: Key::cluster("admissionregistration.k8s.io", &plural, &configuration.name),
-        uid: configuration.uid.clone(),
-        entry: webhook.to_owned(),
-        namespace: namespace.clone(),
+    let known = request.controller.filter(|_| desk.has_match_conditions());
+    let accounts = known.map(|more| {
+        let mut accounts: Vec<String> = DELETERS
+            .iter()
+            .map(ToString::to_string)
+            .chain(more.iter().cloned())
+            .collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        accounts
+    });
+    let what = match &namespace {
+        Some(namespace) => format!("the namespace {namespace}"),
+        None => subject.to_string(),
     };
-    let text = match namespace {
-        Some(name) => {
-            format!("leave the namespace {name} out of the webhook {webhook} until this is done; then it is put back")
+    let text = match (&accounts, &namespace) {
+        (Some(accounts), _) => {
+            let more: Vec<&str> = accounts
+                .iter()
+                .map(String::as_str)
+                .filter(|a| !DELETERS.contains(a))
+                .collect();
+            let more = more.iter().map(|account| format!(", {account}")).collect::<String>();
+            format!(
+                "leave {what} out of the webhook {webhook} for you and the controllers that delete{more}, until this is done; \
+                 other users are still refused"
+            )
         }
-        None => format!(
-            "let through what the webhook {webhook} cannot answer, in the whole cluster, until this is done; then it is put back"
+        (None, Some(_)) => format!(
+            "leave {what} out of the webhook {webhook} for every user and controller, until this is done; what they write there \
+             meanwhile is not checked by it"
+        ),
+        (None, None) => format!(
+            "allow what the webhook {webhook} cannot answer, for every user in the whole cluster, until this is done"
         ),
     };
+    let mend = Mend::Exclude {
+        key: configuration_key(configuration),
+        uid: configuration.uid.clone(),
+        entry: webhook.to_owned(),
+        only: (namespace.is_none() && accounts.is_some()).then(|| Key::new(request.kind, None, &request.object.name)),
+        namespace,
+        accounts,
+    };
     Remedy::mend(Rung::Neutralise, text, mend)
-}
-
-/// What was refused.
-struct Request<'a> {
-    kind: &'a Kind,
-    object: &'a Object,
-    verb: &'a str,
 }
 
 /// The configuration that has this entry. The same name may stand in several: the one that is asked about the request, and of
 /// those one that nobody answers for. Nothing inside where none is, and nothing at all while it is not known.
 fn find(desk: &Desk<'_>, request: &Request<'_>, webhook: &str) -> Option<Option<(ObjRef, Value)>> {
     let mut best: Option<((Asked, bool), ObjRef, Value)> = None;
-    for plural in ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"] {
-        let group = "admissionregistration.k8s.io";
-        let all = match desk.all::<Value>(&Ask::list(group, plural, None))? {
-            Ok(all) => all,
-            Err(_) => continue,
+    for (reference, entry) in entries(desk)? {
+        if entry["name"] != webhook {
+            continue;
+        }
+        let asked = matching::asked(desk, &entry, request.kind, request.object, request.verb)?;
+        if asked == Asked::No {
+            continue;
+        }
+        let dead = match Backend::of(&entry["clientConfig"]) {
+            Some(backend) => backend.state(desk)?.0 == Life::Dead,
+            None => false,
         };
-        for configuration in all {
-            let entries = configuration["webhooks"].as_array().cloned().unwrap_or_default();
-            let Some(entry) = entries.into_iter().find(|e| e["name"] == webhook) else {
-                continue;
-            };
-            let asked = matching::asked(desk, &entry, request.kind, request.object, request.verb)?;
-            if asked == Asked::No {
-                continue;
-            }
-            let dead = match Backend::of(&entry["clientConfig"]) {
-                Some(backend) => backend.state(desk)?.0 == Life::Dead,
-                None => false,
-            };
-            let text = |field: &str| configuration["metadata"][field].as_str().unwrap_or_default();
-            let one = singular(plural);
-            let reference = ObjRef::cluster(&one, text("name"), text("uid"));
-            if best.as_ref().is_none_or(|(rank, ..)| *rank < (asked, dead)) {
-                best = Some(((asked, dead), reference, entry));
-            }
+        if best.as_ref().is_none_or(|(rank, ..)| *rank < (asked, dead)) {
+            best = Some(((asked, dead), reference, entry));
         }
     }
     Some(best.map(|(_, reference, entry)| (reference, entry)))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_words_of_the_server_are_understood() {
-        let dead = "Internal error occurred: failed calling webhook \"deny.example.com\": failed to call webhook: Post \
-                    \"https://nope.x.svc:443/?timeout=2s\": service \"nope\" not found";
-        assert_eq!(
-            read(dead),
-            Refused::Unreachable {
-                webhook: "deny.example.com",
-                why: "Post \"https://nope.x.svc:443/?timeout=2s\": service \"nope\" not found"
-            }
-        );
-        assert_eq!(
-            read("admission webhook \"guard.example.com\" denied the request: not today"),
-            Refused::Denied {
-                webhook: "guard.example.com",
-                why: "not today"
-            }
-        );
-        let policy = "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'no-delete' with binding 'no-delete-b' \
-                      denied request: failed expression: false";
-        assert_eq!(
-            read(policy),
-            Refused::Policy {
-                policy: "no-delete",
-                binding: "no-delete-b"
-            }
-        );
-        assert_eq!(read("configmaps \"a\" not found"), Refused::Other);
+/// Every webhook, with its configuration. What may not be listed is left out.
+pub fn entries(desk: &Desk<'_>) -> Option<Vec<(ObjRef, Value)>> {
+    let mut all = Vec::new();
+    for plural in ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"] {
+        let Ok(configurations) = desk.all::<Value>(&Ask::list(GROUP, plural, None))? else {
+            continue;
+        };
+        for configuration in configurations {
+            let text = |field: &str| configuration["metadata"][field].as_str().unwrap_or_default();
+            let reference = ObjRef::cluster(&singular(plural), text("name"), text("uid"));
+            let entries = configuration["webhooks"].as_array().cloned().unwrap_or_default();
+            all.extend(entries.into_iter().map(|entry| (reference.clone(), entry)));
+        }
     }
+    Some(all)
 }

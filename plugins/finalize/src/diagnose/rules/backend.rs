@@ -1,4 +1,4 @@
-//! Who should answer, and whether anything is there.
+//! What should answer for a webhook, and whether anything is there.
 
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ impl Backend {
                 namespace: namespace.to_owned(),
                 name: name.to_owned(),
             }),
-            (.., Some(url)) => Some(Self::Url(url.to_owned())),
+            (.., Some(url)) => Some(in_cluster(url).unwrap_or_else(|| Self::Url(url.to_owned()))),
             _ => None,
         }
     }
@@ -49,14 +49,14 @@ impl Backend {
     /// Whether anything is behind it. Nothing while it is not known.
     pub fn state(&self, desk: &Desk<'_>) -> Option<(Life, String)> {
         let Self::Service { namespace, name } = self else {
-            return Some((Life::Unknown, "it is outside of the cluster".into()));
+            return Some((Life::Unknown, "the API server calls it by its URL".into()));
         };
         match desk.raw(&Key::within("", "services", namespace, name))? {
             Err(said) if said.is_missing() => return Some((Life::Dead, "there is no such Service".into())),
             Err(said) => return Some((Life::Unknown, said.message.clone())),
             Ok(service) if service["spec"]["type"] == "ExternalName" => {
                 let host = service["spec"]["externalName"].as_str().unwrap_or_default();
-                return Some((Life::Unknown, format!("it stands for {host}, outside of the cluster")));
+                return Some((Life::Unknown, format!("it is an alias of {host}")));
             }
             Ok(_) => {}
         }
@@ -74,7 +74,43 @@ impl Backend {
             .count();
         Some(match ready {
             0 => (Life::Dead, "no pod behind it is Ready".into()),
-            ready => (Life::Unknown, format!("{ready} Ready behind it, and still no answer")),
+            1 => (Life::Unknown, "1 pod behind it is Ready".into()),
+            ready => (Life::Unknown, format!("{ready} pods behind it are Ready")),
         })
+    }
+}
+
+/// A URL may name a Service as well: `https://NAME.NAMESPACE.svc:443/path`.
+fn in_cluster(url: &str) -> Option<Backend> {
+    let host = url.strip_prefix("https://")?.split(['/', ':', '?']).next()?;
+    let mut labels = host.split('.');
+    let (name, namespace) = (labels.next()?, labels.next()?);
+    (labels.next()? == "svc").then(|| Backend::Service {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_url_of_a_service_is_a_service() {
+        let of = |url: &str| Backend::of(&json!({"url": url})).map(|b| b.to_string());
+        assert_eq!(
+            of("https://guard.shop.svc:8443/check").as_deref(),
+            Some("service shop/guard")
+        );
+        assert_eq!(
+            of("https://guard.shop.svc.cluster.local").as_deref(),
+            Some("service shop/guard")
+        );
+        assert_eq!(
+            of("https://guard.example.com/svc").as_deref(),
+            Some("https://guard.example.com/svc")
+        );
     }
 }

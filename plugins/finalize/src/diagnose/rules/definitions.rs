@@ -34,7 +34,7 @@ pub fn instances(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Objec
     let mut behind = Vec::<CauseKey>::new();
     for held in objects.iter().take(SHOWN) {
         if held.is_deleting() {
-            super::holds(desk, found, custom, held);
+            found.later(desk, custom, held);
             behind.extend(held.finalizers.iter().map(|f| key(desk, custom, held, f)));
         } else {
             let at = Key::new(custom, held.namespace.as_deref(), &held.name);

@@ -5,15 +5,17 @@ use upkeep::discovery::Kind;
 
 use super::{
     super::{Cause, Found, Life, desk::Desk},
-    actors, admission, chain,
+    account, accounts, actors, chain,
     definitions::{self, CLEANUP},
-    references,
+    liveness::Owner,
+    paused, references,
+    removal::{self, Way},
     subject::key,
-    usage,
+    told, usage, users,
 };
 use crate::{
     facts::{Key, Object, Said},
-    knowledge::{Entry, Field, Risk},
+    knowledge::{Entry, Risk},
     ladder::{Mend, Remedy, Rung},
 };
 
@@ -44,37 +46,98 @@ pub fn finalizer(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Objec
 
 /// `unread`: what would tell why it is there could not be looked at.
 fn held(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str, unread: Option<&Said>) {
-    let entry = desk.knowledge.of(name, Some(&kind.kind), Field::Metadata);
+    let entry = desk.knowledge.of_kind(name, kind);
     let subject = desk.reference(kind, object);
-    let Some((mut actor, mut remedies)) = actors::of(desk, kind, object, name, entry) else {
+    let strips = may_be_stripped(desk, kind, object, name);
+    let answer = if strips {
+        removal::ask(desk, kind, object, name)
+    } else {
+        None
+    };
+    let Some(mut owner) = actors::of(desk, kind, object, name, entry) else {
         return;
     };
+    let Some(()) = details(desk, kind, object, name, entry, &mut owner) else {
+        return;
+    };
+    let (mut actor, mut remedies) = (owner.actor, owner.remedies);
     if let Some(said) = unread {
         actor.life = Life::Unread;
         actor.evidence = format!("what uses it could not be looked at: {}", said.message);
     }
-    if let Some(entry) = entry {
-        let right = Remedy::by_hand(Rung::Repair, entry.right.clone());
-        if actor.life != Life::Alive && !remedies.iter().any(|r| r.rung == Rung::Repair) {
-            remedies.push(right);
-        }
+    // The right way helps an actor that is alive, too.
+    if let Some(entry) = entry
+        && !remedies.iter().any(|r| r.rung == Rung::Repair && r.mend.is_some())
+        && !remedies.iter().any(|r| r.text == entry.right)
+    {
+        remedies.push(Remedy::by_hand(Rung::Repair, entry.right.clone()));
     }
-    if may_be_stripped(desk, kind, object, name) {
-        remedies.push(strip(desk, kind, object, name, entry));
+    let accounts = accounts::of(desk, &actor, entry);
+    let what = (kind, object, name);
+    let removal = removal::judge(desk, found, what, answer, &actor, accounts.as_deref());
+    if let Some(way) = removal.way.filter(|_| strips) {
+        remedies.push(strip(desk, kind, object, name, entry, way));
     }
     remedies.sort_by_key(|remedy| remedy.rung);
-    let evidence = entry.map(|e| format!("it is there so {}", e.protects));
-    let refused = desk.refused(&Key::new(kind, object.namespace.as_deref(), &object.name));
-    let behind = refused.and_then(|said| admission::refusal(desk, found, kind, object, "UPDATE", said));
+    let mut evidence: Vec<String> = entry.iter().map(|e| format!("it is there so {}", e.protects)).collect();
+    evidence.extend(owner.hints);
+    evidence.extend(removal.evidence);
     found.cause(Cause {
         key: key(desk, kind, object, name),
-        says: format!("{subject} waits for {} to take off its finalizer {name}", actor.who),
-        evidence: evidence.into_iter().collect(),
+        says: format!("{subject} waits for {} to remove its finalizer {name}", actor.who),
+        evidence,
         actor: Some(actor),
         holds: vec![subject],
-        behind: behind.into_iter().collect(),
+        behind: removal.behind.into_iter().collect(),
         remedies,
     });
+}
+
+/// What the object, its users and its controller say, for the first few objects that are alike: why an actor that is alive
+/// does not do it. Nothing while it is not known.
+fn details(
+    desk: &Desk<'_>,
+    kind: &Kind,
+    object: &Object,
+    name: &str,
+    entry: Option<&Entry>,
+    owner: &mut Owner,
+) -> Option<()> {
+    let key = Key::new(kind, object.namespace.as_deref(), &object.name);
+    if desk.sample(kind, name, key.clone()) != key {
+        return Some(());
+    }
+    let raw = desk.raw(&key);
+    let events = told::by_events(desk, object);
+    let users = users::users(desk, object, entry.map_or(&[], |entry| entry.used_by.as_slice()));
+    let lacks = account::lacks(desk, kind, object, &owner.actor);
+    let mut stalls = Vec::new();
+    let mut told = Vec::new();
+    if let Ok(raw) = raw? {
+        stalls.extend(
+            paused::paused(desk, kind, object, raw)?
+                .map(|(why, line)| (why, format!("resume it: {line}"), Rung::Repair)),
+        );
+        told.extend(told::by_status(raw));
+    }
+    told.extend(events?);
+    stalls.extend(users?.map(|(why, way)| (why, way, Rung::EvictUser)));
+    stalls.extend(lacks?.map(|(why, way)| (why, way, Rung::Repair)));
+    if told::must_create(&told) {
+        let why =
+            "it wants to create an object in a namespace that is being deleted, which the server refuses".to_owned();
+        let way = "do by hand what it would do for the object; then remove the finalizer".to_owned();
+        stalls.push((why, way, Rung::Repair));
+    }
+    for (why, way, rung) in stalls {
+        if owner.actor.life == Life::Alive {
+            owner.actor.life = Life::Stalled;
+        }
+        owner.hints.push(why);
+        owner.remedies.push(Remedy::by_hand(rung, way));
+    }
+    owner.hints.extend(told);
+    Some(())
 }
 
 /// Never the one of a definition, which would leave its objects in etcd, and never of a pod that has time left to stop.
@@ -84,11 +147,12 @@ fn may_be_stripped(desk: &Desk<'_>, kind: &Kind, object: &Object, name: &str) ->
 }
 
 /// The last resort for one finalizer.
-pub fn strip(desk: &Desk<'_>, kind: &Kind, object: &Object, name: &str, entry: Option<&Entry>) -> Remedy {
+pub fn strip(desk: &Desk<'_>, kind: &Kind, object: &Object, name: &str, entry: Option<&Entry>, way: Way) -> Remedy {
     let mend = Mend::Strip {
         key: Key::new(kind, object.namespace.as_deref(), &object.name),
         uid: object.uid.clone(),
         finalizer: name.to_owned(),
+        status: way == Way::Status,
     };
     let lost = match entry {
         Some(entry) => format!("; {}", entry.stripped),
@@ -96,37 +160,44 @@ pub fn strip(desk: &Desk<'_>, kind: &Kind, object: &Object, name: &str, entry: O
     };
     Remedy {
         risk: Some(entry.map_or(Risk::Orphans, |e| e.risk)),
-        leaves: entry.map(|e| leaks(desk, kind, object, e)).unwrap_or_default(),
+        leaves: leaks(desk, kind, object, entry, false),
+        stays: leaks(desk, kind, object, entry, true),
         overdue: object.deletion.map(|at| desk.seconds_since(at)),
         ..Remedy::mend(Rung::Strip, format!("remove this one finalizer{lost}"), mend)
     }
 }
 
-/// What the object tells about that which would be left outside of the cluster.
-fn leaks(desk: &Desk<'_>, kind: &Kind, object: &Object, entry: &Entry) -> Vec<String> {
-    if entry.leaks.is_empty() {
+/// What the object tells about that which would be left, in the cluster or outside of it.
+fn leaks(desk: &Desk<'_>, kind: &Kind, object: &Object, entry: Option<&Entry>, inside: bool) -> Vec<String> {
+    let leaks = entry.iter().flat_map(|entry| &entry.leaks);
+    let mut leaks = leaks.filter(|leak| leak.inside == inside).peekable();
+    if leaks.peek().is_none() {
         return Vec::new();
     }
     let key = Key::new(kind, object.namespace.as_deref(), &object.name);
     let Some(Ok(raw)) = desk.raw(&key) else {
         return Vec::new();
     };
-    let told = entry.leaks.iter().filter_map(|leak| {
+    let told = leaks.filter_map(|leak| {
         let value = raw.pointer(&leak.at)?;
-        let text = in_words(value);
+        let text = in_words(value, 0);
         (!text.is_empty()).then(|| format!("{} {text}", leak.what))
     });
     told.collect()
 }
 
+/// How deep values may lie in each other; what lies deeper is left out.
+const DEPTH: usize = 8;
+
 /// The texts in a value, without what is around them.
-fn in_words(value: &Value) -> String {
+fn in_words(value: &Value, depth: usize) -> String {
     match value {
+        _ if depth > DEPTH => String::new(),
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(all) => all
             .iter()
-            .map(in_words)
+            .map(|one| in_words(one, depth + 1))
             .filter(|t| !t.is_empty())
             .collect::<Vec<_>>()
             .join(", "),
@@ -134,8 +205,26 @@ fn in_words(value: &Value) -> String {
             let name = ["hostname", "ip", "value", "name", "id"]
                 .iter()
                 .find_map(|f| fields.get(*f));
-            name.map_or_else(|| value.to_string(), in_words)
+            name.map_or_else(|| value.to_string(), |name| in_words(name, depth + 1))
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_told_in_words_down_to_a_depth() {
+        let balancers = json!([{"hostname": "a.example.com"}, {"ip": "10.0.0.1"}]);
+        assert_eq!(in_words(&balancers, 0), "a.example.com, 10.0.0.1");
+        let mut deep = json!("end");
+        for _ in 0..100 {
+            deep = json!([{"name": deep}]);
+        }
+        assert_eq!(in_words(&deep, 0), "");
     }
 }

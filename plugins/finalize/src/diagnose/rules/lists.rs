@@ -6,7 +6,12 @@ use upkeep::{
     report::{Finding, ObjRef, Severity},
 };
 
-use super::super::{Cause, CauseKey, DENIED, Found, desk::Desk};
+use super::{
+    super::{Cause, CauseKey, DENIED, Found, desk::Desk},
+    backend::Backend,
+    call::Call,
+    stored::{self, is_unreadable},
+};
 use crate::{
     facts::{Ask, Key, Object, Said},
     knowledge::Risk,
@@ -27,10 +32,21 @@ pub fn unlisted<'a>(
     }
     let definition = format!("{}.{}", kind.plural, kind.group);
     let conversion = said.message.contains("conversion webhook for");
-    let version_gone = said
-        .message
-        .contains("request to convert CR from an invalid group/version");
-    if !conversion && !version_gone {
+    if stored::version_gone(&said.message).is_some() {
+        found.unseen.insert(kind.resource());
+        return stored::gone_version(desk, found, kind, said).map(|()| &[][..]);
+    }
+    if !conversion && is_unreadable(said) {
+        found.unseen.insert(kind.resource());
+        stored::unreadable(found, kind, namespace, None, &said.message);
+        return Some(&[]);
+    }
+    if !conversion && said.code == 403 {
+        found.unseen.insert(kind.resource());
+        found.unread.insert(kind.resource(), said.message.clone());
+        return Some(&[]);
+    }
+    if !conversion {
         found.unseen.insert(kind.resource());
         found.notes.push(Finding {
             id: "unseen",
@@ -49,12 +65,9 @@ pub fn unlisted<'a>(
             return Some(&[]);
         }
     };
-    if version_gone {
-        found.unseen.insert(kind.resource());
-    }
     let uid = raw["metadata"]["uid"].as_str().unwrap_or_default();
     let subject = ObjRef::cluster("customresourcedefinition.apiextensions.k8s.io", &definition, uid);
-    let (id, says) = if conversion && answers(&said.message) {
+    let (id, says) = if answers(&said.message) {
         (
             DENIED,
             format!(
@@ -62,37 +75,23 @@ pub fn unlisted<'a>(
                 kind.resource()
             ),
         )
-    } else if conversion {
+    } else {
         (
             "conversion-down",
             format!("the conversion webhook of {} does not answer", kind.resource()),
         )
-    } else {
-        (
-            "version-gone",
-            format!(
-                "objects of {} are stored in a version that is not there any more",
-                kind.resource()
-            ),
-        )
     };
-    let (objects, remedies) = if conversion {
-        let stored = stored_version(desk, kind, raw, namespace)?;
-        if stored.is_none() {
-            found.unseen.insert(kind.resource());
-        }
-        let (version, objects) = stored.unwrap_or(("", &[]));
-        let mut remedies = vec![Remedy::by_hand(Rung::Repair, "bring the conversion webhook back")];
-        remedies.extend(by_stored_version(kind, objects, version));
-        // Who answers has a reason.
-        if !answers(&said.message) {
-            remedies.push(unconvert(&definition, uid));
-        }
-        (objects, remedies)
-    } else {
-        let again = missing_version(&said.message, &definition);
-        (&[][..], again.into_iter().collect())
-    };
+    let by_version = stored_version(desk, kind, raw, namespace)?;
+    if by_version.is_none() {
+        found.unseen.insert(kind.resource());
+    }
+    let (version, objects) = by_version.unwrap_or(("", &[]));
+    let mut remedies = vec![Remedy::by_hand(Rung::Repair, "bring the conversion webhook back")];
+    remedies.extend(by_stored_version(kind, objects, version));
+    // Who answers has a reason. One whose backend is Ready is for a person.
+    if !answers(&said.message) && is_dead(desk, raw, &said.message)? {
+        remedies.push(unconvert(&definition, uid));
+    }
     found.cause(Cause {
         key: CauseKey {
             id,
@@ -130,7 +129,12 @@ pub fn conversion_elsewhere(desk: &Desk<'_>, found: &mut Found, message: &str) -
         return false;
     }
     let Some(Ok(raw)) = desk.raw(&key) else { return true };
+    let Some(is_dead) = is_dead(desk, raw, message) else {
+        return true;
+    };
     let uid = raw["metadata"]["uid"].as_str().unwrap_or_default();
+    let back = Remedy::by_hand(Rung::Repair, "bring the conversion webhook back");
+    let unconvert = is_dead.then(|| unconvert(&definition, uid));
     found.cause(Cause {
         key: CauseKey {
             id: "conversion-down",
@@ -145,12 +149,19 @@ pub fn conversion_elsewhere(desk: &Desk<'_>, found: &mut Found, message: &str) -
         actor: None,
         holds: vec![ObjRef::cluster("namespace", &desk.target().name, "")],
         behind: Vec::new(),
-        remedies: vec![
-            Remedy::by_hand(Rung::Repair, "bring the conversion webhook back"),
-            unconvert(&definition, uid),
-        ],
+        remedies: [back].into_iter().chain(unconvert).collect(),
     });
     true
+}
+
+/// Whether no object at all is converted: nothing is behind the webhook. Nothing while that is not known.
+fn is_dead(desk: &Desk<'_>, definition: &Value, message: &str) -> Option<bool> {
+    let Some(backend) = Backend::of(&definition["spec"]["conversion"]["webhook"]["clientConfig"]) else {
+        return Some(false);
+    };
+    let why = message.split_once(" failed: ").map_or("", |(_, why)| why);
+    let is_service = matches!(backend, Backend::Service { .. });
+    Some(Call::of(why).is_dead(backend.state(desk)?.0, is_service))
 }
 
 /// Whether the webhook was reached: then the server tells what it has said, otherwise what became of the request.
@@ -219,17 +230,4 @@ fn by_stored_version(kind: &Kind, objects: &[Object], version: &str) -> Vec<Reme
         Remedy::mend(Rung::Narrow, text, mend)
     });
     each.collect()
-}
-
-/// The version that the server names.
-fn missing_version(message: &str, definition: &str) -> Option<Remedy> {
-    let (_, rest) = message.split_once("invalid group/version: ")?;
-    let named = rest.split_whitespace().next()?.trim_end_matches([',', ';', '"']);
-    let version = named.rsplit('/').next()?;
-    let mend = Mend::Serve {
-        definition: definition.to_owned(),
-        version: version.to_owned(),
-    };
-    let text = format!("serve the version {version} of {definition} again, without storing anything in it");
-    Some(Remedy::mend(Rung::Repair, text, mend))
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use upkeep::discovery::Kind;
 
 use super::super::desk::Desk;
-use crate::facts::{Key, Object};
+use crate::facts::{CONDITION, Key, Object};
 
 /// How sure that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,9 @@ type Labels = BTreeMap<String, String>;
 pub fn asked(desk: &Desk<'_>, entry: &Value, kind: &Kind, object: &Object, operation: &str) -> Option<Asked> {
     let mut rules = entry["rules"].as_array().into_iter().flatten();
     if !rules.any(|rule| covers(rule, kind, operation)) {
+        return Some(Asked::No);
+    }
+    if is_left_out(entry, object.namespace.as_deref().unwrap_or(&object.name)) {
         return Some(Asked::No);
     }
     let mut sure = if entry["matchConditions"].as_array().is_some_and(|all| !all.is_empty()) {
@@ -58,6 +61,13 @@ pub fn asked(desk: &Desk<'_>, entry: &Value, kind: &Kind, object: &Object, opera
         sure = sure.min(selects(&entry["objectSelector"], &labels));
     }
     Some(sure)
+}
+
+/// Whether a run of this plugin leaves requests for this namespace, or for the object of this name, out of a webhook.
+pub fn is_left_out(entry: &Value, name: &str) -> bool {
+    let mut conditions = entry["matchConditions"].as_array().into_iter().flatten();
+    let quoted = Value::from(name).to_string();
+    conditions.any(|c| c["name"] == CONDITION && c["expression"].as_str().is_some_and(|e| e.contains(&quoted)))
 }
 
 fn labels(object: &Value) -> Labels {
@@ -127,6 +137,15 @@ mod tests {
             rule(&["*"], &["*"], "Cluster"),
         ];
         assert!(!no.iter().any(|rule| covers(rule, &maps, "DELETE")));
+    }
+
+    #[test]
+    fn what_a_run_leaves_out_is_not_asked() {
+        let condition = |name: &str| json!({"name": name, "expression": r#"!(request.namespace == "s")"#});
+        assert!(is_left_out(&json!({"matchConditions": [condition(CONDITION)]}), "s"));
+        assert!(!is_left_out(&json!({"matchConditions": [condition(CONDITION)]}), "t"));
+        assert!(!is_left_out(&json!({"matchConditions": [condition("own")]}), "s"));
+        assert!(!is_left_out(&json!({}), "s"));
     }
 
     #[test]

@@ -1,48 +1,78 @@
 //! A pod that is being stopped: its kubelet has to say that it is.
 
-use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
-use upkeep::{discovery::Kind, ui::human_duration};
+use upkeep::{discovery::Kind, report::ObjRef, ui::human_duration};
 
-use super::super::{Actor, Cause, CauseKey, Found, Life, desk::Desk};
+use super::{
+    super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
+    kubelets::{self, Kubelet},
+    liveness::{actor, by_lease},
+    subject::key,
+};
 use crate::{
-    facts::{Key, Object},
-    knowledge::Risk,
-    ladder::{Mend, Remedy, Rung},
+    facts::Object,
+    ladder::{Remedy, Rung},
 };
 
-/// How often the pod garbage collector looks, with something to spare.
-const COLLECTED: i64 = 40;
+/// How long the pod garbage collector takes for the pods of a node that does not exist, in seconds, with something to spare: it
+/// looks every 20 s, and waits 40 s before it believes that there is no such node.
+const COLLECTED: i64 = 90;
+/// How long a kubelet that cannot be seen may take to report the end of a pod, in seconds.
+const REPORTED: i64 = 30;
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stopping {
+    /// It needs nothing but time, and why.
+    InTime(String),
+    /// This cause keeps it.
+    Held(CauseKey),
+    /// It does not wait for a kubelet, or that is not known yet.
+    Other,
+}
 
 /// The grace period, and the kubelet that ends it.
-pub fn stopping(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object) {
+pub fn stopping(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object) -> Stopping {
+    let stopping = judge(desk, found, kind, object);
+    if let Stopping::InTime(why) = &stopping {
+        let subject = desk.reference(kind, object);
+        if !found.in_time.iter().any(|(known, _)| *known == subject) {
+            found.in_time.push((subject, why.clone()));
+        }
+    }
+    stopping
+}
+
+fn judge(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object) -> Stopping {
     // A pod's deletionTimestamp lies ahead by its grace period.
     let Some(deadline) = object.deletion.filter(|_| object.grace.unwrap_or(0) > 0) else {
-        return;
+        return Stopping::Other;
     };
     let over = desk.seconds_since(deadline);
-    let subject = desk.reference(kind, object);
-    if over < 0 {
+    // A machine that is powered off does not use the time that it has.
+    let off = || node_of(desk, object).is_some_and(|node| desk.powered_off().iter().any(|off| off == node));
+    if over < 0 && !off() {
         let left = human_duration(std::time::Duration::from_secs(over.unsigned_abs()));
-        found.in_time.push((subject, format!("it has {left} left to stop")));
-        return;
+        return Stopping::InTime(format!("it has {left} left to stop"));
     }
-    let Some(node) = node_of(desk, object) else { return };
+    let Some(node) = node_of(desk, object) else {
+        return Stopping::Other;
+    };
     if node.is_empty() {
-        let text = "it has no node, so the pod garbage collector removes it".to_owned();
-        found.in_time.push((subject, text));
-        return;
+        return Stopping::InTime("it has no node, so the pod garbage collector removes it".to_owned());
     }
-    match kubelet(desk, node) {
-        None => {}
-        Some(None) if over < COLLECTED => {
-            let text = "its node is gone, so the pod garbage collector removes it".to_owned();
-            found.in_time.push((subject, text));
+    match kubelets::kubelet(desk, node) {
+        None => Stopping::Other,
+        Some(Kubelet::Missing) if over < COLLECTED => {
+            Stopping::InTime("its node does not exist, so the pod garbage collector removes it".to_owned())
         }
-        Some(None) => {
-            let gone = "there is no such node".to_owned();
-            unfinished(found, desk, kind, object, node, Life::Dead, gone);
+        Some(Kubelet::Unread(_)) if over < REPORTED => {
+            let ago = human_duration(std::time::Duration::from_secs(over.unsigned_abs()));
+            Stopping::InTime(format!("its grace period has ended {ago} ago"))
         }
-        Some(Some((life, evidence))) => unfinished(found, desk, kind, object, node, life, evidence),
+        Some(kubelet) => match unfinished(desk, found, kind, object, node, &kubelet) {
+            Some(key) => Stopping::Held(key),
+            None => Stopping::Other,
+        },
     }
 }
 
@@ -51,8 +81,8 @@ pub fn silent(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object) 
     let Some(node) = node_of(desk, object).filter(|node| !node.is_empty()) else {
         return;
     };
-    if let Some(Some((Life::Dead, evidence))) = kubelet(desk, node) {
-        unfinished(found, desk, kind, object, node, Life::Dead, evidence);
+    if let Some(kubelet @ Kubelet::Stopped { .. }) = kubelets::kubelet(desk, node) {
+        unfinished(desk, found, kind, object, node, &kubelet);
     }
 }
 
@@ -64,84 +94,88 @@ fn node_of<'a>(desk: &Desk<'a>, object: &Object) -> Option<&'a str> {
     Some(&pod.node)
 }
 
-/// Whether the kubelet of a node reports. Nothing inside where there is no such node, and nothing at all while it is not
-/// known.
-fn kubelet(desk: &Desk<'_>, node: &str) -> Option<Option<(Life, String)>> {
-    let node = match desk.typed::<core::Node>(&Key::cluster("", "nodes", node))? {
-        Ok(node) => node,
-        Err(said) if said.is_missing() => return Some(None),
-        Err(_) => return None,
-    };
-    let ready = node
-        .status
-        .and_then(|s| s.conditions)
-        .into_iter()
-        .flatten()
-        .find(|c| c.type_ == "Ready");
-    let since = |at: Option<Timestamp>| {
-        at.map_or_else(String::new, |at| {
-            let age = u64::try_from(desk.seconds_since(at)).unwrap_or(0);
-            format!(" for {}", human_duration(std::time::Duration::from_secs(age)))
-        })
-    };
-    Some(Some(match &ready {
-        None => (Life::Dead, "its kubelet has never reported".to_owned()),
-        Some(c) if c.status == "True" => (Life::Alive, "its kubelet reports Ready".to_owned()),
-        Some(c) => (
-            if c.status == "Unknown" { Life::Dead } else { Life::Alive },
-            format!(
-                "Ready is {}{}",
-                c.status,
-                since(c.last_transition_time.as_ref().map(|t| t.0))
-            ),
-        ),
-    }))
-}
-
+/// The cause, if that is known.
 fn unfinished(
-    found: &mut Found,
     desk: &Desk<'_>,
+    found: &mut Found,
     kind: &Kind,
     object: &Object,
     node: &str,
-    life: Life,
-    evidence: String,
-) {
-    let subject = desk.reference(kind, object);
-    let mut remedies = Vec::new();
-    if life == Life::Dead {
-        remedies.push(Remedy::by_hand(Rung::Repair, format!("bring node/{node} back")));
-        remedies.push(Remedy {
-            risk: Some(Risk::Data),
-            ..Remedy::mend(
-                Rung::Repair,
-                format!(
-                    "taint node/{node} as out of service until this is done, which removes its pods and detaches its volumes; \
-                     only if its machine is surely off (--powered-off)"
-                ),
-                Mend::OutOfService { node: node.to_owned() },
-            )
-        });
-    } else {
-        let text = format!("look at the kubelet of node/{node}: it reports, but does not end the pod");
-        remedies.push(Remedy::by_hand(Rung::Repair, text));
-    }
+    kubelet: &Kubelet,
+) -> Option<CauseKey> {
+    let (id, says) = match kubelet {
+        Kubelet::Missing => (
+            "node-missing",
+            format!("node/{node} does not exist, so no kubelet confirms that its pods have ended"),
+        ),
+        _ => (
+            "silent-kubelet",
+            format!("the kubelet of node/{node} has not confirmed that its pods have ended"),
+        ),
+    };
+    let (actor, remedies) = match kubelet {
+        Kubelet::Missing => collector(desk)?,
+        _ => (of_kubelet(node, kubelet), kubelets::remedies(desk, node, kubelet)?),
+    };
+    let key = CauseKey {
+        id,
+        subject: ObjRef::cluster("node", node, ""),
+        detail: String::new(),
+    };
     found.cause(Cause {
-        key: CauseKey {
-            id: "silent-kubelet",
-            subject: upkeep::report::ObjRef::cluster("node", node, ""),
-            detail: String::new(),
-        },
-        says: format!("the kubelet of node/{node} has not confirmed that its pods have ended"),
+        key: key.clone(),
+        says,
         evidence: Vec::new(),
-        actor: Some(Actor {
-            who: format!("the kubelet of node/{node}"),
-            life,
-            evidence,
-            workload: None,
-        }),
-        holds: vec![subject],
+        actor: Some(actor),
+        holds: vec![desk.reference(kind, object)],
         behind: Vec::new(),
         remedies,
     });
+    Some(key)
+}
+
+fn of_kubelet(node: &str, kubelet: &Kubelet) -> Actor {
+    let (life, evidence) = match kubelet {
+        Kubelet::Missing => (Life::Dead, "there is no such node".to_owned()),
+        Kubelet::Unread(why) => (Life::Unread, why.clone()),
+        Kubelet::Reporting(evidence) => (Life::Alive, evidence.clone()),
+        // What may be cut off is the control plane.
+        Kubelet::Stopped {
+            evidence,
+            doubt: Some(_),
+            ..
+        } => (Life::Unknown, evidence.clone()),
+        Kubelet::Stopped { evidence, .. } => (Life::Dead, evidence.clone()),
+    };
+    actor(format!("the kubelet of node/{node}"), life, evidence)
+}
+
+/// Who deletes the pods of a node that does not exist.
+fn collector(desk: &Desk<'_>) -> Option<(Actor, Vec<Remedy>)> {
+    let (life, evidence) = by_lease(desk, "kube-system", "kube-controller-manager")?;
+    let way =
+        "look at kube-controller-manager: its pod garbage collector force-deletes the pods of nodes that do not exist";
+    let who = "the pod garbage collector in kube-controller-manager".to_owned();
+    Some((actor(who, life, evidence), vec![Remedy::by_hand(Rung::Repair, way)]))
+}
+
+/// Whether a pod is still within its grace period: until then nothing else holds it.
+pub fn has_time(desk: &Desk<'_>, object: &Object) -> bool {
+    object.grace.unwrap_or(0) > 0 && object.deletion.is_some_and(|deadline| desk.seconds_since(deadline) < 0)
+}
+
+/// What holds a pod that is being deleted: why it only needs time, or the causes.
+pub fn holders(desk: &Desk<'_>, found: &mut Found, object: &Object) -> (Option<String>, Vec<CauseKey>) {
+    let Some(kind) = desk.discovery().find("pods") else {
+        return (None, Vec::new());
+    };
+    found.later(desk, kind, object);
+    let finalizers = object.finalizers.iter().filter(|_| !has_time(desk, object));
+    let mut behind: Vec<CauseKey> = finalizers.map(|name| key(desk, kind, object, name)).collect();
+    match stopping(desk, found, kind, object) {
+        Stopping::InTime(why) => return (Some(why), behind),
+        Stopping::Held(key) => behind.push(key),
+        Stopping::Other => {}
+    }
+    (None, behind)
 }

@@ -1,24 +1,26 @@
-//! Who may look after a finalizer of which nothing is known: what the object, its kind and the name of the finalizer tell.
+//! Who may look after a finalizer of which nothing is known.
 //!
-//! The first trace that leads to a workload or to a Lease is followed; those before it stay as evidence.
+//! Rights tell: the workload whose ServiceAccount may change the finalizers of the kind. What the object itself says (its
+//! field managers, the name of the finalizer) can be written by everybody who may write the object, so that it is shown as a
+//! hint: it brings nothing back, and it never makes a controller dead. Where it speaks of one that is alive, that is not taken
+//! for a no: then the finalizer is only removed with `--even-if-alive`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
 use upkeep::{discovery::Kind, ui::human_duration};
 
 use super::{
-    super::{Actor, Life, SOMEBODY, desk::Desk},
-    liveness::{actor, alive, by_lease, nobody_known, unread},
-    owners::{Resources, by_rights},
+    super::{Life, SOMEBODY, desk::Desk},
+    liveness::{Owner, actor, by_lease, decide, shown, start_by_hand, unread},
+    rights::{self, Candidate, Width},
 };
-use crate::{
-    facts::{Ask, Key, Object, is_built_in},
-    ladder::Remedy,
-};
+use crate::facts::{Ask, Key, Object, Said, Workload, is_built_in};
 
-/// Who writes the status of an object did so within so many seconds, if they live.
+/// Who writes the status of an object did so within so many seconds, if they are alive.
 const LATELY: i64 = 60;
-/// They write what somebody has written down elsewhere: a template, a chart, a repository. What they put on they leave alone.
+/// How many workloads of a name are shown.
+const SHOWN: usize = 3;
+/// They write what a person has written down elsewhere: a template, a chart, a repository. What they add they leave alone.
 const DELIVER: [&str; 8] = [
     "kube-controller-manager",
     "helm",
@@ -30,88 +32,209 @@ const DELIVER: [&str; 8] = [
     "pulumi-kubernetes",
 ];
 
-type Found = (Actor, Vec<Remedy>);
+/// The actor, with what brings it back. Nothing while it is not known.
+pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Option<Owner> {
+    let owner = by_right(desk, kind, object, finalizer)?;
+    let hints = hints(desk, kind, object, finalizer)?;
+    let Some(mut owner) = owner else {
+        return Some(hints.into_owner());
+    };
+    owner.hints.extend(hints.lines);
+    Some(owner)
+}
 
-/// The actor, with what brings them back. Nothing while it is not known.
-pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Option<Found> {
+/// Who has the right: to the kind, or to the group that the finalizer is named after. Nothing inside where nobody has.
+fn by_right(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str) -> Option<Option<Owner>> {
+    let namespace = object.namespace.as_deref();
+    // The kinds of Kubernetes itself are changed by many.
+    let widths = [Width::Finalizers, Width::Named];
+    for width in widths.iter().filter(|_| !is_built_in(&kind.group)) {
+        match rights::candidates(desk, kind, namespace, width)? {
+            Err(said) => return Some(Some(unread(SOMEBODY.into(), said))),
+            Ok(found) if found.is_empty() => {}
+            Ok(found) => return Some(Some(by_rights(kind, width, &found))),
+        }
+    }
+    let Some(group) = group_in(desk, finalizer).filter(|group| *group != kind.group) else {
+        return Some(None);
+    };
+    let width = Width::Group(group.clone());
+    Some(match rights::candidates(desk, kind, namespace, &width)? {
+        Err(said) => Some(unread(SOMEBODY.into(), said)),
+        Ok(found) if found.is_empty() => None,
+        Ok(found) => {
+            let mut owner = by_rights(kind, &width, &found);
+            // A name is too little to start anything for.
+            owner.actor.workload = owner.actor.workload.filter(|_| owner.actor.life == Life::Alive);
+            owner.remedies.clear();
+            owner
+                .hints
+                .insert(0, format!("the name of the finalizer speaks of {group}"));
+            Some(owner)
+        }
+    })
+}
+
+/// The workloads whose ServiceAccounts have the right.
+pub fn by_rights(kind: &Kind, width: &Width, found: &[Candidate<'_>]) -> Owner {
+    let right = match width {
+        Width::Finalizers => format!("{}/finalizers", kind.plural),
+        Width::Named | Width::Any => kind.resource(),
+        Width::Group(group) => format!("finalizers of {group}"),
+    };
+    let ready = found.iter().find(|c| c.workload.ready > 0).or(found.first());
+    let who = ready.map_or_else(String::new, |c| c.workload.object.name.clone());
+    let mut owner = decide(who, found);
+    owner.actor.evidence = match owner.actor.life {
+        // The candidates are named below.
+        Life::Unknown => {
+            let each = if found.len() == 1 {
+                "its ServiceAccount"
+            } else {
+                "their ServiceAccounts"
+            };
+            owner.hints.insert(0, format!("{each} may change {right}"));
+            owner.actor.evidence
+        }
+        _ => format!("its ServiceAccount may change {right}; {}", owner.actor.evidence),
+    };
+    owner
+}
+
+/// What the object and the cluster say, which others can write.
+#[derive(Default)]
+struct Hints<'a> {
+    lines: Vec<String>,
+    /// Workloads with the name of a field manager.
+    named: Vec<&'a Workload>,
+    /// One of these names belongs to something that is alive.
+    perhaps: bool,
+    /// The object could not be read.
+    unread: Option<&'a Said>,
+}
+
+impl Hints<'_> {
+    fn into_owner(self) -> Owner {
+        if let Some(said) = self.unread {
+            return unread(SOMEBODY.into(), said);
+        }
+        let (life, evidence) = match (self.perhaps, self.named.len()) {
+            (true, _) => (Life::Perhaps, String::new()),
+            (false, 0) => (Life::Unknown, String::new()),
+            (false, 1) => (Life::Unknown, "1 candidate, by its name alone".into()),
+            (false, count) => (Life::Unknown, format!("{count} candidates")),
+        };
+        let stopped = self.named.iter().filter(|w| w.ready == 0 && !self.perhaps).take(SHOWN);
+        Owner {
+            remedies: stopped.map(|w| start_by_hand(w, "its controller")).collect(),
+            hints: self.lines,
+            actor: actor(SOMEBODY.into(), life, evidence),
+        }
+    }
+}
+
+/// What is written on the object and on its kind.
+fn hints<'a>(desk: &Desk<'a>, kind: &Kind, object: &Object, finalizer: &str) -> Option<Hints<'a>> {
+    let mut hints = Hints::default();
     let key = Key::new(kind, object.namespace.as_deref(), &object.name);
     let raw = match desk.raw(&desk.sample(kind, finalizer, key))? {
         Ok(raw) => raw,
-        Err(said) => return Some(unread(SOMEBODY.into(), said)),
+        Err(said) => {
+            hints.unread = Some(said);
+            return Some(hints);
+        }
     };
-    let meta: ObjectMeta = serde_json::from_value(raw.get("metadata")?.clone()).ok()?;
+    let meta: ObjectMeta = serde_json::from_value(raw["metadata"].clone()).unwrap_or_default();
     let entries = meta.managed_fields.unwrap_or_default();
-    let mut traces = Vec::new();
-    let mut unknown = nobody_known();
+    let mut managers = Vec::new();
     if let Some(entry) = entries.iter().find(|entry| has_set(entry, finalizer)) {
         let manager = entry.manager.clone().unwrap_or_default();
         let ago = ago(desk, entry).map(|(_, text)| text).unwrap_or_default();
         if manager.starts_with("kubectl") {
-            traces.push(format!("a person put it on with {manager}{ago}"));
+            hints.lines.push(format!(
+                "hint: managedFields say that a person added it with {manager}{ago}"
+            ));
         } else if DELIVER.contains(&manager.as_str()) {
-            traces.push(format!("{manager} put it on{ago}, as it was told to"));
+            let text = format!("hint: managedFields say that {manager} added it{ago}, as it was told to");
+            hints.lines.push(text);
         } else {
-            traces.push(format!("{manager} put it on{ago}"));
-            if let Some(found) = by_name(desk, &manager)? {
-                return Some(with(traces, found));
-            }
-            traces.push("no workload and no Lease has that name".into());
-            unknown.0.who = manager;
+            hints
+                .lines
+                .push(format!("hint: managedFields say that {manager} added it{ago}"));
+            managers.push(manager);
         }
     }
     if !is_built_in(&kind.group)
         && let Some(entry) = last_status(&entries)
+        && let Some((seconds, ago)) = ago(desk, entry)
     {
         let manager = entry.manager.clone().unwrap_or_default();
-        if let Some((seconds, ago)) = ago(desk, entry) {
-            traces.push(format!("{manager} wrote its status{ago}"));
-            if seconds < LATELY {
-                return Some(with(traces, (actor(manager, Life::Alive, String::new()), Vec::new())));
-            }
-        }
-        if let Some(found) = by_name(desk, &manager)? {
-            return Some(with(traces, found));
+        hints
+            .lines
+            .push(format!("hint: managedFields say that {manager} wrote its status{ago}"));
+        hints.perhaps |= seconds < LATELY;
+        if !managers.contains(&manager) {
+            managers.push(manager);
         }
     }
-    let of_kind = Resources {
-        group: &kind.group,
-        plural: Some(&kind.plural),
-        also: None,
-    };
-    if !is_built_in(of_kind.group)
-        && let Some(found) = by_rights(desk, of_kind)?
-    {
-        return Some(with(traces, found));
-    }
-    let named = group_in(desk, finalizer).filter(|group| *group != kind.group);
-    if let Some(group) = &named
-        && let Some((mut actor, _)) = by_rights(
-            desk,
-            Resources {
-                group,
-                plural: None,
-                also: Some(kind),
-            },
-        )?
-    {
-        // A name is too little to start anything for.
-        traces.push(format!("the name of the finalizer speaks of {group}"));
-        actor.workload = None;
-        return Some(with(traces, (actor, Vec::new())));
+    for manager in &managers {
+        by_name(desk, kind, object, manager, &mut hints)?;
     }
     if !is_built_in(&kind.group) {
-        traces.extend(installed_by(desk, kind)?);
+        hints
+            .lines
+            .extend(installed_by(desk, kind)?.map(|text| format!("hint: {text}")));
     }
-    Some(with(traces, unknown))
+    Some(hints)
 }
 
-/// The traces stand before what was found by them.
-fn with(mut traces: Vec<String>, (mut actor, remedies): Found) -> Found {
-    if !actor.evidence.is_empty() {
-        traces.push(actor.evidence);
+/// Workloads and Leases that have the name of a field manager. One that may not change the object cannot be meant.
+fn by_name<'a>(desk: &Desk<'a>, kind: &Kind, object: &Object, manager: &str, hints: &mut Hints<'a>) -> Option<()> {
+    let Ok(workloads) = desk.workloads()? else {
+        // Whether it is alive could not be looked at.
+        hints.perhaps = true;
+        return Some(());
+    };
+    let mut named: Vec<&Workload> = workloads.iter().filter(|w| w.object.name == manager).collect();
+    let found_any = !named.is_empty();
+    if found_any && let Ok(able) = rights::candidates(desk, kind, object.namespace.as_deref(), &Width::Any)? {
+        let may = |w: &&Workload| able.iter().any(|c| std::ptr::eq(c.workload, *w));
+        let unable: Vec<&Workload> = named.iter().copied().filter(|w| !may(w)).collect();
+        hints.lines.extend(unable.iter().take(SHOWN).map(|w| {
+            let what = kind.resource();
+            format!(
+                "hint: {} has that name, and its ServiceAccount may not change {what}",
+                shown(w)
+            )
+        }));
+        // It may have lost the right.
+        hints.perhaps |= unable.iter().any(|w| w.ready > 0);
+        named.retain(may);
     }
-    actor.evidence = traces.join("; ");
-    (actor, remedies)
+    for workload in named.iter().take(SHOWN) {
+        hints.lines.push(format!("hint: {} has that name", shown(workload)));
+    }
+    hints.perhaps |= named.iter().any(|w| w.ready > 0);
+    hints.named.extend(&named);
+    let Ok(leases) = desk.metadata(&Ask::Leases)? else {
+        return Some(());
+    };
+    let of_name = leases.iter().filter(|lease| lease.name == manager).take(SHOWN);
+    let mut any = found_any;
+    for lease in of_name {
+        let (life, evidence) = by_lease(desk, lease.namespace.as_deref().unwrap_or_default(), &lease.name)?;
+        hints.lines.push(format!("hint: {evidence}"));
+        hints.perhaps |= life == Life::Alive;
+        any = true;
+    }
+    if !any {
+        let text = format!(
+            "hint: no workload that may change {}, and no Lease, is called {manager}",
+            kind.resource()
+        );
+        hints.lines.push(text);
+    }
+    Some(())
 }
 
 fn has_set(entry: &ManagedFieldsEntry, finalizer: &str) -> bool {
@@ -133,26 +256,6 @@ fn ago(desk: &Desk<'_>, entry: &ManagedFieldsEntry) -> Option<(i64, String)> {
     let seconds = desk.seconds_since(entry.time.as_ref()?.0).max(0);
     let duration = std::time::Duration::from_secs(seconds.unsigned_abs());
     Some((seconds, format!(" {} ago", human_duration(duration))))
-}
-
-/// A workload, or the Lease of one, that has the name of a field manager.
-fn by_name(desk: &Desk<'_>, manager: &str) -> Option<Option<Found>> {
-    let workloads = match desk.workloads()? {
-        Ok(workloads) => workloads,
-        Err(said) => return Some(Some(unread(manager.to_owned(), said))),
-    };
-    if let Some(workload) = workloads.iter().find(|w| w.object.name == manager) {
-        return Some(Some(alive(manager.to_owned(), workload)));
-    }
-    let leases = match desk.metadata(&Ask::Leases)? {
-        Ok(leases) => leases,
-        Err(said) => return Some(Some(unread(manager.to_owned(), said))),
-    };
-    let Some(lease) = leases.iter().find(|lease| lease.name == manager) else {
-        return Some(None);
-    };
-    let (life, evidence) = by_lease(desk, lease.namespace.as_deref().unwrap_or_default(), &lease.name)?;
-    Some(Some((actor(manager.to_owned(), life, evidence), Vec::new())))
 }
 
 /// The group that a finalizer's name speaks of: `GROUP/x`, `finalizer.GROUP`, `x.finalizers.GROUP`, `PLURAL.GROUP`.

@@ -1,14 +1,16 @@
 //! Volumes that are in use: a claim by a pod, a volume by a claim.
 
 use k8s_openapi::api::core::v1 as core;
-use upkeep::{discovery::Kind, report::ObjRef};
+use upkeep::{discovery::Kind, report::ObjRef, ui::command};
 
 use super::{
-    super::{Cause, CauseKey, Found, desk::Desk},
+    super::{Cause, CauseKey, Found, Life, desk::Desk},
+    liveness::actor,
+    pods,
     subject::{LedOn, key},
 };
 use crate::{
-    facts::{Key, Object, Pod, singular},
+    facts::{Key, Object, Pod},
     ladder::{Mend, Remedy, Rung},
 };
 
@@ -54,7 +56,7 @@ fn used_by(users: &[&Pod]) -> String {
     }
 }
 
-/// The pod that uses it. One that is going needs no push; what holds that one is found with it.
+/// The pod that uses it. One that is being deleted is not evicted: it has its grace period, and then whatever holds it is behind this.
 pub fn in_use(desk: &Desk<'_>, found: &mut Found, pod: &Pod, subject: &ObjRef) -> CauseKey {
     let object = &pod.object;
     let user = ObjRef::namespaced(
@@ -69,23 +71,30 @@ pub fn in_use(desk: &Desk<'_>, found: &mut Found, pod: &Pod, subject: &ObjRef) -
         detail: String::new(),
     };
     let owner = top_owner(desk, object);
+    let unproven = object.owners.iter().find(|o| o.controller).filter(|_| owner.is_none());
     let state = match (object.is_deleting(), pod.finished) {
         (true, _) => "is being deleted itself",
         (false, true) => "has ended, but still names it",
         (false, false) => "runs",
     };
-    let mut remedies = Vec::new();
-    if !object.is_deleting() {
-        let again = owner.as_ref().map(|(plural, name)| {
-            let namespace = object.namespace.as_deref().unwrap_or_default();
-            let one = singular(plural);
-            let scale = match plural.as_str() {
-                "deployments" | "replicasets" | "statefulsets" => {
-                    format!(": kubectl scale {one}/{name} -n {namespace} --replicas=0 keeps it from that")
+    let (mut remedies, mut behind, mut stops) = (Vec::new(), Vec::new(), None);
+    if object.is_deleting() {
+        let (in_time, holders) = pods::holders(desk, found, object);
+        stops = in_time.map(|why| actor(user.to_string(), Life::Alive, why));
+        behind = holders;
+    } else {
+        let again = owner.as_ref().map(|owner| {
+            let (one, name) = (owner.one(), &owner.name);
+            let scale = match (owner.group.as_str(), owner.plural.as_str()) {
+                ("apps", "deployments" | "replicasets" | "statefulsets") => {
+                    let namespace = owner.namespace.as_deref().unwrap_or_default();
+                    let what = format!("{one}/{name}");
+                    let arguments = [what.as_str(), "-n", namespace, "--replicas=0"];
+                    format!("; '{}' prevents that", command("kubectl scale", arguments))
                 }
                 _ => String::new(),
             };
-            format!("; {one} {name} starts another one, which cannot use what is gone by then{scale}")
+            format!("; {one} {name} starts another one, which cannot use {subject} once it is deleted{scale}")
         });
         let mend = Mend::Evict {
             pod: Key::within(
@@ -106,30 +115,41 @@ pub fn in_use(desk: &Desk<'_>, found: &mut Found, pod: &Pod, subject: &ObjRef) -
         key: key.clone(),
         says: format!("{user} uses {subject}: it {state}"),
         evidence: owner
-            .map(|(plural, name)| format!("it belongs to {} {name}", singular(&plural)))
+            .map(|owner| format!("it belongs to {} {}", owner.one(), owner.name))
+            .or_else(|| {
+                unproven.map(|o| {
+                    format!(
+                        "its ownerReference names {:?} {:?}; no object with that UID was found",
+                        o.kind, o.name
+                    )
+                })
+            })
             .into_iter()
             .collect(),
-        actor: None,
+        actor: stops,
         holds: vec![subject.clone()],
-        behind: Vec::new(),
+        behind,
         remedies,
     });
     key
 }
 
-/// Who would start another pod: the Deployment rather than its ReplicaSet. Plural of its kind, and its name.
-fn top_owner(desk: &Desk<'_>, object: &Object) -> Option<(String, String)> {
-    let owner = object.owners.iter().find(|o| o.controller)?;
-    let namespace = object.namespace.as_deref()?;
-    let above = || {
-        let key = Key::within("apps", "replicasets", namespace, &owner.name);
-        let set = desk.typed::<Object>(&key)?.ok()?;
-        let above = set.owners.into_iter().find(|o| o.controller)?;
-        Some((format!("{}s", above.kind.to_ascii_lowercase()), above.name))
-    };
-    let itself = (format!("{}s", owner.kind.to_ascii_lowercase()), owner.name.clone());
-    let found = if owner.kind == "ReplicaSet" { above() } else { None };
-    Some(found.unwrap_or(itself))
+/// Who would start another pod: the Deployment rather than its ReplicaSet. Nothing where no such object is found.
+fn top_owner(desk: &Desk<'_>, object: &Object) -> Option<Key> {
+    let (key, owner) = controller(desk, object)?;
+    let above = controller(desk, &owner).filter(|_| key.plural == "replicasets");
+    Some(above.map_or(key, |(key, _)| key))
+}
+
+/// The controller of an object. Kind and name in an ownerReference are what its writer says: only the object that has the UID,
+/// too, is the one.
+fn controller(desk: &Desk<'_>, object: &Object) -> Option<(Key, Object)> {
+    let named = object.owners.iter().find(|owner| owner.controller)?;
+    let group = named.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let kind = desk.discovery().preferred().find(|kind| kind.is(group, &named.kind))?;
+    let key = Key::new(kind, object.namespace.as_deref(), &named.name);
+    let owner = desk.typed::<Object>(&key)?.ok()?;
+    (owner.uid == named.uid && !owner.uid.is_empty()).then_some((key, owner))
 }
 
 /// A volume is kept while it is bound. True if that is why.
@@ -155,7 +175,7 @@ pub fn volume<'a>(desk: &Desk<'a>, found: &mut Found, kind: &Kind, object: &Obje
     };
     let reference = desk.reference(claims, &bound_to);
     if bound_to.is_deleting() {
-        super::holds(desk, found, claims, &bound_to);
+        found.later(desk, claims, &bound_to);
     }
     let mut behind = Vec::new();
     if bound_to.has("kubernetes.io/pvc-protection") && bound_to.is_deleting() {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod constraints;
+mod promises;
 
 use serde_json::{Value, json};
 
@@ -124,8 +125,11 @@ fn resources_and_ports() {
         answer(gpu(), one(has("1")), vec![pod("x", "a", "db", gpu())]),
         "proven impossible: 1 insufficient nvidia.com/gpu"
     );
-    // Nobody reports it: somebody else hands it out.
-    assert_eq!(answer(gpu(), one(json!({})), vec![]), "fits on 1 node");
+    // No node reports it: something else hands it out.
+    assert_eq!(
+        answer(gpu(), one(json!({})), vec![]),
+        "unknown: no node reports nvidia.com/gpu"
+    );
 
     let port =
         |n: u16| json!({"spec": {"containers": [{"name": "c", "ports": [{"containerPort": n, "hostPort": n}]}]}});
