@@ -10,9 +10,23 @@ mod circles;
 mod denials;
 #[path = "reports/elsewhere.rs"]
 mod elsewhere;
+#[path = "reports/gates.rs"]
+mod gates;
+#[path = "reports/graces.rs"]
+mod graces;
 #[path = "reports/off.rs"]
 mod off;
 #[path = "reports/ownership.rs"]
 mod ownership;
 #[path = "reports/plans.rs"]
 mod plans;
+#[path = "reports/refusals.rs"]
+mod refusals;
+#[path = "reports/silence.rs"]
+mod silence;
+#[path = "reports/unreachable.rs"]
+mod unreachable;
+#[path = "reports/unreadable.rs"]
+mod unreadable;
+#[path = "reports/unreviewed.rs"]
+mod unreviewed;

@@ -23,7 +23,7 @@ pub fn whole() -> &'static Cluster {
             ..Options::default()
         });
         // So many that the nodes of a few tests that have stopped reporting are no third of all.
-        (0..12).for_each(|i| cluster.node(&Node::new(format!("live-{i}"))));
+        (0..48).for_each(|i| cluster.node(&Node::new(format!("live-{i}"))));
         bystanders(&cluster);
         cluster
     })

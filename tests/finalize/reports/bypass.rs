@@ -1,33 +1,15 @@
 //! What somebody with few rights makes an administrator's run open for them.
 
-use std::{
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use testsupport::{Cluster, DEFAULT_TIMEOUT, Https, Rule, wait_for};
+use serde_json::json;
+use testsupport::{Cluster, DEFAULT_TIMEOUT, Https, Live, Rule, wait_for};
 
+use super::gates::{ALL, VALIDATING, client, entries, nobody, webhook, writes};
 use crate::{
     kit::{command, finalize, kubectl},
     scene::Scene,
 };
-
-const KIND: &str = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration";
-
-fn guard(scene: &Scene, client: &Value, operations: &[&str]) -> String {
-    let name = format!("{}-guard", scene.name);
-    scene.cluster.create(json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": name}, "webhooks": [{"name": "policy.example.com", "sideEffects": "None", "timeoutSeconds": 1,
-            "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "clientConfig": client,
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.name}},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": operations, "resources": ["configmaps"]}]}]}));
-    name
-}
-
-fn entries(scene: &Scene, name: &str) -> Value {
-    scene.cluster.get(KIND, "", name).unwrap()["webhooks"].clone()
-}
 
 /// What the server says to a change of a ConfigMap by this user.
 fn annotates(cluster: &Cluster, user: &std::path::Path, namespace: &str, name: &str) -> String {
@@ -50,26 +32,32 @@ fn r45_a_webhook_that_a_tenant_makes_time_out() {
             "response": {"uid": asked.body["request"]["uid"], "allowed": true}});
         (asked.body["request"]["name"] != "slow").then_some(review)
     });
-    let client = json!({"url": backend.url(), "caBundle": backend.ca_bundle()});
-    let name = guard(&scene, &client, &["UPDATE", "DELETE"]);
-    let before = entries(&scene, &name);
+    let name = webhook(
+        &scene,
+        VALIDATING,
+        &client(&backend),
+        &["UPDATE", "DELETE"],
+        "",
+        "configmaps",
+    );
+    let before = entries(&scene, VALIDATING, &name);
     wait_for("the webhook", DEFAULT_TIMEOUT, || {
         let ran = finalize(scene.cluster, &["cm/slow", "-n", "r45-slow", "--dry-run"]);
-        ran.text().contains("policy.example.com").then_some(())
+        ran.text()
+            .contains(&format!("{}.example.com", scene.name))
+            .then_some(())
     });
     scene.delete();
     let mark = scene.cluster.audit().mark();
-    let ran = scene.finalize(&["--force-up-to=finalize", "--even-if-alive"]).expect(4);
-    ran.says("the webhook policy.example.com of validatingwebhookconfiguration/r45-slow-guard did not answer in time")
-        .says("others may be answered, so it stays in force")
-        .says_nothing_of("neutralise");
-    let written = scene.cluster.audit().since(mark, "kubectl-finalize");
-    let to_it = written
-        .iter()
-        .filter(|r| r.is_write() && !r.is_dry_run() && r.name == name);
-    assert_eq!(to_it.count(), 0);
-    assert_eq!(entries(&scene, &name), before);
-    scene.cluster.delete(KIND, "", &name);
+    let ran = scene.finalize(&ALL).expect(4);
+    ran.says(
+        "the webhook r45-slow.example.com of validatingwebhookconfiguration/r45-slow-webhook did not answer in time",
+    )
+    .says("others may be answered, so it stays in force")
+    .says_nothing_of("neutralise");
+    assert!(writes(&scene, mark).iter().all(|r| r.name != name));
+    assert_eq!(entries(&scene, VALIDATING, &name), before);
+    scene.cluster.delete(VALIDATING, "", &name);
     scene.finalize(&["--force-up-to=strip"]).expect(0);
 }
 
@@ -85,23 +73,27 @@ fn r45_a_backend_that_is_ready() {
         "metadata": {"name": "policy-1", "labels": {"kubernetes.io/service-name": "policy"}}, "ports": [{"port": 443}],
         "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true}}]}),
     );
-    let name = guard(
+    let name = webhook(
         &scene,
+        VALIDATING,
         &json!({"service": {"namespace": "r45-ops", "name": "policy"}}),
         &["UPDATE"],
+        "",
+        "configmaps",
     );
-    let before = entries(&scene, &name);
+    let before = entries(&scene, VALIDATING, &name);
     kubectl(scene.cluster, &["delete", "cm", "a", "-n", "r45-ready", "--wait=false"]);
     let target = ["cm/a", "-n", "r45-ready"];
     wait_for("the webhook", DEFAULT_TIMEOUT, || {
         let ran = finalize(scene.cluster, &[&target[..], &["--dry-run"]].concat());
-        ran.text().contains("policy.example.com").then_some(())
+        ran.text()
+            .contains(&format!("{}.example.com", scene.name))
+            .then_some(())
     });
-    let force = ["--force-up-to=finalize", "--even-if-alive"];
-    let ran = finalize(scene.cluster, &[&target[..], &force].concat()).expect(4);
+    let ran = finalize(scene.cluster, &[&target[..], &ALL].concat()).expect(4);
     ran.says("1 pod behind it is Ready").says_nothing_of("neutralise");
-    assert_eq!(entries(&scene, &name), before);
-    scene.cluster.delete(KIND, "", &name);
+    assert_eq!(entries(&scene, VALIDATING, &name), before);
+    scene.cluster.delete(VALIDATING, "", &name);
 }
 
 /// While a dead webhook is out of the way for a run, other users are refused as before.
@@ -114,28 +106,26 @@ fn r45_another_user_stays_refused() {
     }
     let rules = [Rule::allow("get,list,patch,update,delete", "configmaps")];
     let tenant = cluster.user_kubeconfig("r45-tenant", &rules);
-    let name = guard(
-        &scene,
-        &json!({"service": {"namespace": "default", "name": "nope"}}),
-        &["UPDATE", "DELETE"],
-    );
-    let before = entries(&scene, &name);
+    let name = webhook(&scene, VALIDATING, &nobody(), &["UPDATE", "DELETE"], "", "configmaps");
+    let before = entries(&scene, VALIDATING, &name);
     wait_for("the webhook", DEFAULT_TIMEOUT, || {
         annotates(cluster, &tenant, "r45-others", "a")
             .contains("failed calling webhook")
             .then_some(())
     });
     kubectl(cluster, &["delete", "namespace", "r45-others", "--wait=false"]);
-    let mut running = command(
-        cluster,
-        &["ns", "r45-others", "--force-up-to=neutralise", "--timeout=30s"],
-    );
-    let mut running = running.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let args = ["ns", "r45-others", "--force-up-to=neutralise", "--timeout=2m"];
+    let mut running = Live::start(command(cluster, &args));
+    wait_for("the webhook to be changed", DEFAULT_TIMEOUT, || {
+        (entries(&scene, VALIDATING, &name) != before).then_some(())
+    });
+    // Frozen, for it is out of the way for a moment only.
+    running.signal("STOP");
     wait_for("the webhook to be out of the way of this user", DEFAULT_TIMEOUT, || {
         let said = annotates(cluster, cluster.kubeconfig(), "r45-others", "a");
         said.is_empty().then_some(())
     });
-    let changed = entries(&scene, &name);
+    let changed = entries(&scene, VALIDATING, &name);
     assert_eq!(changed[0]["failurePolicy"], "Fail");
     assert_eq!(changed[0]["namespaceSelector"], before[0]["namespaceSelector"]);
     for _ in 0..3 {
@@ -143,14 +133,14 @@ fn r45_another_user_stays_refused() {
         assert!(said.contains("failed calling webhook"), "{said:?}");
         std::thread::sleep(Duration::from_millis(200));
     }
-    assert_eq!(entries(&scene, &name), changed, "the run was still at work");
-    running.wait().unwrap();
-    assert_eq!(entries(&scene, &name), before);
-    let meta = cluster.get(KIND, "", &name).unwrap()["metadata"].clone();
+    running.signal("CONT");
+    running.finish().expect(4);
+    assert_eq!(entries(&scene, VALIDATING, &name), before);
+    let meta = cluster.get(VALIDATING, "", &name).unwrap()["metadata"].clone();
     assert!(meta["annotations"]["kubectl-upkeep/neutralised"].is_null(), "{meta}");
     scene.mended(&["--force-up-to=strip"]);
-    assert_eq!(entries(&scene, &name), before);
-    scene.cluster.delete(KIND, "", &name);
+    assert_eq!(entries(&scene, VALIDATING, &name), before);
+    scene.cluster.delete(VALIDATING, "", &name);
 }
 
 /// What has no namespace is left out by its name: before, the webhook failed open for the whole cluster.
@@ -176,7 +166,7 @@ fn r45_another_object_without_a_namespace_stays_guarded() {
             "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"],
                 "resources": ["persistentvolumes", "persistentvolumes/status"]}]}]}),
     );
-    let before = entries(&scene, "r45-volumes");
+    let before = entries(&scene, VALIDATING, "r45-volumes");
     kubectl(cluster, &["delete", "pv", "r45-stuck", "--wait=false"]);
     let target = ["pv/r45-stuck"];
     wait_for("the webhook", DEFAULT_TIMEOUT, || {
@@ -193,8 +183,8 @@ fn r45_another_object_without_a_namespace_stays_guarded() {
         &["get", "pv", "r45-other", "-o", "jsonpath={.metadata.finalizers}"],
     );
     assert!(changes.contains("example.com/cleanup"), "{changes}");
-    assert_eq!(entries(&scene, "r45-volumes"), before);
-    cluster.delete(KIND, "", "r45-volumes");
+    assert_eq!(entries(&scene, VALIDATING, "r45-volumes"), before);
+    cluster.delete(VALIDATING, "", "r45-volumes");
     for name in ["r45-stuck", "r45-other"] {
         let free = r#"{"metadata": {"finalizers": null}}"#;
         kubectl(cluster, &["patch", "pv", name, "--type=merge", "-p", free]);

@@ -1,4 +1,4 @@
-//! Causes outside of the namespace, in storage, and in missing rights.
+//! Causes outside of the namespace, and in missing rights.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use testsupport::{Cluster, DEFAULT_TIMEOUT, Https, Options, Rule, wait_for};
 
 use crate::{
     custom::{KIND, define, version},
-    kit::{Ran, command, finalize, kubectl, kubectl_in, run},
-    scene::{Scene, alone},
+    kit::{Ran, command, finalize, kubectl, run},
+    scene::Scene,
 };
 
 /// How soon a run ends that can do nothing.
-const AT_ONCE: Duration = Duration::from_secs(75);
+pub const AT_ONCE: Duration = Duration::from_secs(75);
 
-fn deleted(cluster: &Cluster, namespace: &str) {
+pub fn deleted(cluster: &Cluster, namespace: &str) {
     kubectl(cluster, &["delete", "namespace", namespace, "--wait=false"]);
 }
 
 /// A control plane of its own, with these arguments.
-fn started(apiserver: &[String], controllers: &[&str]) -> Cluster {
+pub fn started(apiserver: &[String], controllers: &[&str]) -> Cluster {
     let mut manager = vec!["--leader-elect=true".to_owned()];
     manager.extend(controllers.iter().map(ToString::to_string));
     Cluster::start(Options {
@@ -32,7 +32,7 @@ fn started(apiserver: &[String], controllers: &[&str]) -> Cluster {
 }
 
 /// Writes into etcd what no API server would.
-fn etcdctl(cluster: &Cluster, args: &[&str]) {
+pub fn etcdctl(cluster: &Cluster, args: &[&str]) {
     let output = std::process::Command::new(testsupport::program("etcdctl").unwrap())
         .arg(format!("--endpoints={}", cluster.etcd().address()))
         .args(args)
@@ -42,14 +42,14 @@ fn etcdctl(cluster: &Cluster, args: &[&str]) {
 }
 
 /// Runs it until it says this, and returns that run.
-fn until(cluster: &Cluster, args: &[&str], says: &str) -> Ran {
+pub fn until(cluster: &Cluster, args: &[&str], says: &str) -> Ran {
     wait_for(format!("{says:?}"), DEFAULT_TIMEOUT, || {
         let ran = finalize(cluster, args);
         ran.text().contains(says).then_some(ran)
     })
 }
 
-fn config_map(cluster: &Cluster, namespace: &str, name: &str, finalizers: &[&str]) {
+pub fn config_map(cluster: &Cluster, namespace: &str, name: &str, finalizers: &[&str]) {
     cluster.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": name, "namespace": namespace, "finalizers": finalizers}}));
 }
@@ -99,75 +99,6 @@ fn r26_an_object_of_another_namespace_in_a_version_that_is_gone() {
     for name in [&name, &whole] {
         cluster.delete(KIND, "", name);
     }
-}
-
-/// Nobody can read it, so nobody can delete it.
-#[test]
-fn r27_a_secret_that_is_damaged_in_etcd() {
-    let cluster = alone();
-    let ns = cluster.namespace("damaged");
-    ns.create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}));
-    config_map(&cluster, "damaged", "c", &[]);
-    etcdctl(&cluster, &["put", "/registry/secrets/damaged/s", "no secret"]);
-    // In a version that no API server knows.
-    let unknown = r#"{"kind":"ConfigMap","apiVersion":"v9","metadata":{"name":"c"}}"#;
-    etcdctl(&cluster, &["put", "/registry/configmaps/damaged/c", unknown]);
-    deleted(&cluster, "damaged");
-    let says = "the API server cannot read the secrets of namespace damaged from its storage";
-    let ran = until(&cluster, &["ns", "damaged", "--dry-run"], says);
-    ran.says("the API server cannot read the configmaps of namespace damaged from its storage")
-        .says("it is stored at /registry/secrets/damaged/NAME")
-        .says("etcdctl del /registry/secrets/damaged/NAME")
-        .says_nothing_of("nothing holds it")
-        .says("ignoreStoreReadErrorWithClusterBreakingPotential")
-        .says("AllowUnsafeMalformedObjectDeletion");
-    let ran = finalize(&cluster, &["ns", "damaged", "--force-up-to=strip"]).expect(4);
-    assert!(ran.took < AT_ONCE, "{}", ran.text());
-    until(
-        &cluster,
-        &["scan"],
-        "the API server cannot read secrets from its storage",
-    );
-    // What is said helps.
-    for key in ["/registry/secrets/damaged/s", "/registry/configmaps/damaged/c"] {
-        etcdctl(&cluster, &["del", key]);
-    }
-    finalize(&cluster, &["ns", "damaged"]).expect(0);
-}
-
-fn encryption(key: &str) -> String {
-    // 32 bytes in base64.
-    let secret = key.repeat(43) + "=";
-    json!({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": [{"resources": ["secrets"],
-        "providers": [{"aescbc": {"keys": [{"name": "k", "secret": secret}]}}, {"identity": {}}]}]})
-    .to_string()
-}
-
-#[test]
-fn r27_an_encryption_key_that_is_lost() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("encryption.json");
-    std::fs::write(&file, encryption("A")).unwrap();
-    let args = [format!("--encryption-provider-config={}", file.display())];
-    let cluster = started(&args, &[]);
-    let ns = cluster.namespace("keyless");
-    ns.create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}));
-    std::fs::write(&file, encryption("B")).unwrap();
-    cluster.apiserver().relaunch();
-    wait_for("the API server to answer", DEFAULT_TIMEOUT, || {
-        let ran = finalize(&cluster, &["ns", "keyless", "--dry-run", "--timeout=5s"]);
-        ran.text().contains("is not being deleted").then_some(())
-    });
-    deleted(&cluster, "keyless");
-    let says = "the API server cannot read the secrets of namespace keyless from its storage";
-    let ran = until(&cluster, &["ns", "keyless", "--dry-run"], says);
-    ran.says("restore the key with which it was encrypted in the file of --encryption-provider-config")
-        .says("it is stored at /registry/secrets/keyless/s");
-    let ran = finalize(&cluster, &["ns", "keyless", "--force-up-to=strip"]).expect(4);
-    assert!(ran.took < AT_ONCE, "{}", ran.text());
-    std::fs::write(&file, encryption("A")).unwrap();
-    cluster.apiserver().restart();
-    finalize(&cluster, &["ns", "keyless"]).expect(0);
 }
 
 /// A Role that somebody has made smaller, and an API with rights of its own, as that of Calico.
@@ -269,8 +200,9 @@ fn r27_a_tenant_without_rights() {
     )
     .says("kinds cannot be listed, for you may not (ask for the ClusterRole kubectl-finalize-look): ");
     let lines = |part: &str| ran.text().lines().filter(|line| line.contains(part)).count();
+    // One for each time that it was looked: kinds come and go meanwhile.
     assert!(
-        lines("cannot be listed") <= 2 && lines("orbidden") == 0,
+        lines("cannot be listed") <= lines("has been Terminating for") && lines("orbidden") == 0,
         "{}",
         ran.text()
     );
@@ -303,65 +235,4 @@ fn r27_leave_behind_that_has_no_effect() {
     let held = scene.cluster.get("v1/ConfigMap", "r27-behind", "a").unwrap();
     assert_eq!(held["metadata"]["finalizers"], json!(["example.com/cleanup"]));
     scene.mended(&["--force-up-to=strip"]);
-}
-
-/// Objects that a tenant has made too deep for a parser: one is undone, the other named, and neither hides the rest.
-#[test]
-fn r44_objects_that_nest_too_deep() {
-    let scene = Scene::new("r44");
-    let definition = crate::custom::define(&scene, "wells", &[crate::custom::version("v1", true)]);
-    let held = json!(["example.com/cleanup"]);
-    scene.create(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "held", "finalizers": held}}));
-    let fields = format!("{}{{}}{}", "{\"f:a\":".repeat(400), "}".repeat(400));
-    let fields = format!(
-        r#"{{"metadata":{{"managedFields":[{{"manager":"tenant","operation":"Update","apiVersion":"rbac.authorization.k8s.io/v1",
-            "fieldsType":"FieldsV1","time":"9999-12-31T23:59:59Z","fieldsV1":{fields}}}]}}}}"#
-    );
-    kubectl(
-        scene.cluster,
-        &[
-            "patch",
-            "role",
-            "held",
-            "-n",
-            &scene.name,
-            "--type=merge",
-            "-p",
-            &fields,
-        ],
-    );
-    let deep = format!("{}{}", "[".repeat(400), "]".repeat(400));
-    let well = format!(
-        r#"{{"apiVersion":"r44.example.com/v1","kind":"Kindwells","metadata":{{"name":"deep","namespace":"r44","finalizers":{held}}},
-            "spec":{deep}}}"#
-    );
-    kubectl_in(scene.cluster, &["create", "-f", "-"], &well);
-    scene.delete();
-    let ran = scene.finalize(&["--force-up-to=strip", "--timeout=20s"]);
-    assert_ne!(ran.code, Some(0), "{}", ran.text());
-    ran.says("deep");
-    assert!(
-        scene
-            .cluster
-            .get("rbac.authorization.k8s.io/v1/Role", &scene.name, "held")
-            .is_none(),
-        "{}",
-        ran.text()
-    );
-    // What a person does then: it is small enough for kubectl.
-    kubectl(
-        scene.cluster,
-        &[
-            "patch",
-            "kindwells.r44.example.com",
-            "deep",
-            "-n",
-            &scene.name,
-            "--type=merge",
-            "-p",
-            r#"{"metadata":{"finalizers":null}}"#,
-        ],
-    );
-    scene.mended(&[]);
-    scene.cluster.delete(crate::custom::KIND, "", &definition);
 }

@@ -1,121 +1,15 @@
-//! Nodes that have stopped reporting, and who may confirm that they are powered off.
+//! Who may confirm that nodes which have stopped reporting are powered off.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::time::Duration;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
-use testsupport::{Cluster, DEFAULT_TIMEOUT, Live, Mark, Node, wait_for};
+use serde_json::json;
+use testsupport::{DEFAULT_TIMEOUT, Live, Node, wait_for};
 
+use super::silence::{Renewing, ago, past_its_grace, pod, removed, renew, silent, tainted, written};
 use crate::{
-    kit::{Ran, command, finalize, kubectl, run},
+    kit::{command, finalize, kubectl, run},
     scene::{Scene, alone},
 };
-
-const LEASE: &str = "coordination.k8s.io/v1/Lease";
-const LEASES: &str = "kube-node-lease";
-const TAINT: &str = "node.kubernetes.io/out-of-service";
-
-fn text_of(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
-}
-
-fn ago(seconds: i64) -> String {
-    text_of(Timestamp::now() - SignedDuration::from_secs(seconds))
-}
-
-/// A node of the test whose Ready is Unknown, and whose Lease was last renewed so many seconds ago.
-fn silent(cluster: &Cluster, name: &str, renewed: i64) {
-    cluster.node(&Node::new(name).dead());
-    lease(cluster, name, renewed);
-}
-
-fn lease(cluster: &Cluster, node: &str, renewed: i64) {
-    cluster.create(
-        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": node, "namespace": LEASES},
-        "spec": {"holderIdentity": node, "leaseDurationSeconds": 40, "renewTime": ago(renewed)}}),
-    );
-}
-
-fn renew(cluster: &Cluster, node: &str, renewed: i64) {
-    cluster.patch(LEASE, LEASES, node, json!({"spec": {"renewTime": ago(renewed)}}));
-}
-
-/// The kubelet renews its Lease every second, by a clock that is so many seconds behind; the status of its node is not posted.
-struct Renewing {
-    over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Renewing {
-    fn start(cluster: &'static Cluster, node: &str, behind: i64) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let (ends, node) = (Arc::clone(&over), node.to_owned());
-        let thread = std::thread::spawn(move || {
-            while !ends.load(Ordering::SeqCst) {
-                renew(cluster, &node, behind);
-                std::thread::sleep(Duration::from_secs(1));
-            }
-        });
-        Self {
-            over,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Renewing {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-        drop(self.thread.take().map(JoinHandle::join));
-    }
-}
-
-fn pod(namespace: &str, name: &str, node: &str, grace: u32, more: Value) -> Value {
-    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": {
-        "nodeName": node, "terminationGracePeriodSeconds": grace, "containers": [{"name": "c", "image": "i"}]}});
-    testsupport::merge(&mut pod, more);
-    pod
-}
-
-fn tainted(cluster: &Cluster, node: &str) -> bool {
-    let node = cluster.get("v1/Node", "", node).unwrap();
-    let taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
-    taints.iter().any(|t| t["key"] == TAINT)
-        || node["metadata"]["annotations"]["kubectl-upkeep/out-of-service"].is_string()
-}
-
-/// Whether a run of the plugin has written to the node since, a dry run or not.
-fn written(cluster: &Cluster, since: Mark, node: &str) -> bool {
-    let requests = cluster.audit().since(since, "kubectl-finalize");
-    requests
-        .iter()
-        .any(|r| r.is_write() && !r.is_dry_run() && r.resource == "nodes" && r.name == node)
-}
-
-/// Waits until the grace period is over and the kubelet is what is waited for.
-fn past_its_grace(scene: &Scene, node: &str) -> Ran {
-    wait_for("the cause to be seen", DEFAULT_TIMEOUT, || {
-        let ran = scene.finalize(&["--dry-run"]).expect(0);
-        let says = format!("the kubelet of node/{node} has not confirmed");
-        ran.text().contains(&says).then_some(ran)
-    })
-}
-
-fn removed(cluster: &Cluster, nodes: &[&str]) {
-    for node in nodes {
-        cluster.delete("v1/Node", "", node);
-        if cluster.get(LEASE, LEASES, node).is_some() {
-            cluster.delete(LEASE, LEASES, node);
-        }
-    }
-}
 
 /// Ready is Unknown only because the status of the node is not posted: the machine is on, whatever a person says.
 #[test]
@@ -208,10 +102,11 @@ fn r22_the_taint_is_removed_when_the_kubelet_is_back() {
         cluster,
         &["patch", "pod", "held", "-n", "r22-back", "--type=merge", "-p", free],
     );
-    // As the kubelet does that is back.
+    // As the kubelet does that is back, unless it was forced off before.
+    let gone = ["--grace-period=0", "--force", "--ignore-not-found"];
     kubectl(
         cluster,
-        &["delete", "pod", "held", "-n", "r22-back", "--grace-period=0", "--force"],
+        &[&["delete", "pod", "held", "-n", "r22-back"][..], &gone].concat(),
     );
     live.finish().expect(0);
     removed(cluster, &["r22-back-node"]);
@@ -355,56 +250,4 @@ fn r40_nodes_that_have_stopped_reporting_are_offered() {
     let ran = scene.finalize(&["--powered-off"]).expect(2);
     ran.says("--powered-off needs the names of the nodes: --powered-off=NODE[,NODE]");
     removed(cluster, &["r40-tab-off"]);
-}
-
-fn claim(scene: &Scene) {
-    scene.create(
-        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {
-        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
-    );
-}
-
-fn uses_it() -> Value {
-    json!({"spec": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}})
-}
-
-/// An evicted pod has its grace period, however long that is.
-#[test]
-fn r25_a_pod_that_needs_most_of_its_grace_period() {
-    let scene = Scene::new("r25");
-    let cluster = scene.cluster;
-    cluster.node(&Node::new("r25-node"));
-    claim(&scene);
-    let mut user = uses_it();
-    user["metadata"]["annotations"] = json!({"pod-delete.stage.kwok.x-k8s.io/delay": "19s"});
-    scene.create(pod("r25", "user", "r25-node", 25, user));
-    wait_for("the pod to run", DEFAULT_TIMEOUT, || {
-        (cluster.get("v1/Pod", "r25", "user")?["status"]["phase"] == "Running").then_some(())
-    });
-    kubectl(cluster, &["delete", "pvc", "data", "-n", "r25", "--wait=false"]);
-    let ran = finalize(cluster, &["pvc/data", "-n", "r25", "--force-up-to=evict-user"]).expect(0);
-    ran.says("left to stop").says("is gone");
-    assert!(ran.took > Duration::from_secs(17), "{}", ran.text());
-    cluster.delete("v1/Node", "", "r25-node");
-}
-
-/// Past its grace period its node is what holds it, also where a claim is what was named.
-#[test]
-fn r25_past_its_grace_on_a_node_that_has_stopped_reporting() {
-    let scene = Scene::new("r25-off");
-    let cluster = scene.cluster;
-    silent(cluster, "r25-off-node", 600);
-    claim(&scene);
-    scene.create(pod("r25-off", "user", "r25-off-node", 3, uses_it()));
-    kubectl(cluster, &["delete", "pvc", "data", "-n", "r25-off", "--wait=false"]);
-    let of_claim = |args: &[&str]| finalize(cluster, &[&["pvc/data", "-n", "r25-off"], args].concat());
-    let ran = of_claim(&["--force-up-to=evict-user"]).expect(4);
-    ran.says("evict-user: evict pod r25-off/user")
-        .says("the kubelet of node/r25-off-node has not confirmed that its pods have ended")
-        .says("to try the next step")
-        .says("--powered-off=r25-off-node");
-    of_claim(&["--force-up-to=evict-user", "--powered-off=r25-off-node"]).expect(0);
-    assert!(cluster.get("v1/PersistentVolumeClaim", "r25-off", "data").is_none());
-    assert!(!tainted(cluster, "r25-off-node"));
-    removed(cluster, &["r25-off-node"]);
 }
