@@ -115,7 +115,7 @@ fn r45_another_user_stays_refused() {
     });
     kubectl(cluster, &["delete", "namespace", "r45-others", "--wait=false"]);
     let args = ["ns", "r45-others", "--force-up-to=neutralise", "--timeout=2m"];
-    let mut running = Live::start(command(cluster, &args));
+    let running = Live::start(command(cluster, &args));
     wait_for("the webhook to be changed", DEFAULT_TIMEOUT, || {
         (entries(&scene, VALIDATING, &name) != before).then_some(())
     });

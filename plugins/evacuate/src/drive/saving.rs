@@ -118,7 +118,7 @@ impl Saving {
     /// Saves a node, without what this or another evacuation has done to it where it is to be restored.
     ///
     /// # Errors
-    /// As [`Saving::pod`].
+    /// As [`Saving::first`].
     pub async fn node(&self, node: &Node, raw: &Value) -> Result<(), Reply> {
         let meta = &node.metadata;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -130,7 +130,7 @@ impl Saving {
     /// Saves each pod of a node that would go with the machine and not come back, whoever has asked it to go.
     ///
     /// # Errors
-    /// As [`Saving::pod`].
+    /// As [`Saving::first`].
     pub async fn pods_of(&self, node: &str, lists: &Lists, rules: &Rules) -> Result<(), Reply> {
         let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
         let pods = lists.whole::<core::Pod, Pod>(params).await;
