@@ -17,6 +17,8 @@ mod limits;
 mod logs;
 #[path = "shared/network.rs"]
 mod network;
+#[path = "shared/plain.rs"]
+mod plain;
 #[path = "shared/requests.rs"]
 mod requests;
 #[path = "shared/tls.rs"]

@@ -2,8 +2,12 @@
 
 #[path = "reports/degraded.rs"]
 mod degraded;
+#[path = "reports/forged.rs"]
+mod forged;
 #[path = "reports/jobs.rs"]
 mod jobs;
+#[path = "reports/locks.rs"]
+mod locks;
 #[path = "reports/narrow.rs"]
 mod narrow;
 #[path = "reports/operators.rs"]

@@ -210,10 +210,10 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
     confirm::confirm(cli, ui, &preview)?;
 
     let rules = Rc::new(asked.rules.clone());
-    let plan = preflight::preview::plan(&facts, &asked, &preview);
+    let plan = preflight::plan::plan(&facts, &asked, &preview);
     let settings = settings(cli, asked, base, me.run.clone());
     let mut state = State::new(plan, settings, base);
-    let before = preflight::preview::existing(&facts, &preview);
+    let before = preflight::plan::existing(&facts, &preview);
     let watch_budgets = facts.counted_budgets().is_some() && verb == Verb::Evict;
     // Only the engine's own view is needed from here on.
     drop(facts);

@@ -14,6 +14,7 @@ mod bounds;
 mod choice;
 mod config;
 mod credentials;
+mod decoded;
 mod exec;
 mod item;
 mod kubeconfig;
@@ -36,7 +37,8 @@ use crate::args::KubeArgs;
 use crate::error::{self, Error, Result};
 use crate::ui::Ui;
 
-pub use item::{Decoded, Item, Lost, Name, Unread};
+pub use decoded::{Decoded, Lost, Name, Unread};
+pub use item::Item;
 pub use kubeconfig::{Names, names};
 pub use log::log_to_stderr;
 pub use managed::ManagedFields;

@@ -12,6 +12,7 @@ pub mod operators;
 pub mod owners;
 pub mod pdb;
 pub mod pinned;
+pub mod plan;
 pub mod preview;
 #[cfg(test)]
 mod random;

@@ -15,15 +15,13 @@ use super::{
     fence::{self, Fence, PoweredOff},
     filters,
     filters::{Judgement, Rules},
-    jobs, marks, owners,
-    pdb::Class,
-    removal,
+    jobs, marks, owners, removal,
     surge::{self, Mode, Surges},
     tenants, webhooks,
 };
 use crate::{
-    engine::{OnBlocked, Plan, Target, event::Verb, surge::Planned},
-    facts::{CORDONED, Claimed, Facts, Pod, Ready, Uid, finalizers::JOB_TRACKING},
+    engine::{OnBlocked, event::Verb, surge::Planned},
+    facts::{Claimed, Facts, Pod, Ready, Uid, finalizers::JOB_TRACKING},
 };
 
 /// What was asked for, as far as preflight looks at it.
@@ -242,7 +240,7 @@ fn looked_at<'a>(facts: &'a Facts, nodes: &'a [String]) -> impl Iterator<Item = 
 }
 
 /// Pods of a node that would be evicted if `--pod-selector` did not leave them out.
-fn left_out_of<'a>(facts: &'a Facts, asked: &'a Asked, node: &'a str) -> impl Iterator<Item = &'a Pod> {
+pub fn left_out_of<'a>(facts: &'a Facts, asked: &'a Asked, node: &'a str) -> impl Iterator<Item = &'a Pod> {
     let others = facts.pods.iter().filter(move |pod| {
         let selected = facts.selected.as_ref().is_none_or(|uids| uids.contains(&pod.uid));
         pod.node == node && !selected
@@ -292,7 +290,8 @@ fn claimed(claimed: &Claimed) -> Finding {
     let over = if is_run_id(run) { run.as_str() } else { "RUN" };
     let hint = if *by_annotation {
         format!(
-            "wait for that run to end; this lock is an annotation, which the node itself can write: if no such run is at work,              add --take-over={over} (--take-over=annotation, where its run is another one each time)"
+            "wait for that run to end; this lock is an annotation, which the node itself can write: if no such run is at work, \
+             add --take-over={over} (--take-over=annotation, where its run is another one each time)"
         )
     } else {
         format!("wait for that run to end; if it is surely not at work any more, add --take-over={over}")
@@ -328,84 +327,4 @@ fn no_room(planned: &[&Pod], fits: &BTreeMap<String, Fit>) -> Vec<Finding> {
         subjects,
     });
     findings.collect()
-}
-
-/// UIDs of the pods that are no successors of any that go. A surge that was cut off has started some already.
-pub fn existing(facts: &Facts, preview: &Preview) -> BTreeSet<Uid> {
-    let unfinished = preview.surges.iter().filter(|s| s.unfinished.is_some());
-    let unfinished: BTreeSet<&str> = unfinished.map(|s| s.deployment.uid.as_str()).collect();
-    let successor = |pod: &&Pod| {
-        let set = pod.owner.as_ref().map(|o| &o.uid);
-        let deployment = set.and_then(|set| facts.scaling.as_ref()?.sets.get(set));
-        !preview.nodes.contains(&pod.node) && deployment.is_some_and(|uid| unfinished.contains(uid.as_str()))
-    };
-    let others = facts.pods.iter().filter(|p| !successor(p));
-    others.map(|p| p.uid.clone()).collect()
-}
-
-/// What the engine starts from.
-pub fn plan(facts: &Facts, asked: &Asked, preview: &Preview) -> Plan {
-    let volumes_of = |pod: &Pod| -> Vec<String> {
-        let known = facts.volumes.known();
-        let names = pod.claims.iter().filter_map(|claim| {
-            known?
-                .claims
-                .get(&(pod.namespace.clone(), claim.name.clone()))
-                .filter(|v| !v.is_empty())
-                .cloned()
-        });
-        names.collect()
-    };
-    let targets = facts.targets.iter().map(|node| {
-        let on_node = || facts.pods.iter().filter(|p| p.node == node.name);
-        Target {
-            name: node.name.clone(),
-            uid: node.uid.clone(),
-            cordoned: node.unschedulable,
-            evacuated: node.annotations.contains_key(CORDONED),
-            judged: on_node().map(|p| p.uid.clone()).collect(),
-            planned: preview
-                .going()
-                .filter(|p| p.node == node.name)
-                .map(|p| p.pod.clone())
-                .collect(),
-            left_out: left_out_of(facts, asked, &node.name).map(Pod::reference).collect(),
-            volumes: on_node()
-                .map(|p| (p.uid.clone(), volumes_of(p)))
-                .filter(|(_, v)| !v.is_empty())
-                .collect(),
-            fence: preview
-                .fences
-                .iter()
-                .find(|f| f.node == node.name)
-                .map(|f| f.planned.clone()),
-        }
-    });
-    let baseline = facts.counted_budgets().into_iter().flatten().map(|budget| {
-        let living = facts
-            .pods
-            .iter()
-            .filter(|p| p.deletion.is_none() && !p.finished() && budget.matches(p));
-        (budget.uid.clone(), living.count())
-    });
-    let never = preview
-        .budgets
-        .iter()
-        .filter(|b| matches!(b.outlook.class, Class::Never { .. }));
-    let overlapping = preview
-        .going()
-        .filter(|p| p.when == When::Blocked && p.budget.is_none());
-    let never = never.map(|b| b.budget.uid.clone());
-    let warned = never.chain(overlapping.map(|p| p.pod.uid.clone())).collect();
-    let namespaces: BTreeSet<String> = preview.going().filter_map(|p| p.pod.namespace.clone()).collect();
-    Plan {
-        targets: targets.collect(),
-        budgets: facts.counted_budgets().map(<[_]>::to_vec),
-        workloads: facts.workloads.clone(),
-        warned,
-        baseline: baseline.collect(),
-        before: existing(facts, preview),
-        surges: preview.surges.clone(),
-        namespaces: namespaces.into_iter().collect(),
-    }
 }

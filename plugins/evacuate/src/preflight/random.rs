@@ -15,7 +15,8 @@ use super::{
     fence::PoweredOff,
     filters::{Allowed, Rules},
     jobs::{Losses, WaitJobs},
-    preview::{Asked, plan, preview},
+    plan::plan,
+    preview::{Asked, preview},
     surge::Mode,
     testkit::{facts, node, pod},
 };
