@@ -37,3 +37,16 @@ pub fn run(command: Command) -> Ran {
 pub fn evacuate(cluster: &Cluster, args: &[&str]) -> Ran {
     run(command(cluster, args))
 }
+
+/// `kubectl ARGS` as the user of this kubeconfig.
+#[track_caller]
+pub fn kubectl(cluster: &Cluster, kubeconfig: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(cluster.kubectl());
+    command
+        .env_clear()
+        .envs(cluster.env())
+        .env("KUBECONFIG", kubeconfig)
+        .args(args)
+        .stdin(Stdio::null());
+    run(command)
+}

@@ -194,3 +194,16 @@ pub fn sorted(text: &str) -> Vec<&str> {
     lines.sort_unstable();
     lines
 }
+
+/// A kind of custom resources with free fields in a namespace.
+pub fn define(cluster: &Cluster, group: &str, version: &str, kind: &str) {
+    let singular = kind.to_lowercase();
+    let plural = format!("{singular}s");
+    let free = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let versions = json!([{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": free}}]);
+    cluster.apply_value(
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}")}, "spec": {"group": group, "scope": "Namespaced",
+            "names": {"plural": plural, "singular": singular, "kind": kind}, "versions": versions}}),
+    );
+}

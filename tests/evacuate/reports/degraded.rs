@@ -1,13 +1,11 @@
 //! Nodes that cannot be annotated, and servers that refuse what is not needed.
 
-use std::{path::Path, process::Command};
-
 use serde_json::{Value, json};
 use testsupport::{Cluster, DEFAULT_TIMEOUT, Live, Shape, wait_for};
 
 use crate::{
     fence::kit::Dead,
-    kit::{self, Ran},
+    kit::{self, Ran, kubectl},
     place::Place,
     scene::{self, is_locked, lift, lock, policy, rights, text},
 };
@@ -47,21 +45,8 @@ pub fn frozen(cluster: &Cluster, id: &str, node: &str) {
             cluster.kubeconfig(),
             &["patch", "node", node, "--dry-run=server", "-p", &patch],
         );
-        (!tried.0).then_some(())
+        (tried.code != Some(0)).then_some(())
     });
-}
-
-/// Whether kubectl succeeds, and what it says.
-pub fn kubectl(cluster: &Cluster, kubeconfig: &Path, args: &[&str]) -> (bool, String) {
-    let mut command = Command::new(cluster.kubectl());
-    command
-        .env_clear()
-        .envs(cluster.env())
-        .env("KUBECONFIG", kubeconfig)
-        .args(args);
-    let done = command.output().expect("kubectl runs");
-    let said = [done.stdout, done.stderr].concat();
-    (done.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
 pub fn warnings<'a>(ran: &'a Ran, about: &str) -> Vec<&'a str> {
@@ -157,7 +142,7 @@ fn r05_a_policy_that_forbids_the_label() {
             cluster.kubeconfig(),
             &["label", "node", &place.node, &label, "--dry-run=server"],
         );
-        (!tried.0).then_some(())
+        (tried.code != Some(0)).then_some(())
     });
     let ran = place.evacuate(&["--exclude-lb"]).expect(0);
     lift(cluster, "r05-no-label");
@@ -169,7 +154,7 @@ fn r05_a_policy_that_forbids_the_label() {
     wait_for("the policy is lifted", DEFAULT_TIMEOUT, || {
         let label = format!("{LABEL}=");
         let set = kubectl(cluster, cluster.kubeconfig(), &["label", "node", &place.node, &label]);
-        set.0.then_some(())
+        (set.code == Some(0)).then_some(())
     });
     place.evacuate(&["--uncordon"]).expect(0);
     assert_eq!(node(cluster, &place.node)["metadata"]["labels"][LABEL], "");

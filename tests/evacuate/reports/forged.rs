@@ -8,10 +8,10 @@ use std::{
 use serde_json::{Value, json};
 use testsupport::{DEFAULT_TIMEOUT, Ns, Shape, wait_for};
 
-use super::degraded::{annotate, kubectl, node, warnings};
+use super::degraded::{annotate, node, warnings};
 use super::locks::forged;
 use crate::{
-    kit::{self},
+    kit::{self, kubectl},
     place::Place,
     scene::{self, is_cordoned, lift, policy, text},
     surge::kit::{RECORD, Stage},
@@ -80,7 +80,7 @@ fn r47_a_forged_cordon_is_not_lifted_with_many_others() {
     scene::cordon(cluster, &quarantined, true);
     let kubelet = cluster.kubelet_kubeconfig(&quarantined);
     let patch = json!({"metadata": {"annotations": {"kubectl-upkeep/cordoned-by": run}}}).to_string();
-    assert!(kubectl(cluster, &kubelet, &["patch", "node", &quarantined, "-p", &patch]).0);
+    kubectl(cluster, &kubelet, &["patch", "node", &quarantined, "-p", &patch]).expect(0);
     let all = |args: &[&str]| {
         let nodes = [place.node.as_str(), &quarantined, &place.other, "--uncordon"];
         kit::evacuate(
@@ -153,7 +153,7 @@ fn r47_what_fails_on_one_node_concerns_that_node_alone() {
     wait_for("the policy", DEFAULT_TIMEOUT, || {
         let patch = json!({"spec": {"unschedulable": false}}).to_string();
         let args = ["patch", "node", &place.node, "--dry-run=server", "-p", &patch];
-        (!kubectl(cluster, cluster.kubeconfig(), &args).0).then_some(())
+        (kubectl(cluster, cluster.kubeconfig(), &args).code != Some(0)).then_some(())
     });
     annotate(cluster, &locked, &forged("5f"));
     let back = [&nodes[..], &["--uncordon"]].concat();

@@ -9,8 +9,9 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use testsupport::{Cluster, Live, Shape};
 
-use super::degraded::{kubectl, node, slow};
+use super::degraded::{node, slow};
 use crate::{
+    kit::kubectl,
     place::Place,
     scene::{LEASE, LOCKS, is_locked, lock, text},
 };
@@ -36,7 +37,8 @@ fn r48_a_kubelet_that_keeps_the_lock_fresh_does_not_forbid_the_evacuation() {
         let patch = json!({"metadata": {"annotations": forged(run)}}).to_string();
         as_kubelet(&["patch", "node", &place.node, "-p", &patch])
     };
-    assert!(forge("3f3f").0, "a kubelet may annotate its own node");
+    // A kubelet may annotate its own node.
+    forge("3f3f").expect(0);
     let refused = place.evacuate(&[]).expect(3);
     assert!(
         refused.stderr.contains("root on elsewhere (run 3f3f, pid 1, since "),
@@ -69,8 +71,7 @@ fn r48_a_kubelet_that_keeps_the_lock_fresh_does_not_forbid_the_evacuation() {
             vec!["-n", LOCKS, "delete", "lease", &name],
             vec!["-n", LOCKS, "patch", "lease", &name, "--type=merge", "-p", &patch],
         ] {
-            let (done, said) = as_kubelet(&args);
-            assert!(!done && said.contains("Forbidden"), "{said}");
+            as_kubelet(&args).expect(1).says("Forbidden");
         }
         let ran = run.finish();
         over.store(true, Ordering::Relaxed);

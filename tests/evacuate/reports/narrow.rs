@@ -1,23 +1,15 @@
 //! Callers with few rights, and pods that cannot be decoded.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use serde_json::json;
 use testsupport::{Cluster, DEFAULT_TIMEOUT, Rule, Shape, wait_for};
 
-use crate::{kit, place::Place};
-
-/// `kubectl ARGS` as this user, and what it prints.
-#[track_caller]
-fn kubectl(cluster: &Cluster, kubeconfig: &Path, args: &[&str]) -> String {
-    let mut command = Command::new(cluster.kubectl());
-    command
-        .env_clear()
-        .envs(cluster.env())
-        .env("KUBECONFIG", kubeconfig)
-        .args(args);
-    kit::run(command).expect(0).stdout.clone()
-}
+use crate::{
+    kit::{self, kubectl},
+    place::Place,
+    scene,
+};
 
 /// A merge patch of an object as this user. As text: the parser of this test does not go as deep as that of the server.
 #[track_caller]
@@ -26,7 +18,8 @@ fn patch_as(cluster: &Cluster, kubeconfig: &Path, object: &[&str], patch: &str) 
         cluster,
         kubeconfig,
         &[&["patch"], object, &["--type=merge", "-p", patch]].concat(),
-    );
+    )
+    .expect(0);
 }
 
 /// `managedFields` that nest so deep.
@@ -62,7 +55,7 @@ fn r44_managed_fields_of_a_tenant_end_no_list() {
             &tenant,
             &["get", "pod", name, "-n", ns, "-o", "json", "--show-managed-fields"],
         );
-        assert_eq!(read.matches("\"f:a\":").count(), 400);
+        assert_eq!(read.expect(0).stdout.matches("\"f:a\":").count(), 400);
     }
     let budget = ["poddisruptionbudget", "web", "-n", ns];
     patch_as(cluster, &tenant, &budget, &managed_fields(400, NEVER));
@@ -82,7 +75,8 @@ fn r44_managed_fields_of_a_tenant_end_no_list() {
         cluster,
         &tenant,
         &["delete", "pod", "elsewhere", "-n", ns, "--wait=false"],
-    );
+    )
+    .expect(0);
     place.evacuate(&["--uncordon"]).expect(0);
 }
 
@@ -140,14 +134,7 @@ fn r44_an_object_that_cannot_be_decoded_is_one_finding() {
     place.ns.deployment("web", 1, &Shape::new().prefers(&place.node));
     place.ns.pdb("web", json!({"minAvailable": 1}));
     place.ns.wait_pods_ready(1);
-    cluster.apply_value(json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "scaledobjects.keda.sh"},
-        "spec": {"group": "keda.sh", "scope": "Namespaced",
-            "names": {"plural": "scaledobjects", "singular": "scaledobject", "kind": "ScaledObject"},
-            "versions": [{"name": "v1alpha1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]},
-    }));
+    scene::define(cluster, "keda.sh", "v1alpha1", "ScaledObject");
     let scaled = |name: &str, more: &str| {
         format!(
             r#"{{"apiVersion":"keda.sh/v1alpha1","kind":"ScaledObject","metadata":{{"name":"{name}","namespace":"{ns}"}},
@@ -161,15 +148,8 @@ fn r44_an_object_that_cannot_be_decoded_is_one_finding() {
     )
     .unwrap();
     wait_for("the kind", DEFAULT_TIMEOUT, || {
-        let mut command = Command::new(cluster.kubectl());
-        command
-            .env_clear()
-            .envs(cluster.env())
-            .env("KUBECONFIG", cluster.kubeconfig());
-        let created = kit::run({
-            command.args(["create", "-f"]).arg(&file);
-            command
-        });
+        let create = ["create", "-f", file.to_str().unwrap()];
+        let created = kubectl(cluster, cluster.kubeconfig(), &create);
         (created.code == Some(0)).then_some(())
     });
     let ran = place.evacuate(&["--surge", "--dry-run=client"]).expect(0);

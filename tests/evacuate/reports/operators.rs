@@ -9,20 +9,13 @@ use crate::{
     kit,
     place::Place,
     rights,
-    scene::{is_cordoned, text},
+    scene::{self, is_cordoned, text},
 };
 
 /// A custom resource, as the operator's users make it; returns a reference to it.
 fn custom_resource(place: &Place, name: &str) -> Value {
     let cluster = place.cluster();
-    cluster.apply_value(json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "clusters.r01.example.com"},
-        "spec": {"group": "r01.example.com", "scope": "Namespaced",
-            "names": {"plural": "clusters", "singular": "cluster", "kind": "Cluster"},
-            "versions": [{"name": "v1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]},
-    }));
+    scene::define(cluster, "r01.example.com", "v1", "Cluster");
     let made = wait_for("the kind", DEFAULT_TIMEOUT, || {
         let object = json!({"apiVersion": "r01.example.com/v1", "kind": "Cluster",
             "metadata": {"name": name, "namespace": place.ns.name()}});

@@ -61,14 +61,7 @@ fn surge_stops_when_somebody_else_scales() {
 fn surge_is_refused_for_what_keda_scales() {
     let stage = Stage::new("surge-keda", 1, |s| s);
     let cluster = stage.place.cluster();
-    cluster.apply_value(json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "scaledobjects.keda.sh"},
-        "spec": {"group": "keda.sh", "scope": "Namespaced",
-            "names": {"plural": "scaledobjects", "singular": "scaledobject", "kind": "ScaledObject"},
-            "versions": [{"name": "v1alpha1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]},
-    }));
+    scene::define(cluster, "keda.sh", "v1alpha1", "ScaledObject");
     wait_for("the kind", DEFAULT_TIMEOUT, || {
         let object = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
             "metadata": {"name": "web", "namespace": stage.place.ns.name()}, "spec": {"scaleTargetRef": {"name": "web"}}});
