@@ -272,7 +272,9 @@ fn bad_rights_are_named_before_anything_is_done() {
         let args: Vec<&str> = std::iter::once(a.as_str()).chain(flags.iter().copied()).collect();
         let ran = run(command_with(cluster, &config, &args)).expect(1);
         if expected.starts_with("missing") {
-            let said = format!("error: you may not do what this needs as {user:?}; nothing was changed");
+            let said = format!(
+                "error: you may not do what this needs with the user {user:?} of the kubeconfig; nothing was changed"
+            );
             assert_eq!(first_line(&ran), said);
             ran.says_line(&format!("  cause: {expected}"));
         } else {

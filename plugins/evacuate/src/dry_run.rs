@@ -1,6 +1,6 @@
 //! `--dry-run`: everything up to the first change, and with `server` what the server says to each pod.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::StreamExt as _;
 use upkeep::{
@@ -9,7 +9,7 @@ use upkeep::{
     error::describe,
     output::{self, Format},
     report::{Finding, Severity},
-    ui::{Ui, escape, plural},
+    ui::{Ui, escape, human_duration, plural},
 };
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     facts::Facts,
     preflight::{
         budgets::When,
+        jobs::WaitJobs,
         preview::{PodPlan, Preview},
     },
     render::{self, document},
@@ -139,13 +140,14 @@ fn lines(ui: &Ui, facts: &Facts, preview: &Preview, cli: &Cli, suffix: &str) {
     let deletes = matches!(cli.on_blocked, Some(OnBlocked::DeleteAfter(_)));
     for node in &preview.nodes {
         let name = escape(node);
-        let mut held = 0;
+        let (mut held, mut jobs) = (0, 0);
         for pod in preview.going().filter(|p| &p.node == node) {
             match (pod.when, pod.verb) {
                 (When::Blocked, Verb::Evict) if deletes => {
                     ui.data(&format!("deleting pod {}{suffix}", escape(&render::short(&pod.pod))));
                 }
                 (When::Blocked, Verb::Evict) => held += 1,
+                (When::AfterJob, _) => jobs += 1,
                 (_, Verb::Evict) => ui.data(&format!("evicting pod {}{suffix}", escape(&render::short(&pod.pod)))),
                 (_, Verb::Delete) => ui.data(&format!("pod/{} deleted{suffix}", escape(&pod.pod.name))),
                 (_, Verb::Surge) => ui.data(&format!("pod/{} surged{suffix}", escape(&pod.pod.name))),
@@ -161,6 +163,18 @@ fn lines(ui: &Ui, facts: &Facts, preview: &Preview, cli: &Cli, suffix: &str) {
             ui.note(&format!(
                 "node/{name} would wait: {pods} would stay on it until {its} the eviction"
             ));
+        }
+        if jobs > 0 {
+            let limit = match cli.wait_jobs.unwrap_or_default() {
+                WaitJobs::For(limit) => format!(", for up to {}", limit_text(limit)),
+                _ => String::new(),
+            };
+            let pods = plural(jobs, "pod");
+            ui.note(&format!(
+                "node/{name} would wait: Jobs of {pods} on it finish first{limit}"
+            ));
+        }
+        if held + jobs > 0 {
             continue;
         }
         ui.data(&format!("node/{name} drained{suffix}"));
@@ -168,6 +182,10 @@ fn lines(ui: &Ui, facts: &Facts, preview: &Preview, cli: &Cli, suffix: &str) {
             ui.data(&format!("node {name:?} deleted{suffix}"));
         }
     }
+}
+
+fn limit_text(millis: i64) -> String {
+    human_duration(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
 }
 
 /// Asks the server once about every node and every pod.

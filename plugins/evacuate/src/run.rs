@@ -35,7 +35,7 @@ use crate::{
         self,
         duration::Pace,
         filters::{Allowed, Rules},
-        jobs::Losses,
+        jobs::{Losses, WaitJobs},
         preview::{Asked, Preview},
         surge::Mode,
     },
@@ -128,6 +128,10 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
             by_priority: cli.order == Order::Priority,
             parallel: usize::from(cli.parallel),
             timeout: time.limit,
+            jobs: match cli.wait_jobs {
+                Some(WaitJobs::For(millis)) => u64::try_from(millis).ok().map(Duration::from_millis),
+                _ => None,
+            },
         },
     };
     let mut preview = preflight::preview::preview(&facts, &asked);

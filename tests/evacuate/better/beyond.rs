@@ -190,7 +190,7 @@ fn b31_rights_that_are_only_nice_to_have_are_named_and_not_needed() {
         Warning: cannot watch pods, so the node is listed every 2s instead
         Warning: no Events are made: not allowed
         Warning: the conditions DrainInProgress and Drained of nodes are not set: not allowed
-        Warning: two runs at once are kept apart only by an annotation, which the node itself can write: no Lease can be written in namespace kube-public (not allowed)
+        Warning: two runs at once are kept apart only by an annotation, which the node itself can write: no Lease can be written in namespace kube-public (not allowed); the Role kubectl-evacuate-lock gives the right
         b31-a: drained in TIME; 2 pods gone: 2 to b31-b
         "#); });
     let sent = evictions(&ns, mark);

@@ -22,9 +22,9 @@ fn b01_without_the_right_to_cordon_nothing_is_evicted() {
     let ran = run(command_with(cluster, &config, &[&a])).expect(1);
     insta::assert_snapshot!(ran.text(), @r#"
         --- stderr
-        error: you may not do what this needs as "b01"; nothing was changed
+        error: you may not do what this needs with the user "b01" of the kubeconfig; nothing was changed
           cause: missing: patch nodes (node b01-a)
-          hint: ask for these rights, or see what you have with 'kubectl auth can-i --list'
+          hint: ask for these rights (docs/rbac has ClusterRoles with all that evacuate needs), or see what you have with 'kubectl auth can-i --list'
         --- exit Some(1)
         "#);
     assert_eq!(writes(&ns, mark), [""; 0]);

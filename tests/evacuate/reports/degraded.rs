@@ -87,6 +87,17 @@ fn r05_a_node_whose_annotations_are_at_their_limit() {
     );
     assert_eq!(place.ns.pods_on(&place.node), [""; 0]);
     assert!(place.is_cordoned() && !is_locked(cluster, &place.node));
+    // Its conditions are no annotations. Once it takes pods again they are not true any more.
+    let drained = || {
+        let conditions = node(cluster, &place.node)["status"]["conditions"].clone();
+        let mut conditions = conditions.as_array().into_iter().flatten();
+        conditions.any(|c| c["type"] == "Drained")
+    };
+    assert!(drained());
+    kubectl(cluster, cluster.kubeconfig(), &["uncordon", &place.node]).expect(0);
+    let back = place.evacuate(&["--uncordon"]).expect(0);
+    back.says("node/r05-full-a: removed conditions DrainInProgress, Drained");
+    assert!(!drained());
 }
 
 #[test]
@@ -168,7 +179,7 @@ fn r05_without_the_right_to_write_leases_the_lock_is_an_annotation() {
     let without = rights(&["create leases.coordination.k8s.io", "patch leases.coordination.k8s.io"]);
     let user = cluster.user_kubeconfig("r05-rights", &without);
     let said = "Warning: two runs at once are kept apart only by an annotation, which the node itself can write: no Lease can be \
-                written in namespace kube-public (not allowed)";
+                written in namespace kube-public (not allowed); the Role kubectl-evacuate-lock gives the right";
     let shown = kit::run(place.command(&user, &["--dry-run=server"])).expect(0);
     shown.says_line(said);
     let mut run = Live::start(place.command(&user, &[]));

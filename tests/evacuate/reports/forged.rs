@@ -90,13 +90,13 @@ fn r47_a_forged_cordon_is_not_lifted_with_many_others() {
     };
     let shown = all(&["--dry-run=client"]).expect(0);
     assert!(
-        shown.stderr.contains("Note: node/r47-bulk-q is asked for: ") && shown.stderr.contains("--yes answers"),
+        shown.stderr.contains("Note: node/r47-bulk-q: annotations say ") && shown.stderr.contains("--yes answers"),
         "{}",
         shown.text()
     );
     let ran = all(&["-o", "json"]).expect(4);
     let said = format!(
-        "cause: node/r47-bulk-q is asked for: annotations say that an evacuation has set its cordon (of run {run}), and this \
+        "cause: node/r47-bulk-q: annotations say that an evacuation has set its cordon (of run {run}), and this \
          machine knows of no such run of yours"
     );
     ran.says_line(&said);

@@ -64,7 +64,7 @@ fn r09_a_job_without_a_retry_is_refused_saved_and_comes_back() {
         "cause: cannot delete Pods whose Job fails without them (use --force to override): r09/import (backoffLimit 0, failed 0) \
          (r09/{pod})"
     ));
-    ran.says("hint: --wait-jobs lets them finish first; with --force each Job is saved first");
+    ran.says("hint: --wait-jobs without a duration lets them finish first; with --force each Job is saved first");
     place.assert_untouched();
     // A dry run says the same.
     let ran = place.evacuate(&["--dry-run=client"]).expect(3);
@@ -175,7 +175,11 @@ fn r10_running_jobs_finish_and_the_rest_is_evicted_at_once() {
     place.ns.wait_pods_ready(2);
     let shown = place.evacuate(&["--wait-jobs", "--dry-run=client"]).expect(0);
     shown.says_line("node/r10-a: 2 pods leave, 0 stay").says("wait for Job");
-    shown.says("because Jobs finish first");
+    shown
+        .says("because Jobs finish first")
+        .says("Note: node/r10-a would wait: Jobs of 1 pod on it finish first")
+        .says_nothing_of("evicting pod r10/import")
+        .says_nothing_of("drained");
     // Neither --force for the last try nor --delete-emptydir-data is needed: the pod is not evicted while it runs.
     let mut live = place.start(&["--wait-jobs"]);
     live.wait_for("node/r10-a: waiting for 1 Job to finish: r10/import");

@@ -277,6 +277,14 @@ impl Cli {
             let error = Error::usage("--surge takes its value after an equals sign: --surge=force");
             return Err(error.hint("a node of that name can be written node/force"));
         }
+        if self.wait_jobs == Some(WaitJobs::Forever)
+            && let Some(typed) = self.nodes.iter().find(|typed| parse_duration(typed).is_ok())
+        {
+            let error = Error::usage(format!(
+                "--wait-jobs takes its value after an equals sign: --wait-jobs={typed}"
+            ));
+            return Err(error.hint(format!("a node of that name can be written node/{typed}")));
+        }
         let mut names = Vec::<String>::new();
         for typed in &self.nodes {
             let name = match typed.split_once('/') {
@@ -352,6 +360,9 @@ mod tests {
         assert!(parse(&["a", "-l", "x=y"]).node_names().is_err());
         assert!(parse(&["a", "--surge", "force"]).node_names().is_err());
         assert!(parse(&["a", "--surge", "node/force"]).node_names().is_ok());
+        assert!(parse(&["a", "--wait-jobs", "1h"]).node_names().is_err());
+        assert!(parse(&["a", "--wait-jobs", "node/1h"]).node_names().is_ok());
+        assert!(parse(&["a", "1h", "--wait-jobs=1h"]).node_names().is_ok());
     }
 
     #[test]

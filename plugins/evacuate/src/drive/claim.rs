@@ -11,7 +11,7 @@ use upkeep::lock::{Claim, STALE_AFTER, Verdict, WATCHED_FOR, at_work, lease, ver
 
 use super::{
     cordon::{Cordon, Form, first_accepted},
-    lock::{Acquired, Lock, Locks, annotation},
+    lock::{Acquired, Lock, Locks, annotation, by_hand, ended},
     publish::{Evacuation, Wish, set_conditions},
     reply,
     runs::Act,
@@ -44,7 +44,7 @@ pub struct Taken {
     pub reply: Reply,
     /// The node, where this run holds it, also if it could not be cordoned.
     pub held: Option<Held>,
-    /// A claim of another run that was replaced.
+    /// Whose claim was replaced, and why.
     pub replaced: Option<String>,
     /// What the server has refused and the run does without.
     pub degraded: Vec<String>,
@@ -110,10 +110,10 @@ pub async fn take(nodes: &Nodes, locks: &Locks, name: &str, uid: &str, wish: &Wi
             Verdict::Fresh { run, holder, .. } | Verdict::Stale { run, holder, .. }
                 if locks.is_annotation_over(&run) =>
             {
-                taken.replaced.get_or_insert(holder);
+                taken.replaced.get_or_insert(by_hand(&holder));
             }
             Verdict::Stale { holder, proven, .. } if proven || watched.as_deref() == existing => {
-                taken.replaced.get_or_insert(holder);
+                taken.replaced.get_or_insert(ended(&holder));
             }
             Verdict::Stale { holder, .. } if watched.is_none() => {
                 watched = existing.map(str::to_owned);
@@ -186,7 +186,7 @@ pub(super) fn unlocked(why: &str, form: Form) -> String {
         ),
         _ => format!(
             "two runs at once are kept apart only by an annotation, which the node itself can write: no Lease can be written in \
-             namespace {namespace} ({why})"
+             namespace {namespace} ({why}); the Role kubectl-evacuate-lock gives the right"
         ),
     }
 }

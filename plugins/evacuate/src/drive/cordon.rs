@@ -130,7 +130,7 @@ impl Cordon<'_> {
         let plain = (cordoned.form == Form::Plain).then(|| {
             format!(
                 "node/{name} is cordoned without annotations, because the server refuses them: {why}; the node does not tell \
-                 who cordoned it and why, and --uncordon does not undo it{surge}: 'kubectl uncordon {name}' does"
+                 who cordoned it and why, and --uncordon does not undo it{surge}: 'kubectl uncordon {name}' does, and 'kubectl evacuate {name} --uncordon' after it removes the conditions"
             )
         });
         plain.into_iter().chain(label).collect()

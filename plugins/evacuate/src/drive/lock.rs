@@ -40,7 +40,7 @@ pub enum Acquired {
     Held {
         /// The Lease.
         lease: Box<Lease>,
-        /// Who held it before, where the claim of another run was replaced.
+        /// Who held it before and why it was replaced, where it was another run.
         replaced: Option<String>,
     },
     /// Another run holds it.
@@ -166,9 +166,11 @@ impl Locks {
                 // An earlier try was heard, although its answer was lost.
                 Some(Verdict::Mine) => return held(read, None),
                 Some(Verdict::Fresh { run, holder, .. } | Verdict::Stale { run, holder, .. }) if self.is_over(&run) => {
-                    replaced = Some(holder);
+                    replaced = Some(by_hand(&holder));
                 }
-                Some(Verdict::Stale { holder, proven, .. }) if proven || watched == claim => replaced = Some(holder),
+                Some(Verdict::Stale { holder, proven, .. }) if proven || watched == claim => {
+                    replaced = Some(ended(&holder));
+                }
                 Some(Verdict::Stale { holder, .. }) if watched.is_none() => {
                     watched = claim;
                     notice(holder);
@@ -329,6 +331,16 @@ impl Locks {
             }
         }
     }
+}
+
+/// Of the holder of a lock that is taken over because a person has said so.
+pub(super) fn by_hand(holder: &str) -> String {
+    format!("{holder}, as --take-over says")
+}
+
+/// Of the holder of a lock that has not been renewed.
+pub(super) fn ended(holder: &str) -> String {
+    format!("{holder}, which has ended")
 }
 
 fn held(lease: Lease, replaced: Option<String>) -> Acquired {

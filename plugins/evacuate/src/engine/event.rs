@@ -122,11 +122,11 @@ pub enum What {
         /// Who holds it.
         holder: String,
     },
-    /// The claim of a run that has died was replaced by ours.
+    /// The claim of another run was replaced by ours.
     LockReplaced {
         /// Name of the node.
         node: String,
-        /// Who held it.
+        /// Who held it, and why it does not any more.
         holder: String,
     },
     /// The server has refused something that the work can do without.

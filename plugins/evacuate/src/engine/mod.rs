@@ -220,9 +220,7 @@ impl State {
                 )));
             }
             What::LockReplaced { node, holder } => {
-                self.tell(Note::Warning(format!(
-                    "node/{node}: taking over from {holder}, which has ended"
-                )));
+                self.tell(Note::Warning(format!("node/{node}: taking over from {holder}")));
             }
             What::Degraded { text } => {
                 if self.unpublished.insert(text.clone()) {

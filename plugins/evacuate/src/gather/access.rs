@@ -121,13 +121,12 @@ pub async fn require(
     if missing.is_empty() {
         return Ok(());
     }
-    let who = connection
-        .user
-        .as_deref()
-        .map_or(String::new(), |user| format!(" as {user:?}"));
+    let who = connection.user.as_deref().map_or(String::new(), |user| {
+        format!(" with the user {user:?} of the kubeconfig")
+    });
     let error = Error::failed(format!("you may not do what this needs{who}; nothing was changed"));
     let error = missing.into_iter().fold(error, |error, text| error.caused_by(text));
-    Err(error.hint("ask for these rights, or see what you have with 'kubectl auth can-i --list'"))
+    Err(error.hint("ask for these rights (docs/rbac has ClusterRoles with all that evacuate needs), or see what you have with 'kubectl auth can-i --list'"))
 }
 
 async fn missing(

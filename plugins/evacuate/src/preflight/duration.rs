@@ -21,6 +21,8 @@ pub struct Pace {
     pub parallel: usize,
     /// `--timeout`.
     pub timeout: Option<Duration>,
+    /// `--wait-jobs=DURATION`.
+    pub jobs: Option<Duration>,
 }
 
 /// The longest time that grace periods allow, and what may take longer than that. `silent`: a kubelet that is to stop pods has
@@ -55,7 +57,7 @@ pub fn duration(pods: &[PodPlan], pace: Pace, silent: bool) -> Option<Finding> {
         (_, true) => "the longest grace periods of all priorities after one another",
     };
     let time = human(most);
-    let longer = longer(pods, silent);
+    let longer = longer(pods, pace, silent);
     let mut evidence = if longer.is_empty() {
         format!("the run takes at most {time}, {each}")
     } else {
@@ -81,7 +83,11 @@ pub fn duration(pods: &[PodPlan], pace: Pace, silent: bool) -> Option<Finding> {
 }
 
 /// What no grace period limits.
-fn longer(pods: &[PodPlan], silent: bool) -> Vec<&'static str> {
+fn longer(pods: &[PodPlan], pace: Pace, silent: bool) -> Vec<String> {
+    let jobs = pace.jobs.map_or_else(
+        || "Jobs finish first".to_owned(),
+        |limit| format!("Jobs finish first, for up to {}", human_duration(limit)),
+    );
     let any = |test: fn(&PodPlan) -> bool| pods.iter().any(|p| p.judgement.goes && test(p));
     let causes = [
         (
@@ -90,14 +96,14 @@ fn longer(pods: &[PodPlan], silent: bool) -> Vec<&'static str> {
         ),
         (any(|p| p.when == When::Blocked), "budgets allow no eviction now"),
         (any(|p| p.when == When::Surge), "new pods must be Ready first"),
-        (any(|p| p.when == When::AfterJob), "Jobs finish first"),
+        (any(|p| p.when == When::AfterJob), jobs.as_str()),
         (any(|p| p.has_finalizers), "finalizers keep pods"),
         (silent, "a kubelet has stopped reporting"),
     ];
     causes
         .into_iter()
         .filter(|(holds, _)| *holds)
-        .map(|(_, why)| why)
+        .map(|(_, why)| why.to_owned())
         .collect()
 }
 
@@ -140,6 +146,7 @@ mod tests {
             by_priority,
             parallel,
             timeout: None,
+            jobs: None,
         };
         let now = |name, node, seconds, priority| plan(name, node, seconds, priority, When::Now);
         let two = || vec![now("a", "n0", 30, 0), now("b", "n0", WEEK, 0)];
@@ -197,6 +204,16 @@ mod tests {
             timeout: Some(Duration::from_secs(300)),
             ..pace(false, 1)
         };
+        let an_hour = Pace {
+            jobs: Some(Duration::from_secs(3_600)),
+            ..pace(false, 1)
+        };
+        let job = duration(&[plan("a", "n0", 30, 0, When::AfterJob)], an_hour, false).unwrap();
+        assert!(
+            job.evidence.ends_with(", because Jobs finish first, for up to 60m"),
+            "{}",
+            job.evidence
+        );
         let text = duration(&two(), limited, true).unwrap().evidence;
         assert!(text.ends_with("; --timeout ends it after 5m"), "{text}");
     }

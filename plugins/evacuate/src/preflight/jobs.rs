@@ -210,7 +210,7 @@ pub fn findings(planned: &[&Pod], losses: &Losses, forced: bool) -> Vec<Finding>
         last.hint = Some(if forced {
             "each Job is saved first, so that it can be started again".into()
         } else {
-            "--wait-jobs lets them finish first; with --force each Job is saved first, so that it can be started again"
+            "--wait-jobs without a duration lets them finish first; with --force each Job is saved first, so that it can be started again"
                 .into()
         });
     }

@@ -237,6 +237,7 @@ fn asked(random: &mut Random) -> Asked {
             by_priority: random.one_in(2),
             parallel: 1,
             timeout: None,
+            jobs: None,
         },
     }
 }

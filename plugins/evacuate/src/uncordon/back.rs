@@ -64,7 +64,10 @@ pub fn back(node: &core::Node) -> Back {
         .map(|key| (key.to_owned(), nothing.clone()))
         .collect();
     let labelled = evacuation.as_ref().is_some_and(|e| e.excluded_lb) && node.labels().contains_key(EXCLUDE_LB);
-    let conditions = evacuation.as_ref().and_then(|_| without_conditions(node));
+    // Of a node that takes pods again they are not true, whoever has taken the cordon and its annotations off.
+    let conditions = (evacuation.is_some() || cordon == Cordon::None)
+        .then(|| without_conditions(node))
+        .flatten();
     let mut removed = Vec::new();
     if labelled {
         removed.push(EXCLUDED);

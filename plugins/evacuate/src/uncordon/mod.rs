@@ -39,7 +39,7 @@ use crate::{
         claim::{TRIES, params},
         cordon::first_accepted,
         lock::Locks,
-        publish::set_conditions,
+        publish::{Evacuation, set_conditions},
         runs::Runs,
     },
     gather::{Lists, Nodes, Wanted, locks::Claims, not_a_selector},
@@ -184,7 +184,10 @@ fn doubtful(cli: &Cli, ui: &Ui, nodes: &[core::Node]) -> Result<BTreeMap<String,
     let runs = Runs::known();
     let doubts = nodes.iter().filter_map(|node| {
         let why = unproven(node, &back(node), &runs)?;
-        Some((node.name_any(), format!("node/{} is asked for: {why}", node.name_any())))
+        Some((
+            node.name_any(),
+            format!("node/{}: {why}{}", node.name_any(), reason(node)),
+        ))
     });
     let doubts: BTreeMap<String, String> = doubts.collect();
     if doubts.is_empty() {
@@ -204,6 +207,12 @@ fn doubtful(cli: &Cli, ui: &Ui, nodes: &[core::Node]) -> Result<BTreeMap<String,
         }
     }
     Ok(doubts)
+}
+
+/// What its annotation says why; the node may have written that itself.
+fn reason(node: &core::Node) -> String {
+    let reason = Evacuation::of(node).and_then(|evacuation| evacuation.reason);
+    reason.map_or_else(String::new, |text| format!("; its reason: {text:?}"))
 }
 
 /// The nodes whose surges could not be undone.

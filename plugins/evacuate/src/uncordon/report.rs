@@ -57,7 +57,7 @@ pub fn say(ui: &Ui, cli: &Cli, name: &str, back: &Back) {
     }
     if back.cordon == Cordon::Theirs {
         ui.warning(&format!(
-            "node/{name} stays cordoned, because no evacuation has cordoned it; 'kubectl uncordon {name}' takes that back"
+            "node/{name} stays cordoned, because no annotation says that an evacuation has cordoned it; 'kubectl uncordon {name}' takes that back"
         ));
     }
     if back.tainted {
@@ -133,7 +133,8 @@ impl Row {
             tainted: back.tainted,
             labelled: back.labelled,
             removed: back.removed,
-            reason: None,
+            reason: (back.cordon == Cordon::Theirs)
+                .then(|| "no annotation says that an evacuation has cordoned it".to_owned()),
         }
     }
 }

@@ -135,11 +135,12 @@ impl Case<'_> {
     fn never_hint(&self, cure: &Cure) -> String {
         let on_blocked = self.policy.on_blocked;
         let gives_up = matches!(on_blocked, OnBlocked::Patient | OnBlocked::Fail);
+        // What has to be changed is known, and nothing else helps.
+        let known = matches!(cure, Cure::Words(_));
         let cure = match cure {
             Cure::MorePods if gives_up => "run more replicas, change the budget",
             Cure::MorePods => "run more replicas or change the budget",
             Cure::Threshold => "change the budget",
-            // What has to be changed is known, and nothing else helps.
             Cure::Words(cure) if gives_up => return format!("{cure}; with --on-blocked=wait the run waits for that"),
             Cure::Words(cure) => cure,
         };
@@ -151,6 +152,10 @@ impl Case<'_> {
             OnBlocked::DeleteAfter(patience) => deleted_after(patience),
         };
         match self.surge() {
+            Some(_) if known => hint,
+            Some(surge) if matches!(on_blocked, OnBlocked::DeleteAfter(_)) => {
+                format!("let Deployments run more pods for a while with {surge}; otherwise {hint}")
+            }
             Some(surge) => format!("let Deployments run more pods for a while with {surge}, {hint}"),
             None => hint,
         }
