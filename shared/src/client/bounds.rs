@@ -15,12 +15,13 @@ use tower::BoxError;
 
 use super::Limits;
 use super::transport::Received;
-use crate::error::{Error, NoAnswer, Wait};
+use crate::error::{NoAnswer, TooLarge, Wait};
 
 /// What any answer may have.
 const SMALL: u64 = 64 << 20;
 /// A larger answer may have this many times what came over the wire. JSON of an API server is compressed to a tenth, that of
-/// many equal objects to a thirtieth; a bomb to a thousandth.
+/// many equal objects to a thirtieth; a bomb to a thousandth. A tenant can make objects of one repeated letter: their list is
+/// read in smaller pages ([`super::pages`]).
 const RATIO: u64 = 50;
 /// What no answer may have.
 const LARGEST: u64 = 1 << 30;
@@ -110,27 +111,25 @@ pub(super) struct BoundedBody {
 
 impl BoundedBody {
     /// Counts this part of the body; an error where it is one too many.
-    fn too_large(&mut self, data: &[u8]) -> Option<Error> {
+    fn too_large(&mut self, data: &[u8]) -> Option<TooLarge> {
         let request = &self.bound.request;
         if self.bound.watch {
             let event = data.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().len() as u64;
             let new_line = event < data.len() as u64;
             self.size = if new_line { event } else { self.size + event };
-            let why = || format!("an event of {request} is too large: more than {}", mib(EVENT));
-            return (self.size > EVENT).then(|| Error::failed(why()));
+            return (self.size > EVENT).then(|| TooLarge {
+                what: format!("an event of {request}"),
+                limit: EVENT,
+                compressed: None,
+            });
         }
         self.size += data.len() as u64;
         let received = self.received.bytes();
-        let allowed = allowed(received);
-        if self.size <= allowed {
-            return None;
-        }
-        let text = format!("the answer to {request} is too large: more than {}", mib(allowed));
-        Some(if received < self.size {
-            Error::failed(format!("{text} were decompressed from {} kB", received / 1000))
-                .hint("no API server compresses that much: check what is between this machine and the server")
-        } else {
-            Error::failed(text)
+        let limit = allowed(received);
+        (self.size > limit).then(|| TooLarge {
+            what: format!("the answer to {request}"),
+            limit,
+            compressed: Some(received).filter(|received| *received < self.size),
         })
     }
 }
@@ -138,10 +137,6 @@ impl BoundedBody {
 /// The size of an answer of which this much came over the wire.
 fn allowed(received: u64) -> u64 {
     received.saturating_mul(RATIO).clamp(SMALL, LARGEST)
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
 }
 
 impl http_body::Body for BoundedBody {
@@ -224,8 +219,8 @@ mod tests {
         assert!(body.too_large(&event).is_none());
         let error = body.too_large(&event).unwrap();
         assert_eq!(
-            error.headline(),
-            "error: an event of GET /api/v1/pods is too large: more than 16 MiB"
+            error.to_string(),
+            "an event of GET /api/v1/pods is too large: more than 16 MiB"
         );
     }
 

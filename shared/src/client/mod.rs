@@ -42,7 +42,7 @@ pub use item::Item;
 pub use kubeconfig::{Names, names};
 pub use log::log_to_stderr;
 pub use managed::ManagedFields;
-pub use pages::pages;
+pub use pages::{fewer, pages};
 pub use server::Server;
 
 /// Who is calling, for the user agent.

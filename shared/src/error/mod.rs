@@ -13,7 +13,7 @@ pub use api::{describe, from_kube, is_transient, status};
 pub use exit::Exit;
 pub(crate) use tls::CertificateFault;
 pub(crate) use transport::ViaProxy;
-pub use transport::{NoAnswer, Wait};
+pub use transport::{NoAnswer, TooLarge, Wait, is_too_large};
 
 use std::fmt;
 

@@ -49,6 +49,34 @@ impl std::fmt::Display for NoAnswer {
 
 impl StdError for NoAnswer {}
 
+/// An answer, or an event of a watch, was larger than any that is read. Raised by the client itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooLarge {
+    /// `the answer to GET /api/v1/pods`, `an event of GET /api/v1/pods`.
+    pub what: String,
+    /// In bytes.
+    pub limit: u64,
+    /// What came over the wire, in bytes, where it was compressed.
+    pub compressed: Option<u64>,
+}
+
+impl std::fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            what,
+            limit,
+            compressed,
+        } = self;
+        write!(f, "{what} is too large: more than {} MiB", limit >> 20)?;
+        match compressed {
+            Some(bytes) => write!(f, " were decompressed from {} kB", bytes / 1000),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for TooLarge {}
+
 /// The way to the server leads through a proxy, which may be the one to blame. Wraps what went wrong.
 #[derive(Debug)]
 pub(crate) struct ViaProxy {
@@ -137,6 +165,11 @@ pub(super) fn describe(error: &kube::Error) -> String {
     }
 }
 
+/// Whether the answer was larger than any that is read; a smaller page of the list may not be.
+pub fn is_too_large(error: &kube::Error) -> bool {
+    chain(error).any(|link| link.is::<TooLarge>())
+}
+
 pub(super) fn is_transient(error: &kube::Error) -> bool {
     matches!(
         find(error),
@@ -166,6 +199,15 @@ fn find(error: &kube::Error) -> Cause {
 fn known(this: &(dyn StdError + 'static)) -> Option<Cause> {
     if let Some(ours) = this.downcast_ref::<Error>() {
         return Some(Cause::Ours(ours.clone()));
+    }
+    if let Some(too_large) = this.downcast_ref::<TooLarge>() {
+        let error = Error::failed(too_large.to_string());
+        return Some(Cause::Ours(match too_large.compressed {
+            Some(_) => {
+                error.hint("no API server compresses that much: check what is between this machine and the server")
+            }
+            None => error,
+        }));
     }
     if let Some(no_answer) = this.downcast_ref::<NoAnswer>() {
         return Some(Cause::Timeout(no_answer.to_string()));

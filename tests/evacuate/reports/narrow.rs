@@ -126,6 +126,22 @@ fn r44_a_grace_period_beyond_the_calendar() {
     place.evacuate(&["--uncordon"]).expect(0);
 }
 
+/// Who may create pods makes a page of their list larger than any answer may be, in few bytes on the wire.
+#[test]
+fn r53_large_pods_of_a_tenant_keep_no_node() {
+    let cluster = crate::fence::kit::without_controllers(1);
+    let _tenant = cluster.namespace("r53-large");
+    let command = ["b".repeat(1_200_000)];
+    for count in 0..60 {
+        cluster.create(json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": format!("large-{count}"), "namespace": "r53-large"}, "spec": {
+                "schedulingGates": [{"name": "example.com/never"}], "automountServiceAccountToken": false,
+                "containers": [{"name": "c", "image": "i", "command": command}]}}));
+    }
+    let ran = kit::evacuate(&cluster, &["live-0"]).expect(0);
+    ran.says_nothing_of("too large");
+}
+
 /// An object with free fields that nests too deep is named; the others of its list count.
 #[test]
 fn r44_an_object_that_cannot_be_decoded_is_one_finding() {

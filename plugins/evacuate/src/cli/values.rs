@@ -1,9 +1,16 @@
 //! The values of flags: how they are written, and what completion offers.
 
 use clap_complete::engine::CompletionCandidate;
-use upkeep::args::{parse_bool, parse_duration};
+use upkeep::{
+    args::{parse_bool, parse_duration},
+    lock::is_run_id,
+};
 
 use crate::{
+    drive::{
+        lock::ANNOTATION,
+        publish::{LONGEST_REASON, is_reason},
+    },
     engine::OnBlocked,
     preflight::{jobs::WaitJobs, surge::Mode},
 };
@@ -33,17 +40,17 @@ pub fn booleans() -> Vec<CompletionCandidate> {
 pub fn parse_reason(text: &str) -> std::result::Result<String, String> {
     match text.trim() {
         "" => Err("expected a text".into()),
-        long if long.chars().count() > 512 => Err("expected at most 512 characters".into()),
-        text if text.chars().any(char::is_control) => Err("expected one line of text".into()),
+        long if long.chars().count() > LONGEST_REASON => Err(format!("expected at most {LONGEST_REASON} characters")),
+        text if !is_reason(text) => Err("expected one line of text without hidden characters".into()),
         text => Ok(text.to_owned()),
     }
 }
 
-/// What stands in a lock that somebody else has written may be any text.
+/// A lock that somebody else has written may have any text there: all such annotations have one name together.
 pub fn parse_run(text: &str) -> std::result::Result<String, String> {
     match text.trim() {
-        "" => Err("expected the id of a run, as the refusal shows it, or \"annotation\"".into()),
-        text => Ok(text.to_owned()),
+        text if text == ANNOTATION || is_run_id(text) => Ok(text.to_owned()),
+        _ => Err("expected the id of a run, as the refusal shows it, or \"annotation\"".into()),
     }
 }
 

@@ -71,6 +71,7 @@ impl Run<'_> {
                     let given_back = held.filter(|_| reply == Reply::Accepted);
                     if let Some(held) = &given_back {
                         claims.borrow_mut().remove(&node);
+                        runs::remember(&locks.me().run, &held.uid, runs::Act::Back);
                         // Its annotations have gone with the cordon.
                         if let Lock::Lease(_) = held.lock {
                             drop(locks.release(&node, &held.lock).await);

@@ -32,6 +32,8 @@ pub const TRIES: usize = 8;
 /// A node that this run holds.
 #[derive(Debug, Clone)]
 pub struct Held {
+    /// The UID of the node.
+    pub uid: String,
     /// How.
     pub lock: Lock,
     /// This run has cordoned it, and nothing on the node says so.
@@ -80,6 +82,7 @@ pub async fn take(nodes: &Nodes, locks: &Locks, name: &str, uid: &str, wish: &Wi
         Acquired::Held { lease, replaced } => {
             taken.replaced = replaced;
             taken.held = Some(Held {
+                uid: uid.to_owned(),
                 lock: Lock::Lease(lease),
                 plain: false,
             });
@@ -130,6 +133,7 @@ pub async fn take(nodes: &Nodes, locks: &Locks, name: &str, uid: &str, wish: &Wi
         if is_told(&node, locks) && (by_annotation.is_none() || earlier.is_some()) {
             // An earlier try was heard, although its answer was lost.
             taken.held = taken.held.or(earlier.map(|claim| Held {
+                uid: uid.to_owned(),
                 lock: Lock::Annotation(claim),
                 plain: false,
             }));
@@ -157,6 +161,7 @@ pub async fn take(nodes: &Nodes, locks: &Locks, name: &str, uid: &str, wish: &Wi
                 taken.did = did(!node.unschedulable, cordon.sets_label() && cordoned.form == Form::Whole);
                 let plain = cordoned.form == Form::Plain;
                 let held = taken.held.get_or_insert(Held {
+                    uid: uid.to_owned(),
                     lock: if plain { Lock::None } else { Lock::Annotation(claim) },
                     plain: false,
                 });

@@ -14,7 +14,7 @@ use kube::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use upkeep::{client::Item, lock::Identity};
+use upkeep::{client::Item, lock::Identity, ui::escape};
 
 use super::{
     claim::{MANAGER, params},
@@ -48,6 +48,14 @@ pub struct Wish {
     pub exclude_lb: bool,
     /// `--surge`: UIDs of the Deployments that may be changed as well.
     pub surges: BTreeSet<Uid>,
+}
+
+/// The longest reason, in characters.
+pub const LONGEST_REASON: usize = 512;
+
+/// Whether a text may be given on as the reason of an evacuation: one line of a length that people read.
+pub fn is_reason(text: &str) -> bool {
+    text.chars().count() <= LONGEST_REASON && escape(text) == text
 }
 
 /// The value of [`EVACUATION`].
@@ -84,7 +92,10 @@ impl Evacuation {
 
     /// Reads the annotation.
     pub fn read(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        let read: Self = serde_json::from_str(text).ok()?;
+        // The node itself can write it, and what stands there is told on in the name of this user.
+        let reason = read.reason.filter(|text| is_reason(text));
+        Some(Self { reason, ..read })
     }
 
     /// What this run writes. A label that is there already is somebody else's, unless an earlier run has set it.
@@ -270,5 +281,27 @@ fn refused(answer: Result<(), Error>, consequence: &str) -> Option<String> {
         Reply::Forbidden(text) => Some(format!("{consequence}: {}", crate::gather::in_short(&text))),
         Reply::Denied(text) | Reply::Rejected(text) => Some(format!("{consequence}: {text}")),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_a_node_has_written_is_one_line() {
+        let reason = |text: &str| {
+            let value = json!({"run": "3f", "since": "2026-01-01T00:00:00Z", "reason": text}).to_string();
+            Evacuation::read(&value).unwrap().reason
+        };
+        assert_eq!(
+            reason("disk sda fails, ticket 7").as_deref(),
+            Some("disk sda fails, ticket 7")
+        );
+        assert_eq!(reason("Größe").as_deref(), Some("Größe"));
+        for text in ["\u{1b}[31mred", "a\nb", "a\u{202e}b", &"x".repeat(LONGEST_REASON + 1)] {
+            assert_eq!(reason(text), None, "{text:?}");
+        }
     }
 }

@@ -3,8 +3,7 @@
 //! The annotations that say so in the cluster can be written by the node itself. A run id that this file knows together with
 //! the UID of the node is proof that this user's run did it; without the file nothing is lost but that proof.
 
-use std::collections::BTreeSet;
-
+use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use upkeep::backup;
 
@@ -23,18 +22,21 @@ pub enum Act {
     OutOfService,
     /// It has taken the node out of load balancers.
     ExcludeLb,
+    /// It has brought the node back: what was done before is no proof of what is there now.
+    Back,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Line {
     run: String,
     node: String,
     did: Act,
+    at: Timestamp,
 }
 
 /// What this user's runs have done, as far as this machine knows.
 #[derive(Debug, Default)]
-pub struct Runs(BTreeSet<Line>);
+pub struct Runs(Vec<Line>);
 
 /// Adds what this run has done to the node with this UID. A disk that does not take it is no reason to stop.
 pub fn remember(run: &str, uid: &str, did: Act) {
@@ -42,6 +44,7 @@ pub fn remember(run: &str, uid: &str, did: Act) {
         run: run.to_owned(),
         node: uid.to_owned(),
         did,
+        at: Timestamp::now(),
     };
     drop(backup::remember(PLUGIN, FILE, &line));
 }
@@ -58,28 +61,49 @@ impl Runs {
         Self(lines.filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
-    /// Whether one of these runs did this to the node with this UID.
-    pub fn did(&self, run: &str, uid: &str, act: Act) -> bool {
-        self.0.iter().any(|l| l.run == run && l.node == uid && l.did == act)
+    /// When one of these runs did this to the node with this UID, since the node was last brought back.
+    pub fn did(&self, run: &str, uid: &str, act: Act) -> Option<Timestamp> {
+        let mut lines = self.since_back(uid);
+        lines
+            .find(|line| line.run == run && line.did == act)
+            .map(|line| line.at)
     }
 
-    /// Whether any of these runs did this to the node with this UID.
+    /// Whether any of these runs did this to it, since it was last brought back.
     pub fn did_any(&self, uid: &str, act: Act) -> bool {
-        self.0.iter().any(|l| l.node == uid && l.did == act)
+        self.since_back(uid).any(|line| line.did == act)
+    }
+
+    /// The latest first.
+    fn since_back(&self, uid: &str) -> impl Iterator<Item = &Line> {
+        let of_node = self.0.iter().filter(move |line| line.node == uid);
+        of_node.take_while(|line| line.did != Act::Back)
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_run_is_known_with_its_node_and_its_act() {
-        let runs = Runs::read(
-            "{\"run\":\"a\",\"node\":\"n\",\"did\":\"cordon\"}\nnonsense\n{\"run\":\"b\",\"node\":\"n\",\"did\":\"out-of-service\"}\n",
+        let line = |run: &str, did: &str| {
+            format!("{{\"run\":\"{run}\",\"node\":\"n\",\"did\":\"{did}\",\"at\":\"2026-01-01T00:00:00Z\"}}\n")
+        };
+        let first = line("a", "cordon") + "nonsense\n" + &line("b", "out-of-service");
+        let runs = Runs::read(&first);
+        assert_eq!(
+            runs.did("a", "n", Act::Cordon).unwrap().to_string(),
+            "2026-01-01T00:00:00Z"
         );
-        assert!(runs.did("a", "n", Act::Cordon) && runs.did("b", "n", Act::OutOfService));
-        assert!(!runs.did("a", "m", Act::Cordon) && !runs.did("a", "n", Act::OutOfService));
-        assert!(!runs.did("b", "n", Act::Cordon));
+        assert!(runs.did("b", "n", Act::OutOfService).is_some());
+        assert!(runs.did("a", "m", Act::Cordon).is_none() && runs.did("a", "n", Act::OutOfService).is_none());
+        assert!(runs.did("b", "n", Act::Cordon).is_none());
+        // What was brought back is over, and a later run counts again.
+        let back = Runs::read(&(first.clone() + &line("c", "back")));
+        assert!(back.did("a", "n", Act::Cordon).is_none() && !back.did_any("n", Act::OutOfService));
+        let again = Runs::read(&(first + &line("c", "back") + &line("d", "cordon")));
+        assert!(again.did("d", "n", Act::Cordon).is_some() && again.did("a", "n", Act::Cordon).is_none());
     }
 }

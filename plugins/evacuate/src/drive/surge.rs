@@ -24,7 +24,7 @@ use upkeep::{
 use super::{
     claim::{MANAGER, params},
     moves::Moves,
-    watch::{Pace, SERVER_TIMEOUT, Sender},
+    watch::{PAGE, Pace, SERVER_TIMEOUT, Sender, smaller},
 };
 use crate::{
     engine::{
@@ -313,11 +313,18 @@ async fn stir<K>(api: Api<K>, config: watcher::Config, stirred: impl Fn() -> boo
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let config = config.timeout(SERVER_TIMEOUT).page_size(500);
-    let mut news = std::pin::pin!(watcher::watcher(api, config).backoff(Pace::default()));
-    while let Some(event) = news.next().await {
-        if event.is_ok() && !stirred() {
-            return;
+    let config = config.timeout(SERVER_TIMEOUT);
+    let mut page = PAGE;
+    let news = |page| watcher::watcher(api.clone(), config.clone().page_size(page)).backoff(Pace::default());
+    let mut events = std::pin::pin!(news(page));
+    while let Some(event) = events.next().await {
+        match event.map_err(|error| smaller(&error, page)) {
+            Ok(_) if !stirred() => return,
+            Err(Some(smaller)) => {
+                page = smaller;
+                events.set(news(page));
+            }
+            _ => {}
         }
     }
 }

@@ -14,7 +14,10 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use upkeep::{client::Item, error::describe};
+use upkeep::{
+    client::{Item, fewer},
+    error::{describe, is_too_large},
+};
 
 use crate::{
     engine::event::{Change, What},
@@ -24,6 +27,9 @@ use crate::{
 
 /// Seconds after which the server ends a watch by itself; the client takes longer silence for a dead connection.
 pub const SERVER_TIMEOUT: u32 = 60;
+
+/// Objects in a page of the list before a watch, as kube-rs has it.
+pub const PAGE: u32 = 500;
 
 /// A watch that fails once or twice is everyday life.
 const FAILURES_TO_TELL: u32 = 3;
@@ -75,13 +81,15 @@ where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Default + Send + 'static,
     T: From<K>,
 {
-    let config = config.timeout(SERVER_TIMEOUT).page_size(500);
-    let mut news = pin!(watcher(api, config).backoff(Pace::default()));
+    let config = config.timeout(SERVER_TIMEOUT);
+    let mut page = PAGE;
+    let news = |page| watcher(api.clone(), config.clone().page_size(page)).backoff(Pace::default());
+    let mut events = pin!(news(page));
     let mut list = Vec::new();
     // A list that lacks an object would be taken for less than there is.
     let mut nameless = false;
     let (mut denials, mut failures) = (0, 0);
-    while let Some(event) = news.next().await {
+    while let Some(event) = events.next().await {
         let change = match event {
             Ok(Event::Init) => {
                 list.clear();
@@ -109,6 +117,11 @@ where
             Ok(Event::Apply(object)) => Change::Applied(T::from(object.into_inner())),
             Ok(Event::Delete(object)) => Change::Gone(T::from(object.into_inner())),
             Err(error) => {
+                if let Some(smaller) = smaller(&error, page) {
+                    page = smaller;
+                    events.set(news(page));
+                    continue;
+                }
                 // One Forbidden may be a control plane that is just coming up.
                 match denied(&error) {
                     Some(text) if denials >= 1 => return Some(text),
@@ -132,6 +145,14 @@ where
         }
     }
     None
+}
+
+/// The page to ask for where one of this many objects was larger than any answer may be.
+pub(super) fn smaller(error: &Error, page: u32) -> Option<u32> {
+    match error {
+        Error::InitialListFailed(error) if is_too_large(error) => fewer(Some(page)),
+        _ => None,
+    }
 }
 
 fn words(error: &Error) -> String {

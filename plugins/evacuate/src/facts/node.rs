@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{api::core::v1 as api, jiff::Timestamp};
-use upkeep::node::Ready;
+use upkeep::{lock::is_run_id, node::Ready};
 
 use super::{Resources, Uid};
 
@@ -89,10 +89,12 @@ impl Node {
     /// Its taint that says that it is off, if it has one.
     pub fn out_of_service(&self) -> Option<OutOfService> {
         let taint = self.taints.iter().any(|t| t.key == OUT_OF_SERVICE_TAINT);
-        taint.then(|| match self.annotations.contains_key(OUT_OF_SERVICE) {
-            true => OutOfService::Ours,
-            false => OutOfService::Foreign,
-        })
+        taint.then(
+            || match self.annotations.get(OUT_OF_SERVICE).is_some_and(|run| is_run_id(run)) {
+                true => OutOfService::Ours,
+                false => OutOfService::Foreign,
+            },
+        )
     }
 }
 

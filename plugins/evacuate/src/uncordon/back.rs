@@ -8,7 +8,7 @@ use upkeep::lock::{LOCK, is_run_id};
 use crate::{
     drive::{
         fence::without_taint,
-        publish::{EVACUATION, EXCLUDE_LB, Evacuation, without_conditions},
+        publish::{CONDITIONS, EVACUATION, EXCLUDE_LB, Evacuation, without_conditions},
     },
     facts::{CORDONED, OUT_OF_SERVICE, UNSCHEDULABLE_TAINT},
 };
@@ -58,14 +58,19 @@ pub fn back(node: &core::Node) -> Back {
         (false, _) => Cordon::None,
     };
     let nothing = Value::Null;
+    // Who else writes there that they have tainted the node has still to take that back.
     let annotations: Map<String, Value> = [LOCK, CORDONED, EVACUATION, OUT_OF_SERVICE]
         .into_iter()
-        .filter(|key| has(key))
+        .filter(|key| has(key) && (*key != OUT_OF_SERVICE || by_run(key)))
         .map(|key| (key.to_owned(), nothing.clone()))
         .collect();
     let labelled = evacuation.as_ref().is_some_and(|e| e.excluded_lb) && node.labels().contains_key(EXCLUDE_LB);
-    // Of a node that takes pods again they are not true, whoever has taken the cordon and its annotations off.
-    let conditions = (evacuation.is_some() || cordon == Cordon::None)
+    // Of a node that takes pods again they are not true, whoever has taken the cordon and its annotations off. A drain that
+    // is in progress is somebody's.
+    let mut told = node.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let draining = told.any(|c| c.type_ == CONDITIONS[0] && c.status == "True");
+    let over = cordon == Cordon::None && !draining;
+    let conditions = (evacuation.is_some() || over)
         .then(|| without_conditions(node))
         .flatten();
     let mut removed = Vec::new();
@@ -193,6 +198,17 @@ mod tests {
             json!({"taints": [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]})
         );
 
+        // kubectl finalize takes its taint back by its own annotation.
+        let theirs = node(json!({
+            "metadata": {"name": "n", "uid": "u1", "annotations": {OUT_OF_SERVICE: "finalize namespaces/x", CORDONED: "r"}},
+            "spec": {"unschedulable": true,
+                "taints": [{"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}]},
+        }));
+        let undone = back(&theirs);
+        let patch = undone.patch.unwrap();
+        assert_eq!(patch["metadata"]["annotations"], json!({ CORDONED: null }));
+        assert!(undone.tainted && patch["spec"]["taints"].is_null(), "{patch}");
+
         // A cordon, a label and conditions of somebody else stay.
         let foreign = node(json!({
             "metadata": {"name": "n", "uid": "u1", "labels": {EXCLUDE_LB: ""}, "annotations": {EVACUATION: evacuation(false)}},
@@ -213,5 +229,13 @@ mod tests {
         }));
         let undone = back(&untouched);
         assert!(undone.patch.is_none() && undone.conditions.is_none() && undone.cordon == Cordon::None);
+        // Cordoned without annotations, emptied, and uncordoned by kubectl.
+        let emptied = node(json!({
+            "metadata": {"name": "n"},
+            "status": {"conditions": [
+                {"type": "DrainInProgress", "status": "False"}, {"type": "Drained", "status": "True"}]},
+        }));
+        let undone = back(&emptied);
+        assert!(undone.patch.is_none() && undone.conditions.is_some());
     }
 }

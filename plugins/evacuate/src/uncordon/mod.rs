@@ -40,7 +40,7 @@ use crate::{
         cordon::first_accepted,
         lock::Locks,
         publish::{Evacuation, set_conditions},
-        runs::Runs,
+        runs::{self, Act, Runs},
     },
     gather::{Lists, Nodes, Wanted, locks::Claims, not_a_selector},
 };
@@ -300,6 +300,11 @@ async fn undo(api: &Nodes, mut node: core::Node, dry_run: DryRun, held: &Busy<'_
         }
     }
     if dry_run == DryRun::None {
+        runs::remember(
+            &held.locks.me().run,
+            node.metadata.uid.as_deref().unwrap_or_default(),
+            Act::Back,
+        );
         held.discard(&node).await;
     }
     Ok((planned, lost))
