@@ -1,16 +1,10 @@
 //! The values of flags: how they are written, and what completion offers.
 
 use clap_complete::engine::CompletionCandidate;
-use upkeep::{
-    args::{parse_bool, parse_duration},
-    lock::is_run_id,
-};
+use upkeep::args::{parse_bool, parse_duration};
 
 use crate::{
-    drive::{
-        lock::ANNOTATION,
-        publish::{LONGEST_REASON, is_reason},
-    },
+    drive::publish::{LONGEST_REASON, is_reason},
     engine::OnBlocked,
     preflight::{jobs::WaitJobs, surge::Mode},
 };
@@ -46,11 +40,11 @@ pub fn parse_reason(text: &str) -> std::result::Result<String, String> {
     }
 }
 
-/// A lock that somebody else has written may have any text there: all such annotations have one name together.
+/// What stands in a lock that somebody else has written may be any text.
 pub fn parse_run(text: &str) -> std::result::Result<String, String> {
     match text.trim() {
-        text if text == ANNOTATION || is_run_id(text) => Ok(text.to_owned()),
-        _ => Err("expected the id of a run, as the refusal shows it, or \"annotation\"".into()),
+        "" => Err("expected the id of a run, as the refusal shows it, or \"annotation\"".into()),
+        text => Ok(text.to_owned()),
     }
 }
 
