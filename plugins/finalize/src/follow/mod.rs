@@ -5,6 +5,8 @@ mod closing;
 mod guard;
 mod investigate;
 mod plan;
+#[cfg(test)]
+mod sim;
 mod step;
 
 use std::{
