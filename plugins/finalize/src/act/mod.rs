@@ -12,6 +12,8 @@ mod schema;
 mod strip;
 mod unblock;
 
+#[cfg(test)]
+pub use self::strip::{Way, other_way};
 pub use self::{
     fence::{Fences, OFF},
     namespace::CLEANED,

@@ -19,6 +19,32 @@ struct Removal<'a> {
     dry_run: bool,
 }
 
+/// Another way to remove a finalizer than a change of the object as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Through the subresource `status`.
+    Status,
+    /// With the required fields that the object misses.
+    Filled,
+    /// In another version of the kind.
+    OtherVersion,
+}
+
+/// Which way is tried after the server has refused the change of the object. A denial leaves none. `status`: the diagnosis has
+/// found that nobody else is asked about the object.
+pub fn other_way(said: &Said, status: bool) -> Option<Way> {
+    match said.refusal() {
+        Refusal::Unreachable { .. } | Refusal::Invalid if status => Some(Way::Status),
+        Refusal::Invalid => Some(Way::Filled),
+        Refusal::Conversion => Some(Way::OtherVersion),
+        Refusal::Unreachable { .. }
+        | Refusal::NoDryRun { .. }
+        | Refusal::Denied { .. }
+        | Refusal::Policy { .. }
+        | Refusal::Other => None,
+    }
+}
+
 impl Hands<'_> {
     /// A denial is final. `status`: the diagnosis has found that the removal may be made through the subresource `status`, which
     /// is another resource for admission and ignores a spec that is not valid any more. That is only taken while a webhook does
@@ -44,12 +70,12 @@ impl Hands<'_> {
             return Ok(());
         };
         let trouble = self.trouble(&refused);
-        match trouble.said.as_ref().map(Said::refusal) {
-            Some(Refusal::Unreachable { .. } | Refusal::Invalid) if status => {
+        match trouble.said.as_ref().and_then(|said| other_way(said, status)) {
+            Some(Way::Status) => {
                 let through = self.tried(&removal, &path, Some("status"), &operations).await?;
                 through.map_err(|error| self.trouble(&error))
             }
-            Some(Refusal::Invalid) => match self.filled(&kind, object, &path, &operations, &refused).await {
+            Some(Way::Filled) => match self.filled(&kind, object, &path, &operations, &refused).await {
                 Ok(Some(filled)) => {
                     let made = self.tried(&removal, &path, None, &filled).await?;
                     made.map_err(|error| self.trouble(&error))
@@ -57,8 +83,8 @@ impl Hands<'_> {
                 Ok(None) => Err(trouble),
                 Err(denied) => Err(denied),
             },
-            Some(Refusal::Conversion) => self.in_another_version(key, &removal, &operations, trouble).await,
-            _ => Err(trouble),
+            Some(Way::OtherVersion) => self.in_another_version(key, &removal, &operations, trouble).await,
+            None => Err(trouble),
         }
     }
 

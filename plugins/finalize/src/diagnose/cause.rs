@@ -20,6 +20,9 @@ pub struct CauseKey {
 /// The `id` of what somebody does not want, who answers.
 pub const DENIED: &str = "denied";
 
+/// The `kind` of the subject of a denial by a webhook.
+pub const WEBHOOK: &str = "webhook";
+
 /// The `id` of a change that the server refuses for another reason.
 pub const REFUSED: &str = "change-refused";
 

@@ -80,6 +80,12 @@ impl<'a> Desk<'a> {
         self.facts.refused.get(key)
     }
 
+    /// What a webhook or a policy has said to the deletion of the object, where that was asked for already.
+    pub fn denied_deletion(&self, key: &Key) -> Option<&'a Said> {
+        let answer = self.facts.answers.get(&Ask::DryDelete(key.clone()))?;
+        answer.as_ref().err().filter(|said| said.is_denial())
+    }
+
     /// Whether this run has left something out of this webhook.
     pub fn has_opened(&self, configuration: &Key, webhook: &str) -> bool {
         let mut opened = self.facts.opened.iter();

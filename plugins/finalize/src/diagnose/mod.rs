@@ -2,12 +2,13 @@
 //! once that is answered.
 
 mod cause;
+mod denials;
 mod desk;
 mod namespace;
 mod object;
 mod rules;
 #[cfg(test)]
-mod sim;
+pub mod sim;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use upkeep::{
 };
 
 pub use self::{
-    cause::{Actor, CONTROLLER_SAYS, Cause, CauseKey, DENIED, Life, REFUSED, SOMEBODY, WRITTEN_BACK},
+    cause::{Actor, CONTROLLER_SAYS, Cause, CauseKey, DENIED, Life, REFUSED, SOMEBODY, WEBHOOK, WRITTEN_BACK},
     desk::Desk,
     rules::{Backend, by_hand_in_storage, is_unreadable, version_gone},
 };
@@ -137,37 +138,6 @@ impl Found {
                 }
             }
             None => drop(self.causes.insert(cause.key.clone(), cause)),
-        }
-    }
-
-    /// What this run has tried and was denied is final: no other change of that object is made.
-    fn denials(&mut self, desk: &Desk<'_>) {
-        let mut denied = Vec::new();
-        for cause in self.causes.values_mut() {
-            cause.remedies.retain(|remedy| {
-                let Some(mend) = &remedy.mend else { return true };
-                let key = mend.key();
-                let Some(said) = desk.refused(&key).filter(|said| said.is_denial()) else {
-                    return true;
-                };
-                let subject = ObjRef {
-                    kind: key.one(),
-                    namespace: key.namespace.clone(),
-                    name: key.name.clone(),
-                    uid: mend.uid().unwrap_or_default().to_owned(),
-                };
-                denied.push((cause.key.clone(), subject, mend.right().verb, said.message.clone()));
-                false
-            });
-        }
-        for (held, subject, verb, said) in denied {
-            let verb = if verb == "delete" { "DELETE" } else { "UPDATE" };
-            let denial = rules::denied(desk, self, subject, verb, &said);
-            if let (Some(cause), Some(denial)) = (self.causes.get_mut(&held), denial)
-                && !cause.behind.contains(&denial)
-            {
-                cause.behind.push(denial);
-            }
         }
     }
 

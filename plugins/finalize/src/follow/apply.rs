@@ -1,9 +1,6 @@
 //! Makes the changes that were chosen, and looks at what a namespace has left behind.
 
-use std::collections::BTreeMap;
-
 use futures::StreamExt as _;
-use serde_json::Value;
 use upkeep::{
     Error, Exit,
     report::Finding,
@@ -13,8 +10,7 @@ use upkeep::{
 use super::{Case, step::Chosen};
 use crate::{
     act::{Hands, Trouble},
-    facts::{Key, Said},
-    ladder::{History, Mend, Tried},
+    ladder::{Answers, History, Mend, Tried},
     orphans, render,
 };
 
@@ -34,28 +30,29 @@ pub(super) fn announce(ui: &Ui, chosen: &[Chosen], how: &str) {
     }
 }
 
+fn failed(ui: &Ui, chosen: Chosen, trouble: Trouble, answers: &mut Answers) {
+    ui.warning(&escape(&trouble.error.to_string()));
+    let tried = chosen.tried(Some(trouble.error.headline().to_owned()));
+    answers.refused(tried, trouble.said);
+}
+
 impl Case<'_> {
     /// Several changes to different objects are made at the same time, once the server has tried all of them: where one is
     /// denied, none is made.
-    pub(super) async fn apply(
-        &self,
-        ui: &Ui,
-        chosen: Vec<Chosen>,
-        hands: &Hands<'_>,
-        history: &mut History,
-        refused: &mut BTreeMap<Key, Said>,
-    ) {
+    pub(super) async fn apply(&self, ui: &Ui, chosen: Vec<Chosen>, hands: &Hands<'_>, answers: &mut Answers) {
         announce(ui, &chosen, "");
         let each = chosen.into_iter().map(async |chosen| {
             let tried = hands.try_out(&chosen.mend).await;
             (chosen, tried)
         });
         let tried: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
-        let denies = |tried: &Result<Value, Trouble>| tried.as_ref().is_err_and(Trouble::is_denial);
-        if tried.iter().any(|(_, tried)| denies(tried)) {
+        let refusals = tried
+            .iter()
+            .filter_map(|(_, tried)| tried.as_ref().err()?.said.as_ref());
+        if !Answers::lets_make(refusals) {
             for (chosen, tried) in tried {
                 if let Err(trouble) = tried {
-                    self.failed(ui, chosen, trouble, history, refused);
+                    failed(ui, chosen, trouble, answers);
                 }
             }
             return;
@@ -74,33 +71,17 @@ impl Case<'_> {
             match done {
                 Err(trouble) => {
                     denied |= trouble.is_denial();
-                    self.failed(ui, chosen, trouble, history, refused);
+                    failed(ui, chosen, trouble, answers);
                 }
                 Ok(()) => {
                     changed = true;
-                    refused.remove(&chosen.mend.key());
-                    history.push(chosen.tried(None));
+                    answers.made(chosen.tried(None));
                 }
             }
         }
         if changed && !denied {
             hands.nudge(self.target).await;
         }
-    }
-
-    fn failed(
-        &self,
-        ui: &Ui,
-        chosen: Chosen,
-        trouble: Trouble,
-        history: &mut History,
-        refused: &mut BTreeMap<Key, Said>,
-    ) {
-        ui.warning(&escape(&trouble.error.to_string()));
-        if let Some(said) = trouble.said {
-            refused.insert(chosen.mend.key(), said);
-        }
-        history.push(chosen.tried(Some(trouble.error.headline().to_owned())));
     }
 
     /// Has the server try the changes, and says what it would do.

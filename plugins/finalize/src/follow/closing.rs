@@ -141,7 +141,7 @@ impl Case<'_> {
                 Err(self.advised(error, diagnosis, history))
             }
             (Exit::Done, State::Going(_))
-                if explains && (ended.would.is_empty() || (self.plan.is_some() && !self.is_told())) =>
+                if explains && (ended.would.is_empty() || (self.plan.is_some() && !self.limits().is_told())) =>
             {
                 let advised = self.advised(Error::failed(""), diagnosis, history);
                 advised.hints().iter().for_each(|hint| self.look.ui.hint(hint));
@@ -166,7 +166,7 @@ impl Case<'_> {
 
     /// What would allow the next steps.
     fn advised(&self, error: Error, diagnosis: &Diagnosis, history: &History) -> Error {
-        let mine = self.cap(self.look.cli.force_up_to.unwrap_or(Rung::Wait));
+        let mine = self.limits().cap(self.limits().rung());
         // What nobody wanted a moment ago may be wanted by the next who reads this.
         let history: History = history.iter().filter(|t| !t.declined).cloned().collect();
         let now = Timestamp::now();

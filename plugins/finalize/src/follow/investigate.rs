@@ -1,7 +1,7 @@
 //! Looks at everything that may hold the target, says what is new, and waits for news.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
@@ -14,10 +14,10 @@ use upkeep::{
 use super::Case;
 use crate::{
     diagnose::{CauseKey, Diagnosis, State, diagnose},
-    facts::{Ask, Facts, Key, Reply, Said},
+    facts::{Ask, Facts, Reply},
     gather::Cluster,
     knowledge::Knowledge,
-    ladder::{History, Mend, Rung},
+    ladder::{Answers, History, Rung},
     render, wait,
 };
 
@@ -110,21 +110,12 @@ impl Case<'_> {
     }
 
     /// With what is served by now: that may have changed since the last time.
-    pub(super) async fn investigate(
-        &self,
-        refused: &BTreeMap<Key, Said>,
-        history: &History,
-    ) -> Result<(Facts, Diagnosis)> {
+    pub(super) async fn investigate(&self, answers: &Answers) -> Result<(Facts, Diagnosis)> {
         let discovery = Discovery::ask(self.look.connection).await?;
-        let made = history.iter().filter(|tried| tried.failed.is_none());
-        let opened = made.filter_map(|tried| match &tried.mend {
-            Mend::Exclude { key, entry, .. } => Some((key.clone(), entry.clone())),
-            _ => None,
-        });
         let facts = Facts {
-            refused: refused.clone(),
+            refused: answers.refusals().clone(),
             powered_off: self.look.cli.powered_off.clone(),
-            opened: opened.collect(),
+            opened: answers.opened(),
             match_conditions: self.look.match_conditions,
             leave_behind: self.look.cli.leave_behind.clone(),
             ..Facts::of(&discovery, self.target.clone(), self.look.skew)

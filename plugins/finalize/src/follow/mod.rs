@@ -5,10 +5,12 @@ mod closing;
 mod guard;
 mod investigate;
 mod plan;
+#[cfg(test)]
+mod sim;
 mod step;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -25,7 +27,7 @@ use crate::{
     act::{Fences, Hands},
     diagnose::{Diagnosis, State},
     facts::Key,
-    ladder::{History, plan::Plan},
+    ladder::{Answers, History, plan::Plan},
     look::Look,
     render::document::Document,
 };
@@ -109,21 +111,22 @@ impl<'a> Case<'a> {
     /// # Errors
     /// Whatever keeps it from finding out what holds the target.
     pub async fn follow_with(&self, began: Instant, hands: &Hands<'_>) -> Result<Exit> {
-        let mut history = History::new();
+        let mut answers = Answers::default();
         let mut signals = Signals::new();
         let ended = {
-            let run = self.to_its_end(began, hands, &mut history, &mut signals);
+            let run = self.to_its_end(began, hands, &mut answers, &mut signals);
             tokio::select! {
                 ended = run => ended,
                 never = self.guard(hands) => match never {},
             }
         };
-        let put_back = self.put_back(hands, &history, &ended, &mut signals).await;
-        self.what_stays(hands, &history);
+        let history = answers.history();
+        let put_back = self.put_back(hands, history, &ended, &mut signals).await;
+        self.what_stays(hands, history);
         let mut ended = ended?;
         let mut exit = ended.exit;
         if ended.diagnosis.state == State::Gone {
-            let (left, is_news) = self.left_behind(&history, ended.seen).await;
+            let (left, is_news) = self.left_behind(history, ended.seen).await;
             ended.diagnosis.notes.extend(left);
             if is_news {
                 exit = Exit::Incomplete;
@@ -134,27 +137,26 @@ impl<'a> Case<'a> {
         }
         let form = self.look.cli.output.unwrap_or_default();
         if form.is_document() {
-            let steps = if ended.would.is_empty() { &history } else { &ended.would };
+            let steps = if ended.would.is_empty() { history } else { &ended.would };
             let saved = hands.backup.is_used().then(|| hands.backup.folder());
             let document = Document::of(&ended.diagnosis, self.target, steps, exit);
             let document = document.of_run(&self.look.cli.dry_run, saved);
             self.look.ui.document(&output::document(form, &document)?);
         }
         let changed = hands.backup.is_used() || put_back.any || history.iter().any(|tried| tried.failed.is_none());
-        self.closing(&Ended { exit, ..ended }, &history, changed, began)
+        self.closing(&Ended { exit, ..ended }, history, changed, began)
     }
 
     async fn to_its_end(
         &self,
         began: Instant,
         hands: &Hands<'_>,
-        history: &mut History,
+        answers: &mut Answers,
         signals: &mut Signals,
     ) -> Result<Ended> {
         let ui = self.look.ui;
         let patience = self.look.cli.patience();
         let (mut first, mut waited, mut doubted) = (None, false, 0);
-        let mut refused = BTreeMap::new();
         let mut shown = Shown::default();
         let mut last: Option<Ended> = None;
         let mut quiet = QUIET.0;
@@ -166,7 +168,7 @@ impl<'a> Case<'a> {
             // The first look is not given up for being slow.
             let enough = if last.is_none() { left.max(FIRST) } else { left };
             let looked = tokio::select! {
-                looked = self.investigate(&refused, history) => looked,
+                looked = self.investigate(answers) => looked,
                 exit = signals.next() => return ended(last, exit, "interrupted; nothing was changed"),
                 () = tokio::time::sleep(enough) => {
                     return ended(last, Exit::Deadline, "the API server did not answer in time; nothing was changed");
@@ -203,7 +205,7 @@ impl<'a> Case<'a> {
             }
             first = first.or(uid);
             let seen = first.is_some();
-            if self.show(ui, &diagnosis, history, &mut shown) {
+            if self.show(ui, &diagnosis, answers.history(), &mut shown) {
                 quiet = QUIET.0;
             }
             if let Some(file) = &self.look.cli.plan_out {
@@ -239,7 +241,7 @@ impl<'a> Case<'a> {
                 });
                 continue;
             }
-            match self.step(ui, &diagnosis, history) {
+            match self.step(ui, &diagnosis, answers.history()) {
                 Step::End(exit) => return end(diagnosis, exit),
                 Step::Try(chosen) => {
                     let (exit, would) = self.try_out(ui, chosen, hands).await;
@@ -255,7 +257,7 @@ impl<'a> Case<'a> {
                     if left.is_zero() {
                         return end(diagnosis, Exit::Deadline);
                     }
-                    refused.clear();
+                    answers.waited();
                     // Who has tried in vain tries less and less often.
                     let denied = diagnosis.is_denied();
                     if !self.look.cli.only_looks() && !denied && nudged.elapsed() > NUDGE {
@@ -277,7 +279,7 @@ impl<'a> Case<'a> {
                         exit = signals.next() => return end(diagnosis, exit),
                     }
                     quiet = QUIET.0;
-                    self.apply(ui, chosen, hands, history, &mut refused).await;
+                    self.apply(ui, chosen, hands, answers).await;
                 }
                 Step::Ask(chosen) => {
                     quiet = QUIET.0;
@@ -296,9 +298,9 @@ impl<'a> Case<'a> {
                                 () = self.watch_leases(&chosen, hands) => {}
                                 exit = signals.next() => return end(diagnosis, exit),
                             }
-                            self.apply(ui, chosen, hands, history, &mut refused).await;
+                            self.apply(ui, chosen, hands, answers).await;
                         }
-                        Some(false) => history.extend(chosen.into_iter().map(step::Chosen::declined)),
+                        Some(false) => answers.declined(chosen.into_iter().map(step::Chosen::declined)),
                         None => {
                             ui.status("");
                             return end(diagnosis, Exit::Deadline);

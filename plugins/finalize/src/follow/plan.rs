@@ -41,7 +41,7 @@ impl Case<'_> {
     /// Writes down what may be done.
     pub(super) fn write_plan(&self, ui: &Ui, file: &Path, facts: &Facts, diagnosis: &Diagnosis) -> Result<()> {
         let uid = self.uid(facts).unwrap_or_default();
-        let plan = plan(diagnosis, self.target, uid, &self.cap(self.rung()));
+        let plan = plan(diagnosis, self.target, uid, &self.limits().cap(self.limits().rung()));
         let failed = |e: &dyn std::fmt::Display| Error::failed(format!("cannot write {}", file.display())).caused_by(e);
         let text = serde_json::to_string_pretty(&plan).map_err(|e| failed(&e))?;
         // Whatever is there already, a link of somebody else too, stays as it is.

@@ -9,8 +9,9 @@ use upkeep::{
 
 use super::Case;
 use crate::{
+    cli::Cli,
     diagnose::{Cause, Diagnosis},
-    ladder::{Cap, History, Mend, Next, Remedy, Rung, Tried, first, next, open},
+    ladder::{Cap, History, Mend, Next, Remedy, Rung, Tried, first, next, open, plan::Plan},
     render,
 };
 
@@ -84,50 +85,75 @@ impl Chosen {
     }
 }
 
-impl Case<'_> {
-    /// Whether it was said how much may be done: then nobody is asked for more.
-    pub(super) fn is_told(&self) -> bool {
-        self.look.cli.force_up_to.is_some() || self.look.cli.switches.yes
+/// What was allowed beforehand.
+#[derive(Clone, Copy)]
+pub(super) struct Limits<'a> {
+    pub cli: &'a Cli,
+    /// What may be done, and nothing else.
+    pub plan: Option<&'a Plan>,
+}
+
+impl<'a> Case<'a> {
+    /// What was allowed beforehand.
+    pub(super) fn limits(&self) -> Limits<'a> {
+        Limits {
+            cli: self.look.cli,
+            plan: self.plan,
+        }
     }
 
+    pub(super) fn step(&self, ui: &Ui, diagnosis: &Diagnosis, history: &History) -> Step {
+        self.limits()
+            .step(ui.is_stdin_tty(), diagnosis, history, Timestamp::now())
+    }
+}
+
+impl Limits<'_> {
+    /// Whether it was said how much may be done: then nobody is asked for more.
+    pub(super) fn is_told(&self) -> bool {
+        self.cli.force_up_to.is_some() || self.cli.switches.yes
+    }
+
+    /// The highest rung that was allowed beforehand.
     pub(super) fn rung(&self) -> Rung {
-        self.look.cli.force_up_to.unwrap_or(Rung::Wait)
+        self.cli.force_up_to.unwrap_or(Rung::Wait)
     }
 
     /// Whether each change is asked for, however much force is allowed: somebody else may have written the plan.
     fn asks_always(&self) -> bool {
-        self.plan.is_some() && !self.look.cli.switches.yes
+        self.plan.is_some() && !self.cli.switches.yes
     }
 
+    /// How far it may go with this rung.
     pub(super) fn cap(&self, rung: Rung) -> Cap {
         let planned = self
             .plan
             .map(|plan| plan.steps.iter().map(|step| step.change.clone()).collect());
         Cap {
             rung,
-            even_if_alive: self.look.cli.switches.even_if_alive,
-            powered_off: self.look.cli.powered_off.clone(),
-            leave_behind: self.look.cli.leave_behind.clone(),
+            even_if_alive: self.cli.switches.even_if_alive,
+            powered_off: self.cli.powered_off.clone(),
+            leave_behind: self.cli.leave_behind.clone(),
             planned,
         }
     }
 
-    pub(super) fn step(&self, ui: &Ui, diagnosis: &Diagnosis, history: &History) -> Step {
-        let dry = self.look.cli.only_looks();
-        let now = Timestamp::now();
+    /// Decides. `can_ask`: somebody sits at a terminal.
+    pub(super) fn step(&self, can_ask: bool, diagnosis: &Diagnosis, history: &History, now: Timestamp) -> Step {
+        let dry = self.cli.only_looks();
         match next(diagnosis, history, &self.cap(self.rung()), now) {
             Next::Gone => Step::End(Exit::Done),
-            _ if self.look.cli.switches.watch => Step::Wait,
+            _ if self.cli.switches.watch => Step::Wait,
             Next::Living if dry && !self.is_told() => Step::End(Exit::Done),
             Next::Living => Step::End(Exit::Refused),
-            _ if self.look.cli.plan_out.is_some() && !self.asks_server() => Step::End(Exit::Done),
+            _ if self.cli.plan_out.is_some() && !self.asks_server() => Step::End(Exit::Done),
             _ if dry => self.dry(diagnosis, history, now),
-            Next::Apply(steps) if self.asks_always() && ui.is_stdin_tty() => Step::Ask(alike(steps)),
+            Next::Apply(steps) if self.asks_always() && can_ask => Step::Ask(alike(steps)),
             Next::Apply(_) if self.asks_always() => Step::End(Exit::Refused),
             Next::Apply(steps) => Step::Apply(Chosen::of(&steps)),
             other => {
                 let is_stuck = other == Next::Stuck;
-                match self.asked(ui, diagnosis, history, is_stuck) {
+                match self.asked(diagnosis, history, is_stuck, now).filter(|_| can_ask) {
                     Some(step) => step,
                     None if is_stuck => Step::End(Exit::Incomplete),
                     None => Step::Wait,
@@ -138,7 +164,7 @@ impl Case<'_> {
 
     /// Whether the server is asked what it would say to a change.
     fn asks_server(&self) -> bool {
-        self.look.cli.dry_run == "server"
+        self.cli.dry_run == "server"
     }
 
     /// What would be done first, or all that a plan says. A dry run that was told how much may be done ends as the run would; one
@@ -170,11 +196,11 @@ impl Case<'_> {
     }
 
     /// Somebody can be asked: the gentlest step that was not allowed beforehand, and what is as gentle as that at once.
-    fn asked(&self, ui: &Ui, diagnosis: &Diagnosis, history: &History, is_stuck: bool) -> Option<Step> {
-        if self.is_told() || !ui.is_stdin_tty() {
+    fn asked(&self, diagnosis: &Diagnosis, history: &History, is_stuck: bool, now: Timestamp) -> Option<Step> {
+        if self.is_told() {
             return None;
         }
-        let Next::Apply(steps) = next(diagnosis, history, &self.cap(Rung::Finalize), Timestamp::now()) else {
+        let Next::Apply(steps) = next(diagnosis, history, &self.cap(Rung::Finalize), now) else {
             return None;
         };
         let (_, first) = steps.first()?;

@@ -236,9 +236,10 @@ impl Entry {
     }
 
     fn fits(&self, finalizer: &str) -> bool {
-        self.finalizers
-            .iter()
-            .any(|name| WildMatch::new(name).matches(finalizer))
+        // Most are plain names, and each finalizer is compared with all of them.
+        let is_pattern = |name: &String| name.as_bytes().contains(&b'*') || name.as_bytes().contains(&b'?');
+        let fits = |name: &String| name == finalizer || (is_pattern(name) && WildMatch::new(name).matches(finalizer));
+        self.finalizers.iter().any(fits)
     }
 
     /// Whether the finalizer is what one of the patterns makes of the names of the kind.

@@ -1,5 +1,6 @@
 //! What can be done about a cause, in rising order of force, and which step comes next.
 
+mod answers;
 mod awaited;
 mod next;
 pub mod plan;
@@ -15,6 +16,7 @@ use crate::{
     knowledge::Risk,
 };
 
+pub use answers::Answers;
 pub use next::{Cap, History, Next, SYSTEM, Tried, first, next, open};
 
 /// How much force. Each rung is only stepped on when the lower ones cannot help.

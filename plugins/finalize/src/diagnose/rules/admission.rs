@@ -10,11 +10,11 @@ use super::{
     super::{Actor, Cause, CauseKey, Found, Life, WRITTEN_BACK, desk::Desk},
     backend::Backend,
     call::Call,
-    denied, invalid,
-    matching::{self, Asked},
+    denied, invalid, matching,
+    webhooks::{Dead, dead},
 };
 use crate::{
-    facts::{Ask, Key, Object, Refusal, last_writer, singular},
+    facts::{Key, Object, Refusal, last_writer},
     ladder::{Mend, Remedy, Rung},
 };
 
@@ -75,56 +75,6 @@ pub fn refusal(
             None
         }
     }
-}
-
-/// What is known of a webhook that could not be asked.
-pub struct Dead {
-    configuration: ObjRef,
-    entry: Value,
-    backend: Backend,
-    life: Life,
-    evidence: String,
-    call: Call,
-}
-
-impl Dead {
-    /// Whether no request gets an answer from it.
-    pub fn is_dead(&self) -> bool {
-        let is_service = matches!(self.backend, Backend::Service { .. });
-        self.call.is_dead(self.life, is_service)
-    }
-
-    /// Whether it is asked about the subresource `status` of a kind as well.
-    pub fn guards_status(&self, kind: &Kind) -> bool {
-        let own = [format!("{}/status", kind.plural), format!("{}/*", kind.plural)];
-        let rules = self.entry["rules"].as_array().into_iter().flatten();
-        let mut resources = rules.flat_map(|rule| rule["resources"].as_array().into_iter().flatten());
-        resources.any(|r| {
-            r.as_str()
-                .is_some_and(|r| r == "*/*" || r == "*/status" || own.iter().any(|o| o == r))
-        })
-    }
-}
-
-/// Finds the webhook that did not answer a request. Nothing while it is not known; the API server may have an older
-/// configuration than the one that can be read.
-pub fn dead(desk: &Desk<'_>, found: &mut Found, request: &Request<'_>, webhook: &str, why: &str) -> Option<Dead> {
-    let Some((configuration, entry)) = find(desk, request, webhook)? else {
-        let subject = desk.reference(request.kind, request.object);
-        let text = format!("the API server has not noticed yet that the webhook {webhook} was changed");
-        found.in_time.push((subject, text));
-        return None;
-    };
-    let backend = Backend::of(&entry["clientConfig"])?;
-    let (life, evidence) = backend.state(desk)?;
-    Some(Dead {
-        configuration,
-        entry,
-        backend,
-        life,
-        evidence,
-        call: Call::of(why),
-    })
 }
 
 /// A webhook that cannot be asked holds everything that it is asked about.
@@ -313,44 +263,4 @@ fn exclude(desk: &Desk<'_>, request: &Request<'_>, configuration: &ObjRef, webho
         accounts,
     };
     Remedy::mend(Rung::Neutralise, text, mend)
-}
-
-/// The configuration that has this entry. The same name may stand in several: the one that is asked about the request, and of
-/// those one that nobody answers for. Nothing inside where none is, and nothing at all while it is not known.
-fn find(desk: &Desk<'_>, request: &Request<'_>, webhook: &str) -> Option<Option<(ObjRef, Value)>> {
-    let mut best: Option<((Asked, bool), ObjRef, Value)> = None;
-    for (reference, entry) in entries(desk)? {
-        if entry["name"] != webhook {
-            continue;
-        }
-        let asked = matching::asked(desk, &entry, request.kind, request.object, request.verb)?;
-        if asked == Asked::No {
-            continue;
-        }
-        let dead = match Backend::of(&entry["clientConfig"]) {
-            Some(backend) => backend.state(desk)?.0 == Life::Dead,
-            None => false,
-        };
-        if best.as_ref().is_none_or(|(rank, ..)| *rank < (asked, dead)) {
-            best = Some(((asked, dead), reference, entry));
-        }
-    }
-    Some(best.map(|(_, reference, entry)| (reference, entry)))
-}
-
-/// Every webhook, with its configuration. What may not be listed is left out.
-pub fn entries(desk: &Desk<'_>) -> Option<Vec<(ObjRef, Value)>> {
-    let mut all = Vec::new();
-    for plural in ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"] {
-        let Ok(configurations) = desk.all::<Value>(&Ask::list(GROUP, plural, None))? else {
-            continue;
-        };
-        for configuration in configurations {
-            let text = |field: &str| configuration["metadata"][field].as_str().unwrap_or_default();
-            let reference = ObjRef::cluster(&singular(plural), text("name"), text("uid"));
-            let entries = configuration["webhooks"].as_array().cloned().unwrap_or_default();
-            all.extend(entries.into_iter().map(|entry| (reference.clone(), entry)));
-        }
-    }
-    Some(all)
 }

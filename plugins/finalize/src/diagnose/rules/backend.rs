@@ -46,6 +46,23 @@ impl Backend {
         }
     }
 
+    /// Whether this is what is called at an address, as [`super::call::Call::address`] reads it.
+    pub fn is_at(&self, address: &str) -> bool {
+        match self {
+            Self::Service { namespace, name } => {
+                let host = address.split(':').next().unwrap_or_default();
+                let rest = host.strip_prefix(&format!("{name}.{namespace}.svc"));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            }
+            Self::Url(url) => {
+                let authority = url
+                    .split_once("://")
+                    .and_then(|(_, rest)| rest.split(['/', '?']).next());
+                authority.is_some_and(|authority| authority.eq_ignore_ascii_case(address))
+            }
+        }
+    }
+
     /// Whether anything is behind it. Nothing while it is not known.
     pub fn state(&self, desk: &Desk<'_>) -> Option<(Life, String)> {
         let Self::Service { namespace, name } = self else {
@@ -96,6 +113,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn whether_a_backend_is_at_an_address() {
+        let service = Backend::of(&json!({"service": {"namespace": "shop", "name": "guard"}}));
+        let at = |address: &str| service.as_ref().is_some_and(|service| service.is_at(address));
+        assert!(at("guard.shop.svc:443") && at("guard.shop.svc.cluster.local:8443"));
+        assert!(!at("guard.shop.svcs:443") && !at("guard.other.svc:443"));
+        let url = Backend::Url("https://Guard.example.com:8443/check".into());
+        assert!(url.is_at("guard.example.com:8443") && !url.is_at("guard.example.com"));
+        assert!(Backend::Url("https://127.0.0.1:4711".into()).is_at("127.0.0.1:4711"));
+    }
 
     #[test]
     fn a_url_of_a_service_is_a_service() {

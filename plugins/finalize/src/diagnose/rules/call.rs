@@ -51,6 +51,12 @@ impl Call {
         }
     }
 
+    /// Whom the API server has called, as its words name it: `guard.shop.svc:443`. Nothing where they do not.
+    pub fn address(why: &str) -> Option<&str> {
+        let (_, rest) = why.strip_prefix("Post \"")?.split_once("://")?;
+        rest.split(['/', '?', '"']).next()
+    }
+
     fn without_answer(rest: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|words| rest.contains(words));
         if rest.starts_with("tls: ") || rest.starts_with("x509: ") || rest.starts_with("remote error: tls: ") {
@@ -150,6 +156,16 @@ mod tests {
         ] {
             assert_eq!(Call::of(&why), call, "{why}");
         }
+    }
+
+    #[test]
+    fn whom_a_call_was_for() {
+        let address = |why: &str| Call::address(why).map(str::to_owned);
+        let service = "Post \"https://guard.shop.svc:443/check?timeout=10s\": EOF";
+        assert_eq!(address(service).as_deref(), Some("guard.shop.svc:443"));
+        let url = "Post \"https://127.0.0.1:4711?timeout=2s\": EOF";
+        assert_eq!(address(url).as_deref(), Some("127.0.0.1:4711"));
+        assert_eq!(address("the server could not find the requested resource"), None);
     }
 
     /// A tenant can make a webhook time out, answer 500, or hang up; none of that opens it.

@@ -3,7 +3,7 @@
 use upkeep::report::ObjRef;
 
 use super::{
-    super::{Actor, Cause, CauseKey, DENIED, Found, Life, desk::Desk},
+    super::{Actor, Cause, CauseKey, DENIED, Found, Life, WEBHOOK, desk::Desk},
     admission::GROUP,
 };
 use crate::{
@@ -19,7 +19,7 @@ pub fn cause(desk: &Desk<'_>, found: &mut Found, subject: ObjRef, verb: &str, sa
     let (rule, who, why, remedy) = match Refusal::read(said) {
         Refusal::Denied { webhook, why } => {
             let who = format!("the webhook {webhook}");
-            (ObjRef::cluster("webhook", webhook, ""), who, why, ask_its_owner())
+            (ObjRef::cluster(WEBHOOK, webhook, ""), who, why, ask_its_owner())
         }
         Refusal::Policy {
             kind,

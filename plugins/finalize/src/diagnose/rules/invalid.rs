@@ -5,8 +5,8 @@ use upkeep::{discovery::Kind, report::ObjRef};
 
 use super::{
     super::{Cause, CauseKey, Found, REFUSED, desk::Desk},
-    admission::entries,
     matching::{self, Asked},
+    webhooks::entries,
 };
 use crate::{
     facts::{Key, Object, is_built_in},

@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    api::core::v1 as core,
-    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
-};
+use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::LabelSelector};
 use kube::core::{Selector, SelectorExt as _};
 use serde_json::Value;
 use upkeep::discovery::Kind;
@@ -54,9 +51,8 @@ pub fn asked(desk: &Desk<'_>, entry: &Value, kind: &Kind, object: &Object, opera
         sure = sure.min(selects(&entry["namespaceSelector"], &labels));
     }
     if restricts(&entry["objectSelector"]) {
-        let labels = match desk.raw(&key)? {
-            Ok(object) => labels(object),
-            Err(_) => return Some(Asked::Maybe),
+        let Some(labels) = desk.raw(&key)?.ok().and_then(labels) else {
+            return Some(Asked::Maybe);
         };
         sure = sure.min(selects(&entry["objectSelector"], &labels));
     }
@@ -70,9 +66,12 @@ pub fn is_left_out(entry: &Value, name: &str) -> bool {
     conditions.any(|c| c["name"] == CONDITION && c["expression"].as_str().is_some_and(|e| e.contains(&quoted)))
 }
 
-fn labels(object: &Value) -> Labels {
-    let meta: ObjectMeta = serde_json::from_value(object["metadata"].clone()).unwrap_or_default();
-    meta.labels.unwrap_or_default()
+/// Nothing where they cannot be read: that is not to have none.
+fn labels(object: &Value) -> Option<Labels> {
+    match &object["metadata"]["labels"] {
+        Value::Null => Some(Labels::new()),
+        labels => serde_json::from_value(labels.clone()).ok(),
+    }
 }
 
 /// A request for the object itself, in any version: the default `matchPolicy` converts.
@@ -89,7 +88,7 @@ fn covers(rule: &Value, kind: &Kind, operation: &str) -> bool {
     scope
         && has("operations", &[operation])
         && has("apiGroups", &[&kind.group])
-        && has("resources", &[&kind.plural, "*/*"])
+        && has("resources", &[&kind.plural, "*/*", &format!("{}/*", kind.plural)])
 }
 
 fn restricts(selector: &Value) -> bool {
@@ -128,6 +127,8 @@ mod tests {
             rule(&["DELETE"], &["configmaps"], "*"),
             rule(&["*"], &["*"], "Namespaced"),
             rule(&["UPDATE", "DELETE"], &["*/*"], "*"),
+            // Not only its subresources, as rules_test.go has it.
+            rule(&["DELETE"], &["configmaps/*"], "*"),
         ];
         assert!(yes.iter().all(|rule| covers(rule, &maps, "DELETE")));
         let no = [
@@ -146,6 +147,15 @@ mod tests {
         assert!(!is_left_out(&json!({"matchConditions": [condition(CONDITION)]}), "t"));
         assert!(!is_left_out(&json!({"matchConditions": [condition("own")]}), "s"));
         assert!(!is_left_out(&json!({}), "s"));
+    }
+
+    #[test]
+    fn labels_that_cannot_be_read_are_not_none() {
+        let of = |metadata: Value| labels(&json!({"metadata": metadata}));
+        let one = Labels::from([("a".to_owned(), "1".to_owned())]);
+        assert_eq!(of(json!({"labels": {"a": "1"}, "managedFields": 7})), Some(one));
+        assert_eq!(of(json!({})), Some(Labels::new()));
+        assert_eq!(of(json!({"labels": {"a": 1}})), None);
     }
 
     #[test]

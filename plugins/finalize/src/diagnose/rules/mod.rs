@@ -30,6 +30,7 @@ mod told;
 mod traces;
 mod usage;
 mod users;
+mod webhooks;
 
 use upkeep::discovery::Kind;
 

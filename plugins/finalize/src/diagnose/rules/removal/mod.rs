@@ -14,6 +14,7 @@ use super::{
     admission::{self, GROUP, Request},
     denied, invalid,
     matching::{self, Asked},
+    webhooks::{self, Dead},
 };
 use crate::{
     facts::{Ask, Key, Object, Refusal, Reply, Said, is_built_in},
@@ -109,11 +110,11 @@ pub fn judge(
     let subject = desk.reference(kind, object);
     match said.refusal() {
         Refusal::Unreachable { webhook, why } => {
-            let Some(dead) = admission::dead(desk, found, &request, webhook, why) else {
+            let Some(dead) = webhooks::dead(desk, found, &request, webhook, why) else {
                 return Removal::by(Way::Object);
             };
             let is_narrower = !alive && dead.is_dead() && !dead.guards_status(kind);
-            if is_narrower && others(desk, kind, object, Some(webhook)).is_some_and(|o| o.is_empty()) {
+            if is_narrower && others(desk, kind, object, Some(&dead)).is_some_and(|o| o.is_empty()) {
                 let evidence = format!(
                     "the webhook {webhook} does not answer ({why}); no other is asked about it, so that it can be removed through \
                      the subresource status"
@@ -183,9 +184,9 @@ fn not_valid(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, s
 }
 
 /// Webhooks and policies that may be asked about a change of the object itself, but for `dead`: through the subresource nobody asks
-/// them, and they might deny it. Nothing while that is not known; where there is no such way, or it cannot be found out, a word
+/// them, and they might deny it. A webhook of the same name in another configuration is another one. Nothing while that is not known; where there is no such way, or it cannot be found out, a word
 /// for that.
-fn others(desk: &Desk<'_>, kind: &Kind, object: &Object, dead: Option<&str>) -> Option<Vec<String>> {
+fn others(desk: &Desk<'_>, kind: &Kind, object: &Object, dead: Option<&Dead>) -> Option<Vec<String>> {
     let has_status = kind.subresources.iter().any(|s| s == "status");
     if !is_built_in(&kind.group) || !has_status {
         return Some(vec!["the object itself is the only way".into()]);
@@ -196,8 +197,8 @@ fn others(desk: &Desk<'_>, kind: &Kind, object: &Object, dead: Option<&str>) -> 
             all.push(said.message.clone());
         }
     }
-    for (_, entry) in admission::entries(desk)? {
-        if Some(entry["name"].as_str().unwrap_or_default()) == dead {
+    for (configuration, entry) in webhooks::entries(desk)? {
+        if dead.is_some_and(|dead| dead.is(&configuration, &entry)) {
             continue;
         }
         if matching::asked(desk, &entry, kind, object, "UPDATE")? != Asked::No {
@@ -236,7 +237,7 @@ fn others(desk: &Desk<'_>, kind: &Kind, object: &Object, dead: Option<&str>) -> 
 fn put_back(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: &str) -> Option<CauseKey> {
     let subject = desk.reference(kind, object);
     let mut who = Vec::new();
-    for (configuration, entry) in admission::entries(desk)? {
+    for (configuration, entry) in webhooks::entries(desk)? {
         let mutates = configuration.kind == "mutatingwebhookconfiguration";
         if mutates && matching::asked(desk, &entry, kind, object, "UPDATE")? != Asked::No {
             who.push(format!(

@@ -21,6 +21,7 @@ struct World {
     /// To the dry run of the removal.
     said: Said,
     webhooks: Vec<Value>,
+    mutating: Vec<Value>,
     policies: Vec<Value>,
     /// Whether pods behind the Service `ops/w` are Ready; nothing where there is no such Service.
     ready: Option<bool>,
@@ -47,6 +48,7 @@ impl World {
                 message: message.into(),
             },
             webhooks: vec![Self::webhook("w.example.com")],
+            mutating: Vec::new(),
             policies: Vec::new(),
             ready: None,
         }
@@ -74,6 +76,9 @@ impl World {
             }
             Ask::List { plural, .. } if plural == "validatingwebhookconfigurations" => Ok(Reply::All(vec![
                 json!({"metadata": {"name": "c", "uid": "c"}, "webhooks": self.webhooks}),
+            ])),
+            Ask::List { plural, .. } if plural == "mutatingwebhookconfigurations" => Ok(Reply::All(vec![
+                json!({"metadata": {"name": "m", "uid": "m"}, "webhooks": self.mutating}),
             ])),
             Ask::List { plural, .. } if plural == "validatingadmissionpolicies" => {
                 Ok(Reply::All(self.policies.clone()))
@@ -162,6 +167,12 @@ fn the_status_is_a_way_where_nobody_else_is_asked() {
         ..world()
     };
     assert_eq!(another.roots(), (vec!["webhook-down"], vec!["exclude"]));
+    // Several configurations may use the same name.
+    let of_one_name = World {
+        mutating: vec![World::webhook("w.example.com")],
+        ..world()
+    };
+    assert_eq!(of_one_name.roots(), (vec!["webhook-down"], vec!["exclude"]));
     let rules = World::webhook("")["rules"].clone();
     let policy = json!({"metadata": {"name": "hold"}, "spec": {"matchConstraints": {"resourceRules": rules}}});
     let held = World {
@@ -175,6 +186,35 @@ fn the_status_is_a_way_where_nobody_else_is_asked() {
     // Custom resources take no metadata through it.
     let custom = World::new("things", "x.example.com", &["status"], 500, DEAD);
     assert_eq!(custom.roots(), (vec!["webhook-down"], vec!["exclude"]));
+}
+
+/// What became of the call of one says nothing about another of the same name.
+#[test]
+fn two_webhooks_of_one_name() {
+    let refused = DEAD.replace(
+        "service \"w\" not found",
+        "dial tcp 10.0.0.1:443: connect: connection refused",
+    );
+    let mut up = World::webhook("w.example.com");
+    up["clientConfig"] = json!({"url": "https://up.example.com/check"});
+    let mut world = World {
+        mutating: vec![up],
+        ready: Some(true),
+        ..World::new("configmaps", "", &[], 500, &refused)
+    };
+    world.webhooks[0]["matchConditions"] = json!([{"name": "own", "expression": "true"}]);
+    assert_eq!(world.roots(), (vec!["webhook-down"], vec![]));
+    world.webhooks.clear();
+    assert_eq!(world.roots(), (vec!["webhook-down"], vec![]));
+    let refused = refused.replace("w.ops.svc:443", "up.example.com");
+    let by_url = World {
+        said: Said {
+            message: refused,
+            ..world.said.clone()
+        },
+        ..world
+    };
+    assert_eq!(by_url.roots(), (vec!["webhook-down"], vec!["exclude"]));
 }
 
 #[test]

@@ -1,34 +1,26 @@
-//! Random clusters in which objects own each other in every way, against the pure parts: 2,000 by default. The seed is
-//! printed; `UPKEEP_SEED=n UPKEEP_CASES=n` repeats a run.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+//! A cluster in which objects own each other in every way, its server and its garbage collector.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::Write as _,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use proptest::{
-    prelude::*,
-    test_runner::{Config, RngSeed, TestCaseResult, TestRunner},
-};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use upkeep::discovery::{Discovery, Kind};
 
-use super::{Diagnosis, State, diagnose};
+use super::super::{Diagnosis, diagnose};
 use crate::{
     facts::{Answer, Ask, Facts, Key, Object, Reply, Said},
     knowledge::Knowledge,
-    ladder::{Cap, History, Mend, Rung, first},
+    ladder::Mend,
 };
 
-const FOREGROUND: &str = "foregroundDeletion";
+pub const FOREGROUND: &str = "foregroundDeletion";
 /// How often a diagnosis may ask, and how often one target may be looked at.
-const ROUNDS: usize = 40;
+pub const ROUNDS: usize = 40;
 
 /// How the Lease of kube-controller-manager looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Collector {
+pub enum Collector {
     Alive,
     Dead,
     Unknown,
@@ -36,24 +28,24 @@ enum Collector {
 
 /// One object.
 #[derive(Debug, Clone)]
-struct Thing {
+pub struct Thing {
     /// Index of its kind.
-    kind: usize,
-    deleting: bool,
-    finalizers: Vec<&'static str>,
+    pub kind: usize,
+    pub deleting: bool,
+    pub finalizers: Vec<&'static str>,
     /// Owners by their index, and whether they wait for it.
-    owners: Vec<(usize, bool)>,
+    pub owners: Vec<(usize, bool)>,
 }
 
 /// A cluster with one namespace in it.
 #[derive(Debug, Clone)]
-struct World {
-    things: BTreeMap<usize, Thing>,
-    collector: Collector,
+pub struct World {
+    pub things: BTreeMap<usize, Thing>,
+    pub collector: Collector,
     /// Whether the namespace is the target, or the first object.
-    namespace: bool,
+    pub namespace: bool,
     /// The server answers every second deletion with a denial.
-    denies: bool,
+    pub denies: bool,
 }
 
 fn things() -> impl Strategy<Value = Vec<Thing>> {
@@ -76,7 +68,7 @@ fn things() -> impl Strategy<Value = Vec<Thing>> {
     proptest::collection::vec(thing, 1..24)
 }
 
-fn worlds() -> impl Strategy<Value = World> {
+pub fn worlds() -> impl Strategy<Value = World> {
     let collector = prop_oneof![
         3 => Just(Collector::Alive),
         1 => Just(Collector::Dead),
@@ -214,7 +206,7 @@ impl World {
     }
 
     /// Asks and answers until nothing is missing.
-    fn diagnosis(&self, knowledge: &Knowledge) -> Result<Diagnosis, TestCaseError> {
+    pub fn diagnosis(&self, knowledge: &Knowledge) -> Result<Diagnosis, TestCaseError> {
         let mut facts = Facts::of(&discovery(), self.target(), SignedDuration::ZERO);
         let now = facts.now;
         for _ in 0..ROUNDS {
@@ -243,7 +235,7 @@ impl World {
     }
 
     /// Members of circles, found the slow way: objects that can be reached from themselves by owners that wait.
-    fn circular(&self) -> BTreeSet<usize> {
+    pub fn circular(&self) -> BTreeSet<usize> {
         let members = self.things.keys().filter(|start| {
             let mut reached = BTreeSet::new();
             let mut open = self.waits_for(**start);
@@ -258,7 +250,7 @@ impl World {
     }
 
     /// What the garbage collector does in the end, where nothing holds it up.
-    fn collect(&mut self) {
+    pub fn collect(&mut self) {
         loop {
             let waiting: BTreeSet<usize> = self
                 .things
@@ -280,7 +272,7 @@ impl World {
         }
     }
 
-    fn apply(&mut self, mend: &Mend) {
+    pub fn apply(&mut self, mend: &Mend) {
         let index = |key: &Key| key.name.trim_start_matches('o').parse::<usize>().unwrap();
         match mend {
             Mend::Unblock { key, owner, .. } => {
@@ -298,138 +290,5 @@ impl World {
             Mend::DeleteAgain { key, .. } => drop(self.things.remove(&index(key))),
             other => panic!("{other:?} for owners that wait for each other"),
         }
-    }
-}
-
-/// What holds of every diagnosis.
-fn sound(world: &World, diagnosis: &Diagnosis) -> TestCaseResult {
-    let mut members = BTreeSet::new();
-    for circle in diagnosis.causes.iter().filter(|cause| cause.key.id == "owner-circle") {
-        for held in &circle.holds {
-            prop_assert!(members.insert(held.clone()), "{held} is in two circles");
-        }
-        prop_assert!(!circle.remedies.is_empty() && circle.behind.is_empty());
-    }
-    let circular = world.circular();
-    for held in &members {
-        let index = held.name.trim_start_matches('o').parse::<usize>().unwrap();
-        prop_assert!(circular.contains(&index), "{held} is in no circle");
-    }
-    // Whatever waits leads on to something that does not: no cause waits for itself.
-    let mut left: Vec<_> = diagnosis.causes.iter().collect();
-    let known: BTreeSet<_> = left.iter().map(|cause| cause.key.clone()).collect();
-    let mut done = BTreeSet::new();
-    while !left.is_empty() {
-        let before = left.len();
-        left.retain(|cause| {
-            let ready = cause
-                .behind
-                .iter()
-                .all(|key| done.contains(key) || !known.contains(key));
-            if ready {
-                done.insert(cause.key.clone());
-            }
-            !ready
-        });
-        prop_assert!(left.len() < before, "causes wait for each other: {left:?}");
-    }
-    let seen = |index: &usize| {
-        diagnosis
-            .causes
-            .iter()
-            .any(|cause| cause.key.subject.name == format!("o{index}"))
-    };
-    for index in circular.iter().filter(|index| seen(index)) {
-        let named = members.iter().any(|held| held.name == format!("o{index}"));
-        prop_assert!(named, "o{index} is in a circle that is not named");
-    }
-    Ok(())
-}
-
-/// Every step that is offered is made until nothing is left to do: that ends, and opens every circle.
-fn to_the_end(mut world: World, knowledge: &Knowledge) -> TestCaseResult {
-    let cap = Cap {
-        rung: Rung::Strip,
-        even_if_alive: false,
-        powered_off: Vec::new(),
-        leave_behind: Vec::new(),
-        planned: None,
-    };
-    let mut history = History::new();
-    for _ in 0..ROUNDS * 5 {
-        let diagnosis = world.diagnosis(knowledge)?;
-        sound(&world, &diagnosis)?;
-        if diagnosis.state == State::Gone {
-            return Ok(());
-        }
-        let steps = first(&diagnosis, &history, &cap, Timestamp::now());
-        let mends: Vec<Mend> = steps.iter().filter_map(|(_, remedy)| remedy.mend.clone()).collect();
-        if mends.is_empty() {
-            // Only what nobody may touch, and what the collector still has to do.
-            let named = diagnosis.causes.iter().any(|cause| cause.key.id == "owner-circle");
-            prop_assert!(!named, "a circle stays");
-            return Ok(());
-        }
-        for mend in &mends {
-            world.apply(mend);
-        }
-        history.clear();
-        if world.collector != Collector::Dead {
-            world.collect();
-        }
-    }
-    Err(TestCaseError::fail("it does not end"))
-}
-
-#[test]
-fn owners_in_every_graph() {
-    let from_env = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
-    let now = Timestamp::now();
-    let seed = from_env("UPKEEP_SEED").unwrap_or(now.as_nanosecond().unsigned_abs() as u64);
-    let cases = from_env("UPKEEP_CASES").unwrap_or(2_000);
-    // Past the capture of the test harness: a green run names its seed too.
-    writeln!(std::io::stderr(), "owners: {cases} random graphs, UPKEEP_SEED={seed}").unwrap();
-    let config = Config {
-        cases: u32::try_from(cases).unwrap(),
-        rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: None,
-        max_shrink_iters: 5_000,
-        ..Config::default()
-    };
-    let knowledge = Knowledge::built_in().unwrap();
-    if let Err(error) = TestRunner::new(config).run(&worlds(), |world| to_the_end(world, &knowledge)) {
-        panic!("UPKEEP_SEED={seed}: {error}");
-    }
-}
-
-/// As many as a namespace may hold, each waiting for the next: neither deep nor slow.
-#[test]
-fn a_circle_and_a_chain_of_ten_thousand() {
-    let count = 10_000;
-    for closed in [true, false] {
-        let things = (0..count).map(|index| {
-            let owner = match index {
-                0 if closed => vec![(count - 1, true)],
-                0 => Vec::new(),
-                _ => vec![(index - 1, true)],
-            };
-            let thing = Thing {
-                kind: 0,
-                deleting: true,
-                finalizers: vec![FOREGROUND],
-                owners: owner,
-            };
-            (index, thing)
-        });
-        let world = World {
-            things: things.collect(),
-            collector: Collector::Alive,
-            namespace: true,
-            denies: false,
-        };
-        let diagnosis = world.diagnosis(&Knowledge::built_in().unwrap()).unwrap();
-        let circles = diagnosis.causes.iter().filter(|cause| cause.key.id == "owner-circle");
-        assert_eq!(circles.count(), usize::from(closed));
-        assert_eq!(diagnosis.roots().count(), 1);
     }
 }
