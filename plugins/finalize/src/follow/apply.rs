@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
-use serde_json::Value;
 use upkeep::{
     Error, Exit,
     report::Finding,
@@ -12,7 +11,7 @@ use upkeep::{
 
 use super::{Case, step::Chosen};
 use crate::{
-    act::{Hands, Trouble},
+    act::{Hands, Original, Trouble},
     facts::{Key, Said},
     ladder::{History, Mend, Tried},
     orphans, render,
@@ -51,7 +50,7 @@ impl Case<'_> {
             (chosen, tried)
         });
         let tried: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).collect().await;
-        let denies = |tried: &Result<Value, Trouble>| tried.as_ref().is_err_and(Trouble::is_denial);
+        let denies = |tried: &Result<Original, Trouble>| tried.as_ref().is_err_and(Trouble::is_denial);
         if tried.iter().any(|(_, tried)| denies(tried)) {
             for (chosen, tried) in tried {
                 if let Err(trouble) = tried {
@@ -62,7 +61,7 @@ impl Case<'_> {
         }
         let each = tried.into_iter().map(async |(chosen, tried)| {
             let done = match tried {
-                Ok(object) => hands.apply(&chosen.mend, &object, &chosen.says).await,
+                Ok(original) => hands.apply(&chosen.mend, &original, &chosen.says).await,
                 Err(trouble) => Err(trouble),
             };
             (chosen, done)
