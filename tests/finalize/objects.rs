@@ -1,5 +1,7 @@
 //! Objects that are no namespaces.
 
+use std::time::Duration;
+
 use serde_json::json;
 use testsupport::{DEFAULT_TIMEOUT, wait_for};
 
@@ -129,4 +131,37 @@ fn s23_a_device_that_is_reserved_for_a_pod() {
     let ran = finalize(cluster, &["resourceclaim/device", "-n", "s23-device", "--dry-run"]).expect(0);
     ran.says("is kept while it is used by pod s23-device/user")
         .says("evict pod s23-device/user");
+}
+
+/// Who may write an object can add as many finalizers as the server takes: the run is quick all the same, and says how many.
+#[test]
+fn an_object_with_a_thousand_finalizers() {
+    let scene = Scene::new("thousand");
+    let names: Vec<String> = (0..1000).map(|i| format!("f{i}.example.com/x")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    scene.config_map("held", &names);
+    scene.delete();
+    let ran = wait_for("the deletion of its content", DEFAULT_TIMEOUT, || {
+        let ran = scene.finalize(&["--dry-run"]).expect(0);
+        ran.text().contains("configmap thousand/held waits").then_some(ran)
+    });
+    ran.says("980 more of configmap thousand/held")
+        .says("20 causes hold it");
+    assert!(ran.took < Duration::from_secs(3), "{:?}", ran.took);
+    let ran = scene.finalize(&["--force-up-to=strip", "--timeout=3s"]).expect(5);
+    assert!(ran.took < Duration::from_secs(8), "{:?}", ran.took);
+    kubectl(
+        scene.cluster,
+        &[
+            "patch",
+            "cm",
+            "held",
+            "-n",
+            &scene.name,
+            "--type=merge",
+            "-p",
+            r#"{"metadata":{"finalizers":null}}"#,
+        ],
+    );
+    scene.mended(&[]);
 }

@@ -1,13 +1,17 @@
 //! A webhook is taken out of the way and put back, whatever happens in between.
 
-use std::{collections::BTreeMap, process::Stdio};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Read as _},
+    process::Stdio,
+};
 
 use serde_json::{Value, json};
 use testsupport::{Cluster, DEFAULT_TIMEOUT, wait_for};
 
 use crate::{
     kit::{Ran, command, finalize, kubectl, run},
-    scene::whole,
+    scene::{Scene, whole},
 };
 
 const KIND: &str = "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration";
@@ -129,6 +133,55 @@ fn a_second_run_leaves_what_the_first_needs() {
     first.wait().unwrap();
     finalize(cluster, &["ns", "needed", "--force-up-to=neutralise"]).expect(0);
     is_back(cluster, "needed", &before);
+}
+
+/// What a run that was killed has opened is restored by the next one for the same target, even if that is interrupted.
+#[test]
+fn an_interrupted_run_restores_what_its_predecessor_left() {
+    let scene = Scene::new("left-open");
+    let cluster = scene.cluster;
+    let record = json!({"fields": [{"field": "failurePolicy", "webhook": "deny.example.com", "was": "Fail",
+        "needed": [{"target": "namespaces/left-open", "until": "2099-01-01T00:00:00Z"}]}]})
+    .to_string();
+    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": "nothing-of-this-name"}});
+    cluster.create(
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "left-open", "annotations": {"kubectl-upkeep/neutralised": record}},
+        "webhooks": [{"name": "deny.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            "failurePolicy": "Ignore", "clientConfig": {"service": {"namespace": "default", "name": "nope"}},
+            "namespaceSelector": selector, "rules": []}]}),
+    );
+    scene.config_map("held", &["example.com/cleanup"]);
+    scene.delete();
+    let mut run = command(cluster, &["ns", "left-open", "--force-up-to=neutralise"]);
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(run.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("waiting for") && stderr.read_line(&mut said).unwrap() > 0 {}
+    kill(&run);
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130), "{said}");
+    assert!(said.contains("left-open is as it was"), "{said}");
+    assert!(
+        said.contains("interrupted: namespace/left-open is still there"),
+        "{said}"
+    );
+    let now = entries(cluster, "left-open");
+    assert_eq!(now[0]["failurePolicy"], "Fail", "{now}");
+    cluster.delete(KIND, "", "left-open");
+    let free = r#"{"metadata":{"finalizers":null}}"#;
+    kubectl(
+        cluster,
+        &["patch", "cm", "held", "-n", "left-open", "--type=merge", "-p", free],
+    );
+    scene.mended(&[]);
+}
+
+/// Ctrl-C.
+fn kill(run: &std::process::Child) {
+    let id = run.id().to_string();
+    let sent = std::process::Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(sent.success());
 }
 
 /// The diagnosis asks what the server would say to a deletion.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The folder that the run has named.
-fn folder(ran: &Ran) -> String {
+pub fn folder(ran: &Ran) -> String {
     let said = ran
         .stderr
         .lines()

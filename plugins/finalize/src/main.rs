@@ -6,6 +6,7 @@ mod diagnose;
 mod facts;
 mod follow;
 mod gather;
+mod input;
 mod knowledge;
 mod ladder;
 mod look;

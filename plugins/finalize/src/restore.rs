@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use upkeep::{
     Error, Exit, Result,
     backup::{RAW, check_folder, read_file, restorable},
+    client::Shallow,
     discovery::Kind,
-    ui::escape,
+    ui::{command, escape},
 };
 
 use crate::{
@@ -43,11 +44,16 @@ enum Step {
 /// # Errors
 /// A folder that holds no backup; nobody who could be asked; what the server says.
 pub async fn restore(look: &Look<'_>, folder: &Path) -> Result<Exit> {
-    let mut saved = read(folder)?;
+    let (mut saved, too_deep) = read(folder)?;
     let missing = look.add_namespaces(&mut saved).await?;
     let (ui, cli) = (look.ui, look.cli);
     let mut steps = Vec::new();
     let mut failed: Option<Error> = None;
+    for file in &too_deep {
+        ui.warning(&format!("{} nests too deep to be restored from here", escape(file)));
+        let create = command("kubectl create", ["-f", file.as_str()]);
+        failed = Some(Error::failed("could not bring everything back").hint(format!("'{create}' creates it again")));
+    }
     for object in &saved {
         let Some((kind, key)) = target(look, object) else {
             let text = format!("{}: the server does not serve its kind yet", title(object));
@@ -118,8 +124,8 @@ pub async fn restore(look: &Look<'_>, folder: &Path) -> Result<Exit> {
     failed.map_or(Ok(Exit::Done), Err)
 }
 
-/// The saved objects, those first that others lie in.
-fn read(folder: &Path) -> Result<Vec<Value>> {
+/// The saved objects, those first that others lie in; and the files for kubectl of those that nest too deep to be read.
+fn read(folder: &Path) -> Result<(Vec<Value>, Vec<String>)> {
     let failed = |what: &str| Error::failed(format!("{what} {}", folder.display()));
     let raw = Some(folder.join(RAW)).filter(|raw| raw.is_dir());
     let place = raw.as_deref().unwrap_or(folder);
@@ -133,20 +139,28 @@ fn read(folder: &Path) -> Result<Vec<Value>> {
             .hint("name the folder of one run, in which there are files like 001-pod-ns-name.yaml"));
     }
     let mut objects = Vec::<Value>::new();
+    let (mut too_deep, mut seen) = (Vec::new(), BTreeSet::new());
     for file in files {
         let text = read_file(&file)?;
-        let object: Value = serde_json::from_str(&text)
-            .map_err(|e| Error::failed(format!("{} is not JSON", file.display())).caused_by(e))?;
+        let Shallow { object, left_out } =
+            Shallow::read(&text).map_err(|e| Error::failed(format!("{} is not JSON", file.display())).caused_by(e))?;
         // Of an object that was changed more than once the first state is the one to go back to.
-        let known = objects
-            .iter()
-            .any(|o| o["metadata"]["uid"].is_string() && o["metadata"]["uid"] == object["metadata"]["uid"]);
-        if !known {
-            objects.push(object);
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        if !uid.is_empty() && !seen.insert(uid.to_owned()) {
+            continue;
         }
+        if left_out.is_empty() {
+            objects.push(object);
+            continue;
+        }
+        // The form for kubectl is not in the folder of what is raw.
+        let name = file.with_extension("yaml");
+        let form = name.file_name().map(|name| folder.join(name));
+        let form = form.filter(|form| form.is_file()).unwrap_or(file);
+        too_deep.push(form.display().to_string());
     }
     objects.sort_by_key(rank);
-    Ok(objects)
+    Ok((objects, too_deep))
 }
 
 fn rank(object: &Value) -> u8 {

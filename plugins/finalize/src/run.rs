@@ -18,6 +18,7 @@ use crate::{
     diagnose::{Desk, State},
     facts::{Facts, Key},
     follow::{Case, investigate},
+    input,
     knowledge::Knowledge,
     ladder::{
         History, SYSTEM,
@@ -162,7 +163,7 @@ impl Look<'_> {
 
 fn read_plan(file: &Path) -> Result<Plan> {
     let name = file.display();
-    let text = std::fs::read_to_string(file).map_err(|e| Error::failed(format!("cannot read {name}")).caused_by(e))?;
+    let text = input::read(file, Exit::Failed)?;
     let plan: Plan = serde_json::from_str(&text)
         .map_err(|e| Error::failed(format!("{name} is no plan of kubectl finalize")).caused_by(e))?;
     if plan.kind == plan::KIND && plan.version == 1 {

@@ -1,6 +1,8 @@
 //! The form of an object that `kubectl apply` restores.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, value::RawValue};
 
 /// What the server writes, and what would hold the restored object again: finalizers, and owners that are another object by
 /// then.
@@ -36,6 +38,20 @@ const JOB: [&str; 4] = [
     "batch.kubernetes.io/controller-uid",
     "batch.kubernetes.io/job-name",
 ];
+
+/// The same of an object that nests too deep to be read, as JSON, which is YAML as well.
+pub fn restorable_text(text: &str) -> serde_json::Result<String> {
+    let mut whole: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+    whole.remove("status");
+    let mut meta: BTreeMap<String, &RawValue> = match whole.get("metadata") {
+        Some(meta) => serde_json::from_str(meta.get())?,
+        None => BTreeMap::new(),
+    };
+    meta.retain(|field, _| !SERVER.contains(&field.as_str()));
+    let meta = serde_json::value::to_raw_value(&meta)?;
+    whole.insert("metadata".to_owned(), &meta);
+    serde_json::to_string(&whole)
+}
 
 /// The object without what only the server may write, without finalizers and owners.
 pub fn restorable(object: &Value) -> Value {
@@ -164,6 +180,17 @@ mod tests {
         assert_eq!(restored["spec"]["selector"], Value::Null);
         assert_eq!(restored["spec"]["template"]["metadata"]["labels"], json!({"app": "j"}));
         assert_eq!(restorable(&job(true)), job(true));
+    }
+
+    #[test]
+    fn what_nests_too_deep_is_restorable_as_text() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let text = format!(
+            r#"{{"kind":"Well","metadata":{{"name":"w","uid":"u","finalizers":["x"]}},"spec":{deep},"status":1}}"#
+        );
+        let wanted = format!(r#"{{"kind":"Well","metadata":{{"name":"w"}},"spec":{deep}}}"#);
+        assert_eq!(restorable_text(&text).unwrap(), wanted);
+        assert!(restorable_text("[]").is_err());
     }
 
     #[test]

@@ -86,6 +86,21 @@ impl Backup {
     /// # Errors
     /// As [`Backup::save`].
     pub fn save_as(&self, object: &Value, form: &Value) -> Result<PathBuf> {
+        let raw = serde_json::to_string_pretty(object).map_err(|e| self.failed().caused_by(e))?;
+        let form = document(Format::Yaml, form).map_err(|e| self.failed().caused_by(e))?;
+        self.write(object, &raw, &form)
+    }
+
+    /// The same with an object that nests too deep to be read as a whole: `text` is all of it, `object` says which it is.
+    ///
+    /// # Errors
+    /// As [`Backup::save`]; a text that is no object.
+    pub fn save_text(&self, object: &Value, text: &str) -> Result<PathBuf> {
+        let form = apply::restorable_text(text).map_err(|e| self.failed().caused_by(e))?;
+        self.write(object, text, &form)
+    }
+
+    fn write(&self, object: &Value, raw: &str, form: &str) -> Result<PathBuf> {
         self.check_owner()?;
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
         let kind = object["kind"].as_str().unwrap_or("object").to_ascii_lowercase();
@@ -93,13 +108,11 @@ impl Backup {
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let number = self.saved.fetch_add(1, Ordering::Relaxed) + 1;
         let stem = format!("{number:03}-{}", parts.join("-"));
-        let raw = serde_json::to_string_pretty(object).map_err(|e| self.failed().caused_by(e))?;
-        let form = document(Format::Yaml, form).map_err(|e| self.failed().caused_by(e))?;
         let raw_file = self.folder.join(RAW).join(format!("{stem}.json"));
         let file = self.folder.join(format!("{stem}.yaml"));
         let written = make_folder(&self.folder.join(RAW))
-            .and_then(|()| write_new(&raw_file, &raw))
-            .and_then(|()| write_new(&file, &form));
+            .and_then(|()| write_new(&raw_file, raw))
+            .and_then(|()| write_new(&file, form));
         if let Err(error) = written {
             // Half of it would be taken for a whole backup.
             drop(std::fs::remove_file(&raw_file));

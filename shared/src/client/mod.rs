@@ -26,6 +26,7 @@ mod plain;
 mod proxy;
 mod server;
 mod session;
+mod shallow;
 mod tls;
 mod transport;
 mod warnings;
@@ -44,6 +45,7 @@ pub use log::log_to_stderr;
 pub use managed::ManagedFields;
 pub use pages::{fewer, pages};
 pub use server::Server;
+pub use shallow::{Shallow, TOO_DEEP};
 
 /// Who is calling, for the user agent.
 #[derive(Debug, Clone, Copy)]

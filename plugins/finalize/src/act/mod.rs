@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use upkeep::{
     Error, Exit, Result,
     backup::Backup,
-    client::Connection,
+    client::{Connection, Shallow},
     discovery::{Discovery, Kind},
     lock::Identity,
 };
@@ -73,6 +73,14 @@ pub struct Trouble {
     pub said: Option<Said>,
 }
 
+/// An object as it was before a change.
+pub struct Original {
+    /// It, without what nests too deep.
+    pub object: Value,
+    /// All of it as it came, where something is left out.
+    whole: Option<String>,
+}
+
 /// What came of a change.
 type Made = std::result::Result<(), Trouble>;
 
@@ -106,29 +114,29 @@ impl Hands<'_> {
     ///
     /// # Errors
     /// The server's; an object that is another one by now.
-    pub async fn try_out(&self, mend: &Mend) -> std::result::Result<Value, Trouble> {
+    pub async fn try_out(&self, mend: &Mend) -> std::result::Result<Original, Trouble> {
         let key = mend.key();
-        let object = self.read(&key).await?;
+        let original = self.original(&key).await?;
+        let object = &original.object;
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
         if let Some(wanted) = mend.uid().filter(|wanted| !wanted.is_empty() && *wanted != uid) {
             let text = format!("{} is another object by now (its UID was {wanted})", key.name);
             return Err(Error::failed(text).into());
         }
-        self.make(mend, &object, true).await?;
-        Ok(object)
+        self.make(mend, object, true).await?;
+        Ok(original)
     }
 
     /// Makes a change that was tried out on this object; `why` is written into the journal.
     ///
     /// # Errors
     /// The server's; a disk that takes no backup.
-    pub async fn apply(&self, mend: &Mend, object: &Value, why: &str) -> std::result::Result<(), Trouble> {
+    pub async fn apply(&self, mend: &Mend, original: &Original, why: &str) -> std::result::Result<(), Trouble> {
         let key = mend.key();
+        let object = &original.object;
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
         // Without a backup nothing is changed.
-        self.backup
-            .save(object)
-            .map_err(|error| error.with_exit(Exit::Refused))?;
+        self.save(original).map_err(|error| error.with_exit(Exit::Refused))?;
         let note = |result: &str| {
             self.backup.note(&Note {
                 time: Timestamp::now().to_string(),
@@ -178,13 +186,25 @@ impl Hands<'_> {
         }
     }
 
-    /// In the first version that can be read: the preferred one may need a conversion that does not work.
+    fn save(&self, original: &Original) -> Result<()> {
+        let Original { object, whole } = original;
+        match whole {
+            Some(text) => self.backup.save_text(object, text).map(drop),
+            None => self.backup.save(object).map(drop),
+        }
+    }
+
     async fn read(&self, key: &Key) -> Result<Value> {
+        Ok(self.original(key).await?.object)
+    }
+
+    /// In the first version that can be read: the preferred one may need a conversion that does not work.
+    async fn original(&self, key: &Key) -> Result<Original> {
         let mut refused = None;
         for kind in self.discovery.versions(&key.group, &key.plural) {
             let request = Request::get(of_object(kind, key)).body(Vec::new());
-            match self.send(request.map_err(kube::Error::HttpError)).await {
-                Ok(object) => return Ok(object),
+            match self.answered(request.map_err(kube::Error::HttpError)).await {
+                Ok(original) => return Ok(original),
                 Err(error) => drop(refused.get_or_insert(error)),
             }
         }
@@ -243,7 +263,16 @@ impl Hands<'_> {
     }
 
     async fn send(&self, request: kube::Result<Request<Vec<u8>>>) -> kube::Result<Value> {
-        self.connection.client.request::<Value>(request?).await
+        Ok(self.answered(request).await?.object)
+    }
+
+    async fn answered(&self, request: kube::Result<Request<Vec<u8>>>) -> kube::Result<Original> {
+        let text = self.connection.client.request_text(request?).await?;
+        let Shallow { object, left_out } = Shallow::read(&text).map_err(kube::Error::SerdeError)?;
+        Ok(Original {
+            object,
+            whole: (!left_out.is_empty()).then_some(text),
+        })
     }
 }
 

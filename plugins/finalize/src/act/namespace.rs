@@ -79,8 +79,8 @@ impl Hands<'_> {
     /// A disk that takes no backup; what the server says.
     pub async fn keep(&self, key: &Key) -> Result<()> {
         let request = Request::get(of_object(&self.kind(key)?, key)).body(Vec::new());
-        match self.send(request.map_err(kube::Error::HttpError)).await {
-            Ok(object) => self.backup.save(&object).map(drop),
+        match self.answered(request.map_err(kube::Error::HttpError)).await {
+            Ok(original) => self.save(&original),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(self.connection.explain(&error)),
         }

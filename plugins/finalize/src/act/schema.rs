@@ -41,8 +41,14 @@ pub fn least(schema: &Value, field: &str, object: &Value) -> Option<Value> {
             at = &at["items"];
             pointer = format!("{pointer}/{index}");
         }
-        if parts.peek().is_some() && object.pointer(&pointer).is_none() {
+        if parts.peek().is_none() {
             break;
+        }
+        match object.pointer(&pointer) {
+            None => break,
+            Some(Value::Object(_) | Value::Array(_)) => {}
+            // It nests too deep to be read: what is in it must not be replaced.
+            Some(_) => return None,
         }
     }
     let least = value(at, 0, &mut VALUES.clone());
@@ -104,6 +110,10 @@ mod tests {
                 "name": {"type": "string"}, "list": {"type": "array", "items": {"type": "object", "required": ["id"],
                     "properties": {"id": {"type": "integer"}}}}}}}});
         let whole = json!({"size": 2, "mode": "a", "tags": ["xx"], "name": ""});
+        assert_eq!(
+            least(&schema, "spec.size", &json!({"spec": upkeep::client::TOO_DEEP})),
+            None
+        );
         assert_eq!(
             least(&schema, "spec", &json!({})),
             Some(json!({"op": "add", "path": "/spec", "value": whole}))

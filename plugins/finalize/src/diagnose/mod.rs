@@ -78,6 +78,7 @@ pub fn diagnose(facts: &Facts, knowledge: &Knowledge) -> Diagnosis {
         object::look(&desk, &mut found)
     };
     found.without_right();
+    found.many();
     if let State::Going(_) = state {
         rules::confirmed(&desk, &mut found);
         namespace::left_behind(&desk, &mut found);
@@ -104,6 +105,8 @@ pub struct Found {
     pending: Vec<(Kind, Object)>,
     /// Objects that were looked at, or will be.
     judged: BTreeSet<ObjRef>,
+    /// Objects with more finalizers than are judged at a time, and how many more.
+    beyond: BTreeMap<ObjRef, usize>,
     /// Owners that wait for a dependent in a foreground deletion.
     links: Vec<Link>,
 }

@@ -59,7 +59,7 @@ impl Case<'_> {
         }
         let each = tried.into_iter().map(async |(chosen, tried)| {
             let done = match tried {
-                Ok(object) => hands.apply(&chosen.mend, &object, &chosen.says).await,
+                Ok(original) => hands.apply(&chosen.mend, &original, &chosen.says).await,
                 Err(trouble) => Err(trouble),
             };
             (chosen, done)

@@ -47,24 +47,28 @@ impl Case<'_> {
         // A request whose answer was lost may have been heard.
         let opened = history.iter().filter(|t| t.mend.is_for_a_while() && !t.declined);
         let ours: Vec<Key> = opened.map(|t| t.mend.key()).collect();
-        let cut_off = match ended {
-            Ok(ended) => matches!(ended.exit, Exit::Interrupted | Exit::Terminated),
-            Err(_) => true,
-        };
-        if self.look.cli.only_looks() || (ours.is_empty() && cut_off) {
+        let exit = ended.as_ref().map_or_else(Error::exit, |ended| ended.exit);
+        let cut_off = is_cut_off(exit);
+        if self.look.cli.only_looks() || (ours.is_empty() && ended.is_err() && !cut_off) {
             return PutBack::default();
         }
         let gone = matches!(ended, Ok(ended) if ended.diagnosis.state == State::Gone);
-        let late = matches!(ended, Ok(ended) if ended.exit == Exit::Deadline);
-        let patience = match (ours.is_empty(), late) {
+        let patience = match (ours.is_empty(), cut_off || exit == Exit::Deadline) {
             (true, true) => BRIEF / 5,
             (true, false) => BRIEF,
             (false, _) => Duration::MAX,
         };
         let done = tokio::select! {
             done = hands.put_back(&ours, gone) => done,
-            () = tokio::time::sleep(patience) => return PutBack::default(),
+            () = tokio::time::sleep(patience) => {
+                self.unchecked();
+                return PutBack::default();
+            }
             _ = signals.next() => {
+                if ours.is_empty() {
+                    self.unchecked();
+                    return PutBack::default();
+                }
                 let error = Error::failed("what was taken out of the way was not put back");
                 vec![Err(error.hint("run the same command again"))]
             }
@@ -83,6 +87,13 @@ impl Case<'_> {
             }
         }
         all
+    }
+
+    /// A run before this one for the same target may have been killed.
+    fn unchecked(&self) {
+        let ui = self.look.ui;
+        ui.warning("not checked: whether an earlier run has left a webhook, a conversion or a node changed");
+        ui.hint("'kubectl finalize scan' names what was left; run the same command again to restore it");
     }
 
     /// Where the backup is, what is left outside of the cluster, what was started.
@@ -130,6 +141,12 @@ impl Case<'_> {
                     )),
                     None => error,
                 })
+            }
+            (exit, State::Going(_)) if is_cut_off(*exit) && !cli.switches.watch => {
+                let error = Error::new(*exit, format!("interrupted: {target} is still there{unchanged}"));
+                // Nobody is waited for any more who does not read what was printed.
+                self.look.ui.error(&error);
+                Ok(*exit)
             }
             (Exit::Incomplete, State::Going(_)) => {
                 let error = Error::new(*exit, format!("{target} is still held{unchanged}"));
@@ -203,6 +220,11 @@ impl Case<'_> {
             false => error,
         }
     }
+}
+
+/// Whether a signal has ended the run.
+fn is_cut_off(exit: Exit) -> bool {
+    matches!(exit, Exit::Interrupted | Exit::Terminated)
 }
 
 /// Nodes that have stopped reporting and hold pods.

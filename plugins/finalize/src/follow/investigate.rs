@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::oneshot;
 use upkeep::{
     Result,
     discovery::Discovery,
@@ -128,12 +129,30 @@ impl Case<'_> {
 /// Asks until the diagnosis needs to know nothing more.
 pub async fn investigate(cluster: &Cluster<'_>, mut facts: Facts, knowledge: &Knowledge) -> (Facts, Diagnosis) {
     loop {
-        let diagnosis = diagnose(&facts, knowledge);
+        let diagnosis;
+        (facts, diagnosis) = decide(facts, knowledge.clone()).await;
         if diagnosis.asks.is_empty() {
             return (facts, diagnosis);
         }
         let answers = cluster.answer(diagnosis.asks).await;
         facts.learn(answers);
+    }
+}
+
+/// On a thread of its own: however much there is to decide, signals and the time limit are heard meanwhile. It ends with the
+/// program.
+async fn decide(facts: Facts, knowledge: Knowledge) -> (Facts, Diagnosis) {
+    let (ends, ended) = oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let diagnosis = diagnose(&facts, &knowledge);
+        drop(ends);
+        (facts, diagnosis)
+    });
+    // Its other end is dropped, by a panic, too.
+    drop(ended.await);
+    match thread.join() {
+        Ok(decided) => decided,
+        Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 

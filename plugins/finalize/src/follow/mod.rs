@@ -169,7 +169,7 @@ impl<'a> Case<'a> {
             let enough = if last.is_none() { left.max(FIRST) } else { left };
             let looked = tokio::select! {
                 looked = self.investigate(answers) => looked,
-                exit = signals.next() => return ended(last, exit, "interrupted; nothing was changed"),
+                exit = signals.next() => return ended(last, exit, "interrupted before anything was changed"),
                 () = tokio::time::sleep(enough) => {
                     return ended(last, Exit::Deadline, "the API server did not answer in time; nothing was changed");
                 }

@@ -16,7 +16,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use upkeep::{
-    client::{Connection, Decoded, pages},
+    client::{Connection, Decoded, Shallow, pages},
     discovery::{Discovery, Kind},
     error::is_transient,
     node::Ready,
@@ -186,8 +186,8 @@ impl<'a> Cluster<'a> {
                 let path = Requests::new(of_kind(&self.kind_of(key)?, key.namespace.as_deref()));
                 let name = segment(&key.name).to_string();
                 let request = path.patch(&name, &params, &Patch::<()>::Json(patch));
-                let sent = self.send::<Value>(request.map_err(kube::Error::BuildRequest)).await;
-                sent.map(|object| Reply::One(Box::new(object)))
+                let sent = self.object(request.map_err(kube::Error::BuildRequest)).await;
+                sent.map(|read| Reply::One(Box::new(read.object)))
             }
         }
     }
@@ -217,8 +217,8 @@ impl<'a> Cluster<'a> {
         let request = Request::post(format!("/apis/authorization.k8s.io/v1/{}s", kind.to_lowercase()))
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(review.to_string().into_bytes());
-        match self.send::<Value>(request.map_err(kube::Error::HttpError)).await {
-            Ok(answer) if answer["status"]["allowed"] == false => Err(Said {
+        match self.object(request.map_err(kube::Error::HttpError)).await {
+            Ok(answer) if answer.object["status"]["allowed"] == false => Err(Said {
                 code: 403,
                 reason: "Forbidden".into(),
                 message: not(),
@@ -230,12 +230,17 @@ impl<'a> Cluster<'a> {
     async fn get(&self, key: &Key) -> Answer {
         let path = of_object(&self.kind_of(key)?, key);
         let request = Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError);
-        let found = self.send::<Value>(request).await;
-        found.map(|object| Reply::One(Box::new(object)))
+        let Shallow { object, left_out } = self.object(request).await?;
+        if !left_out.is_empty() {
+            let left_out = left_out.join(", ");
+            self.connection
+                .warn_once(&format!("{left_out} of {key} cannot be read: it nests too deep"));
+        }
+        Ok(Reply::One(Box::new(object)))
     }
 
     async fn would(&self, request: Result<Request<Vec<u8>>, RequestError>) -> Answer {
-        let sent = self.send::<Value>(request.map_err(kube::Error::BuildRequest)).await;
+        let sent = self.object(request.map_err(kube::Error::BuildRequest)).await;
         sent.map(|_| Reply::Done)
     }
 
@@ -269,12 +274,12 @@ impl<'a> Cluster<'a> {
         listed.map_err(|error| self.said(&error))
     }
 
-    async fn send<T: DeserializeOwned>(&self, request: kube::Result<Request<Vec<u8>>>) -> Result<T, Said> {
-        let sent = match request {
-            Ok(request) => self.connection.client.request::<T>(request).await,
-            Err(error) => Err(error),
+    async fn object(&self, request: kube::Result<Request<Vec<u8>>>) -> Result<Shallow, Said> {
+        let read = async {
+            let text = self.connection.client.request_text(request?).await?;
+            Shallow::read(&text).map_err(kube::Error::SerdeError)
         };
-        sent.map_err(|error| self.said(&error))
+        read.await.map_err(|error| self.said(&error))
     }
 
     fn kind_of(&self, key: &Key) -> Result<Kind, Said> {

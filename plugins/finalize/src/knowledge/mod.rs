@@ -8,10 +8,10 @@ mod tests;
 use std::{collections::BTreeSet, path::Path};
 
 use serde::{Deserialize, Serialize};
-use upkeep::{Error, Result, discovery::Kind};
+use upkeep::{Error, Exit, Result, discovery::Kind};
 use wildmatch::WildMatch;
 
-use crate::facts::is_built_in;
+use crate::{facts::is_built_in, input};
 
 const BUILT_IN: [(&str, &str); 6] = [
     ("core.yaml", include_str!("../../knowledge/core.yaml")),
@@ -183,8 +183,7 @@ impl Knowledge {
             ));
             return Err(error.hint(format!("chmod o-w {name}")));
         }
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::usage(format!("cannot read {name}")).caused_by(error))?;
+        let text = input::read(path, Exit::Usage)?;
         let mut entries = read(&name, &text)?;
         entries.iter_mut().for_each(|entry| entry.own = true);
         entries.append(&mut self.entries);

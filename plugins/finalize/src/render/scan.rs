@@ -31,6 +31,18 @@ struct StuckDoc<'a> {
     finalizers: &'a [String],
 }
 
+/// How many finalizers of one object a cell has.
+const NAMED: usize = 5;
+
+/// The first few of them.
+fn first(finalizers: &[String]) -> String {
+    let named = finalizers.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>();
+    match finalizers.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
 /// Prints it. Findings are exit code 1.
 ///
 /// # Errors
@@ -68,7 +80,7 @@ pub fn show(ui: &Ui, form: Format, scan: &Scan, now: k8s_openapi::jiff::Timestam
                 escape(stuck.object.namespace.as_deref().unwrap_or_default()),
                 escape(&format!("{}/{}", stuck.object.kind, stuck.object.name)),
                 human_duration(std::time::Duration::from_secs(seconds)),
-                escape(&stuck.finalizers.join(", ")),
+                escape(&first(&stuck.finalizers)),
             ]
         });
         ui.data(&table(
@@ -86,4 +98,16 @@ pub fn show(ui: &Ui, form: Format, scan: &Scan, now: k8s_openapi::jiff::Timestam
         }
     }
     Ok(exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_names_a_few_finalizers() {
+        let all: Vec<String> = (0..1000).map(|i| format!("f{i}")).collect();
+        assert_eq!(first(&all), "f0, f1, f2, f3, f4 and 995 more");
+        assert_eq!(first(all.get(..2).unwrap_or_default()), "f0, f1");
+    }
 }

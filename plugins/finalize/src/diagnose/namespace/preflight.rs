@@ -32,7 +32,10 @@ pub fn look(desk: &Desk<'_>, found: &mut Found) {
     let Some(content) = content else { return };
     let mut asked = BTreeMap::<String, usize>::new();
     for (kind, object) in &content.objects {
-        let held = object.finalizers.iter().filter(|f| !BY_ITSELF.contains(&f.as_str()));
+        found.left_for_later(desk.reference(kind, object), object);
+        let held = rules::judged(desk, object)
+            .into_iter()
+            .filter(|f| !BY_ITSELF.contains(f));
         held.for_each(|finalizer| rules::finalizer(desk, found, kind, object, finalizer));
         if kind.is("", "Pod") {
             rules::silent(desk, found, kind, object);

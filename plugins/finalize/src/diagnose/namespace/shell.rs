@@ -42,9 +42,10 @@ pub fn living(namespace: &core::Namespace, found: &mut Found) {
 /// What is on a namespace that is being deleted.
 pub fn going(desk: &Desk<'_>, found: &mut Found, namespace: &core::Namespace, content: &Content<'_>) {
     let subject = reference(namespace);
-    let meta = namespace.metadata.finalizers.clone().unwrap_or_default();
+    let meta = namespace.metadata.finalizers.as_deref().unwrap_or_default();
     if let (Some(kind), Some(Ok(object))) = (desk.discovery().find("namespaces"), desk.typed::<Object>(desk.target())) {
-        for finalizer in &meta {
+        found.left_for_later(subject.clone(), &object);
+        for finalizer in rules::judged(desk, &object) {
             rules::finalizer(desk, found, kind, &object, finalizer);
         }
     }

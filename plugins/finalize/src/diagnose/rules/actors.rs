@@ -8,6 +8,7 @@ use wildmatch::WildMatch;
 
 use super::{
     super::{Actor, Life, desk::Desk},
+    account,
     liveness::{Owner, actor, by_lease, decide, shown, unread},
     rights::{self, Candidate, Width},
     traces,
@@ -15,11 +16,22 @@ use super::{
 use crate::{
     facts::{Object, Workload, is_built_in},
     knowledge::{Entry, Part},
-    ladder::Remedy,
+    ladder::{Mend, Remedy},
 };
 
 /// The actor, with what brings it back. Nothing while it is not known.
+///
+/// A tenant chooses the name of a finalizer. It starts no workload that could not remove it anyway.
 pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str, entry: Option<&Entry>) -> Option<Owner> {
+    let mut owner = found(desk, kind, object, finalizer, entry)?;
+    let starts = |remedy: &Remedy| matches!(remedy.mend, Some(Mend::ScaleUp { .. }));
+    if owner.remedies.iter().any(starts) && account::lacks(desk, kind, object, &owner.actor)?.is_some() {
+        owner.remedies.retain(|remedy| !starts(remedy));
+    }
+    Some(owner)
+}
+
+fn found(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str, entry: Option<&Entry>) -> Option<Owner> {
     let Some(entry) = entry else {
         return traces::of(desk, kind, object, finalizer);
     };
@@ -159,5 +171,74 @@ fn within(remover: &str, program: &str) -> String {
         remover.to_owned()
     } else {
         format!("{remover} in {program}")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use k8s_openapi::jiff::SignedDuration;
+    use upkeep::discovery::Discovery;
+
+    use super::*;
+    use crate::{
+        facts::{Ask, Facts, Key, Reply, Said},
+        knowledge::Knowledge,
+    };
+
+    /// What is done for a finalizer of Rancher on a ConfigMap, where Rancher is scaled to 0.
+    fn done(may: bool) -> Vec<Mend> {
+        let kind = Kind {
+            version: "v1".into(),
+            kind: "ConfigMap".into(),
+            plural: "configmaps".into(),
+            namespaced: true,
+            ..Kind::default()
+        };
+        let object = Object {
+            namespace: Some("tenant".into()),
+            name: "x".into(),
+            ..Object::default()
+        };
+        let rancher = Workload {
+            plural: "deployments",
+            object: Object {
+                namespace: Some("cattle-system".into()),
+                name: "rancher".into(),
+                ..Object::default()
+            },
+            wanted: 0,
+            ready: 0,
+            service_account: "rancher".into(),
+        };
+        let knowledge = Knowledge::built_in().unwrap();
+        let target = Key::within("", "configmaps", "tenant", "x");
+        let mut facts = Facts::of(&Discovery::default(), target, SignedDuration::ZERO);
+        let entry = knowledge.of_kind("wrangler.cattle.io/x", &kind);
+        loop {
+            let desk = Desk::new(&facts, &knowledge);
+            if let Some(owner) = of(&desk, &kind, &object, "wrangler.cattle.io/x", entry) {
+                return owner.remedies.into_iter().filter_map(|remedy| remedy.mend).collect();
+            }
+            let answers = desk.into_asks().into_iter().map(|ask| {
+                let answer = match &ask {
+                    Ask::Workloads => Ok(Reply::Workloads(vec![rancher.clone()])),
+                    Ask::AccountMay { .. } if may => Ok(Reply::Done),
+                    _ => Err(Said {
+                        code: 403,
+                        reason: "Forbidden".into(),
+                        message: "no".into(),
+                    }),
+                };
+                (ask, answer)
+            });
+            facts.learn(answers.collect());
+        }
+    }
+
+    #[test]
+    fn a_workload_that_may_not_change_the_object_is_not_started() {
+        assert_eq!(done(false), []);
+        assert!(matches!(done(true).as_slice(), [Mend::ScaleUp { key, .. }] if key.name == "rancher"));
     }
 }

@@ -4,7 +4,7 @@ use upkeep::discovery::Kind;
 
 use super::{
     super::{Cause, CauseKey, Found, Life, Link, desk::Desk},
-    actors, admission, finalizers,
+    actors, admission, finalizers, many,
     removal::Way,
     subject::{LedOn, key},
 };
@@ -32,7 +32,11 @@ pub fn dependents<'a>(desk: &Desk<'a>, found: &mut Found, kind: &Kind, object: &
         let at = Key::new(other, dependent.namespace.as_deref(), &dependent.name);
         if dependent.is_deleting() {
             found.later(desk, other, dependent);
-            behind.extend(dependent.finalizers.iter().map(|f| key(desk, other, dependent, f)));
+            behind.extend(
+                many::judged(desk, dependent)
+                    .into_iter()
+                    .map(|f| key(desk, other, dependent, f)),
+            );
             found.links.push(Link {
                 owner: key(desk, kind, object, name),
                 owner_uid: object.uid.clone(),

@@ -4,7 +4,7 @@ use upkeep::discovery::Kind;
 
 use super::{
     super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
-    lists,
+    lists, many,
     subject::key,
 };
 use crate::facts::{Ask, Key, Object};
@@ -35,7 +35,7 @@ pub fn instances(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Objec
     for held in objects.iter().take(SHOWN) {
         if held.is_deleting() {
             found.later(desk, custom, held);
-            behind.extend(held.finalizers.iter().map(|f| key(desk, custom, held, f)));
+            behind.extend(many::judged(desk, held).into_iter().map(|f| key(desk, custom, held, f)));
         } else {
             let at = Key::new(custom, held.namespace.as_deref(), &held.name);
             if let Some(Err(said)) = desk.answer(&Ask::DryDelete(at)) {

@@ -17,6 +17,7 @@ mod invalid;
 mod kubelets;
 mod lists;
 mod liveness;
+mod many;
 mod matching;
 mod paused;
 mod pods;
@@ -43,6 +44,7 @@ pub use self::{
     denied::cause as denied,
     kubelets::confirmed,
     lists::{conversion_elsewhere, unlisted},
+    many::judged,
     pods::silent,
     refused::{REFUSED, controller as controller_refused},
     rights::{Candidate, Candidates, Rbac, Width},
@@ -82,7 +84,8 @@ fn one(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object) {
             return;
         }
     }
-    for name in &object.finalizers {
+    found.left_for_later(desk.reference(kind, object), object);
+    for name in judged(desk, object) {
         finalizers::finalizer(desk, found, kind, object, name);
     }
 }

@@ -6,6 +6,7 @@ use super::{
     super::{Actor, Cause, CauseKey, Found, Life, desk::Desk},
     kubelets::{self, Kubelet},
     liveness::{actor, by_lease},
+    many,
     subject::key,
 };
 use crate::{
@@ -170,7 +171,9 @@ pub fn holders(desk: &Desk<'_>, found: &mut Found, object: &Object) -> (Option<S
         return (None, Vec::new());
     };
     found.later(desk, kind, object);
-    let finalizers = object.finalizers.iter().filter(|_| !has_time(desk, object));
+    let finalizers = many::judged(desk, object)
+        .into_iter()
+        .filter(|_| !has_time(desk, object));
     let mut behind: Vec<CauseKey> = finalizers.map(|name| key(desk, kind, object, name)).collect();
     match stopping(desk, found, kind, object) {
         Stopping::InTime(why) => return (Some(why), behind),
