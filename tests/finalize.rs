@@ -15,6 +15,8 @@ mod admission;
 mod answers;
 #[path = "finalize/apis.rs"]
 mod apis;
+#[path = "finalize/asked.rs"]
+mod asked;
 #[path = "finalize/combined.rs"]
 mod combined;
 #[path = "finalize/completion.rs"]

@@ -273,6 +273,12 @@ fn words_that_make_no_sense() {
         (&["ns", "x", "--leave-behind=a.example.com,"], "has an empty word"),
         (&["scan", "--yes"], "--yes does not belong here"),
         (&["ns", "x", "--powered-off"], "--powered-off=NODE[,NODE]"),
+        (&["orphans", "--plan-out=p"], "--plan-out belongs to KIND NAME"),
+        (
+            &["orphans", "x", "--clean", "--plan-out=p"],
+            "--plan-out belongs to KIND NAME",
+        ),
+        (&["restore", "x", "--plan-out=p"], "--plan-out belongs to KIND NAME"),
         (&["ns", "x", "--powered-off=a,"], "--powered-off=NODE[,NODE]"),
         (
             &["ns", "x", "--leave-behind=y", "--force-up-to=strip"],

@@ -17,7 +17,9 @@ fn plan_that_is_applied_later() {
     let file = folder.path().join("plan.json");
     let file = file.to_str().unwrap();
     let written = scene.finalize(&["--force-up-to=strip", "--plan-out", file]).expect(0);
-    written.says("1 step written to");
+    written.says("1 step written to").says(&format!(
+        "to make these changes: kubectl finalize --apply={file} --force-up-to=strip\n"
+    ));
     assert!(!scene.is_gone());
     let plan: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     assert_eq!(
@@ -134,7 +136,11 @@ fn tried_by_the_server() {
         let ran = scene.finalize(&["--force-up-to=strip", &dry, "-o", "json"]).expect(0);
         ran.says_nothing_of("re-run with");
         let document: Value = serde_json::from_str(&ran.stdout).unwrap();
-        let step = &document["steps"][0];
+        let (step, remedies) = (&document["steps"][0], &document["causes"][0]["remedies"]);
+        assert_eq!(
+            (&remedies[0]["byHand"], &remedies[0]["rung"]),
+            (&json!(false), &json!("strip"))
+        );
         assert_eq!((&document["dryRun"], &step["rung"]), (&json!(how), &json!("strip")));
         assert_eq!(
             (&step["object"]["name"], &step["finalizer"], step.get("failed")),
@@ -174,7 +180,17 @@ fn nothing_is_stripped_at_once() {
         scene.cluster,
         &["cm/a", "-n", "at-once", "--force-up-to=strip", "--timeout=3s"],
     );
-    early.expect(5).says("re-run with more time (--timeout)");
+    let early = early.expect(5);
+    early.says("re-run with more time (--timeout)");
+    // The last state is the result, also where it is not the one that was hoped for.
+    assert!(
+        early.stdout.starts_with("configmap at-once/a has been Terminating for")
+            && early
+                .stdout
+                .contains("1 cause holds it\n* configmap at-once/a waits for"),
+        "{}",
+        early.text()
+    );
     let held = scene.cluster.get("v1/ConfigMap", "at-once", "a").unwrap();
     assert_eq!(held["metadata"]["finalizers"], json!(["example.com/cleanup"]));
     let ran = finalize(

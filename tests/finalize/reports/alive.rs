@@ -308,14 +308,20 @@ fn r28_a_controller_that_may_not_any_more() {
     look(cluster, &target)
         .says("by hand     ask the keeper")
         .says_nothing_of("may neither");
-    // The namespace controller deletes the binding before the object.
-    scene.delete();
-    let ran = wait_for("the binding to be deleted", DEFAULT_TIMEOUT, || {
+    // Where nothing else is being deleted, the right is granted no further than it was.
+    kubectl(cluster, &["delete", "rolebinding", "keeper", "-n", "r28-rights"]);
+    let ran = wait_for("the right to be lost", DEFAULT_TIMEOUT, || {
         let ran = look(cluster, &target);
         ran.text().contains("stalled").then_some(ran)
     });
+    ran.says("'kubectl create role kubectl-finalize-r28-keeper-orders --verb=get,list,watch,update,patch")
+        .says("take it back with 'kubectl delete rolebinding,role kubectl-finalize-r28-keeper-orders -n r28-rights'")
+        .says_nothing_of("clusterrole");
+    // The namespace controller deletes the binding before the object.
+    scene.delete();
+    let ran = look(cluster, &target);
     ran.says("its ServiceAccount r28-rights-ops/r28-keeper may neither update nor patch orders.r28-rights.example.com in namespace")
-        .says("'kubectl create clusterrolebinding r28-keeper-orders --clusterrole=r28-keeper-orders --serviceaccount=r28-rights-ops:r28-keeper'");
+        .says("'kubectl create clusterrolebinding kubectl-finalize-r28-keeper-orders --clusterrole=kubectl-finalize-r28-keeper-orders --serviceaccount=r28-rights-ops:r28-keeper'");
     // A variant: it says that the server refuses what it wants to create.
     let condition = json!({"type": "Synced", "status": "False", "reason": "ReconcileError", "message":
         "secrets \"o\" is forbidden: unable to create new content in namespace r28-rights because it is being terminated"});

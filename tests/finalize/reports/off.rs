@@ -198,9 +198,15 @@ fn r40_only_the_nodes_that_are_named() {
     scene.delete();
     let ran = past_its_grace(&scene, "r40-b");
     // Whom it concerns is said before it is done.
-    ran.says("taint node/r40-a as out of service until this is done, which forces off its 2 pods of 2 namespaces")
-        .says("taint node/r40-b as out of service until this is done, which forces off its 1 pod of 1 namespace")
-        .says("re-run with --force-up-to=repair --powered-off=r40-a,r40-b to try the next step");
+    ran.says(
+        "taint node/r40-a as out of service until this is done, which forces off its 2 pods of 2 namespaces (r40, r40-other) \
+         and detaches its volumes; the run first saves 1 pod that no controller starts again (r40-other/neighbour)",
+    )
+    .says(
+        "taint node/r40-b as out of service until this is done, which forces off its 1 pod of 1 namespace (r40) and detaches \
+         its volumes; only if",
+    )
+    .says("re-run with --force-up-to=repair --powered-off=r40-a,r40-b to try the next step");
     let mark = cluster.audit().mark();
     // None of them, where one is not what it is said to be.
     renew(cluster, "r40-fresh", 0);
@@ -226,7 +232,19 @@ fn r40_only_the_nodes_that_are_named() {
         cluster,
         &["delete", "pod", "on-r40-b", "-n", "r40", "--grace-period=0", "--force"],
     );
-    live.finish().expect(0);
+    let ran = live.finish().expect(0);
+    // What the taint took from the neighbour comes back; what was deleted on purpose does not.
+    assert!(other.get("v1/Pod", "neighbour").is_none());
+    let saved = ran
+        .stderr
+        .lines()
+        .find_map(|l| l.strip_prefix("what was changed is saved in "));
+    let saved = saved.unwrap_or_else(|| panic!("{}", ran.text()));
+    finalize(cluster, &["restore", saved, "--yes"])
+        .expect(0)
+        .says("pod r40-other/neighbour created")
+        .says_nothing_of("pod r40/on-r40-a");
+    assert!(other.get("v1/Pod", "neighbour").is_some());
     assert!(!tainted(cluster, "r40-a") && !written(cluster, mark, "r40-b") && !written(cluster, mark, "r40-fresh"));
     removed(cluster, &["r40-a", "r40-b", "r40-fresh"]);
     cluster.delete("v1/Namespace", "", "r40-other");

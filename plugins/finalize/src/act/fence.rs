@@ -6,13 +6,13 @@ use std::cell::RefCell;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use upkeep::{
-    Error, Result,
+    Error, Exit, Result,
     node::{self, Kubelet, LEASE_NAMESPACE, OUT_OF_SERVICE, Ready, WATCHED},
 };
 
 use super::{Hands, Made};
 use crate::{
-    facts::{Answer, Ask, Key, Reply, Said},
+    facts::{Answer, Ask, Key, Object, Reply, Said},
     gather::Cluster,
     wait,
 };
@@ -85,10 +85,45 @@ impl Hands<'_> {
         );
         // A request whose answer is lost may have been heard: it is looked after from now on.
         if !dry_run {
+            self.save_pods_on(node).await?;
             self.fences.0.borrow_mut().push(fence);
         }
         let key = Key::cluster("", "nodes", node);
         self.patched(&key, &seen.node, operations, dry_run).await
+    }
+
+    /// Saves the pods of the node that the taint forces off and no controller starts again. Where that cannot be done the node
+    /// is not tainted.
+    async fn save_pods_on(&self, node: &str) -> Result<()> {
+        let refused = |why: &str| {
+            let text = format!("node/{node} was not tainted as out of service: its pods cannot be saved first");
+            Error::refused(text).caused_by(why)
+        };
+        let ask = Ask::PodsOn(node.to_owned());
+        let cluster = Cluster::new(self.connection, self.discovery, super::CHUNK);
+        let pods = match cluster.answer([ask.clone()].into_iter().collect()).await.remove(&ask) {
+            Some(Ok(Reply::Pods(pods))) => pods,
+            Some(Err(said)) => return Err(refused(&said.message)),
+            _ => return Err(refused("the server does not list them")),
+        };
+        let lost = pods
+            .into_iter()
+            .filter(|pod| pod.is_forced_off() && pod.is_lost_beside(&self.target));
+        for Object {
+            namespace, name, uid, ..
+        } in lost.map(|pod| pod.object)
+        {
+            let ask = Ask::Get(Key::within("", "pods", &namespace.unwrap_or_default(), &name));
+            let found = read(cluster.answer([ask.clone()].into_iter().collect()).await.remove(&ask));
+            // Where it is another one by now, it has left before the taint.
+            if let Some(pod) = found
+                .map_err(|said| refused(&said.message))?
+                .filter(|pod| pod["metadata"]["uid"] == uid.as_str())
+            {
+                self.backup.save(&pod).map_err(|error| error.with_exit(Exit::Refused))?;
+            }
+        }
+        Ok(())
     }
 
     /// Watches the Lease of a node for a while: until it changes, or for as long as a kubelet takes to renew it. What that

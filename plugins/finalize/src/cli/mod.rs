@@ -267,6 +267,7 @@ impl Cli {
             _ if yes && only_words => Err("this only looks, and asks nothing: --yes does not belong here"),
             "orphans" if clean && self.output.is_some() => Err("-o shows orphans; --clean tells what it does in words"),
             "restore" if self.output.is_some() => Err("-o is for looking: restore tells what it does in words"),
+            "orphans" | "restore" if self.plan_out.is_some() => Err("--plan-out belongs to KIND NAME"),
             "scan" if self.kube.namespace.is_some() => Err("scan looks at the whole cluster: -n cannot narrow it"),
             _ if only_words && (self.force_up_to.is_some() || watch || self.plan_out.is_some()) => {
                 Err("this only looks, and changes nothing: --force-up-to, --watch and --plan-out belong to KIND NAME")

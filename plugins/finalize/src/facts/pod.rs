@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1 as core;
 use serde::Deserialize;
 use upkeep::node::OUT_OF_SERVICE;
 
-use super::{Object, object::Meta};
+use super::{Key, Object, object::Meta};
 
 /// A pod that may hold something, or be held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,21 @@ pub struct Pod {
     pub ready: bool,
     /// It tolerates the taint `node.kubernetes.io/out-of-service` for ever, so that the taint alone does not delete it.
     pub stays: bool,
+}
+
+impl Pod {
+    /// Whether the taint removes it from its node.
+    pub fn is_forced_off(&self) -> bool {
+        !self.stays || self.object.is_deleting()
+    }
+
+    /// Whether no controller starts it again. `target` is the id of what is to be deleted: its pods are not meant to come back.
+    pub fn is_lost_beside(&self, target: &str) -> bool {
+        let namespace = self.object.namespace.as_deref().unwrap_or_default();
+        let within = target == Key::cluster("", "namespaces", namespace).id()
+            || target == Key::within("", "pods", namespace, &self.object.name).id();
+        !within && !self.finished && !self.object.owners.iter().any(|owner| owner.controller)
+    }
 }
 
 /// Reads a pod from a list.
@@ -74,6 +89,23 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn pods_that_no_controller_starts_again() {
+        let pod = |owners: Value, phase: &str| {
+            let pod = json!({"metadata": {"name": "p", "namespace": "shop", "ownerReferences": owners},
+                "spec": {"containers": []}, "status": {"phase": phase}});
+            Pod::from(serde_json::from_value::<Read>(pod).unwrap())
+        };
+        let owner = |controller: bool| json!([{"apiVersion": "v1", "kind": "K", "name": "o", "uid": "o", "controller": controller}]);
+        let other = "namespaces/dead";
+        let bare = pod(json!([]), "Running");
+        assert!(bare.is_lost_beside(other) && pod(owner(false), "Pending").is_lost_beside(other));
+        assert!(!pod(owner(true), "Running").is_lost_beside(other));
+        assert!(!pod(json!([]), "Succeeded").is_lost_beside(other));
+        assert!(!bare.is_lost_beside("namespaces/shop") && !bare.is_lost_beside("pods/shop/p"));
+        assert!(bare.is_lost_beside("pods/shop/other"));
+    }
 
     #[test]
     fn pods_that_the_taint_does_not_delete() {

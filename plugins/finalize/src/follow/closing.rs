@@ -14,13 +14,12 @@ use upkeep::{
     ui::{command, escape, human_duration},
 };
 
-use super::{Case, Ended};
+use super::{Case, Ended, flags};
 use crate::{
     act::Hands,
     diagnose::{Diagnosis, State},
     facts::Key,
     ladder::{Cap, History, Mend, Rung, open},
-    render,
 };
 
 /// How long it is looked for what a run before this one has left, where this one has changed nothing.
@@ -127,6 +126,10 @@ impl Case<'_> {
         let explains = cli.only_looks() && !cli.switches.watch && cli.plan_out.is_none();
         let unchanged = if changed { "" } else { "; nothing was changed" };
         match (exit, &diagnosis.state) {
+            (Exit::Refused, State::Going(_)) if history.iter().any(|tried| tried.declined) => {
+                let error = Error::refused(format!("{target} is still held: you answered no{unchanged}"));
+                Err(self.advised(error, diagnosis, history))
+            }
             (Exit::Refused, State::Going(_)) => Err(self.not_allowed(diagnosis, changed)),
             (Exit::Refused, State::Living) => {
                 let error = Error::refused(format!("nobody has asked for the deletion of {target}{unchanged}"));
@@ -187,26 +190,25 @@ impl Case<'_> {
         // What nobody wanted a moment ago may be wanted by the next who reads this.
         let history: History = history.iter().filter(|t| !t.declined).cloned().collect();
         let now = Timestamp::now();
-        let first_of_each = |cap: &Cap| {
-            let steps = open(diagnosis, &history, cap, now);
-            let roots = diagnosis.roots().map(|cause| {
-                let own = steps.iter().filter(|(of, _)| of.key == cause.key);
-                own.map(|(_, remedy)| remedy.rung).min()
-            });
-            roots.flatten().max()
+        let least = |cap: Cap| {
+            let steps = open(diagnosis, &history, &cap, now);
+            let rung = steps.iter().map(|(_, remedy)| remedy.rung).min()?;
+            Some((rung, cap))
         };
-        let found = with_more(&mine, diagnosis)
-            .into_iter()
-            .find_map(|(cap, flags)| Some((first_of_each(&cap)?, flags)));
-        if let Some((rung, flags)) = found {
-            if rung <= mine.rung && flags.is_empty() {
+        if let Some((rung, cap)) = with_more(&mine, diagnosis).into_iter().find_map(least) {
+            let more = Cap {
+                rung: mine.rung,
+                ..cap.clone()
+            };
+            if rung <= mine.rung && more == mine {
                 return error.hint("re-run with more time (--timeout)");
             }
-            let word = render::diagnosis::word(rung);
-            if flags.contains(EVEN_IF_ALIVE) {
-                return last_resort(error, diagnosis, &format!("--force-up-to={word}{flags}"));
+            let force = flags::force(Some(rung), &cap);
+            if cap.even_if_alive && !mine.even_if_alive {
+                return last_resort(error, diagnosis, &flags::line(force));
             }
-            return error.hint(format!("re-run with --force-up-to={word}{flags} to try the next step"));
+            let flags = flags::line(force.into_iter().chain(flags::place(self.look.cli, true)));
+            return error.hint(format!("re-run with {flags} to try the next step"));
         }
         let remedies: Vec<_> = diagnosis.roots().flat_map(|cause| &cause.remedies).collect();
         if let Some(right) = remedies.iter().find_map(|remedy| remedy.missing.as_ref()) {
@@ -238,9 +240,6 @@ fn stopped(diagnosis: &Diagnosis) -> Vec<String> {
     nodes.into_iter().collect()
 }
 
-/// Removes what a controller that is alive would remove.
-const EVEN_IF_ALIVE: &str = " --even-if-alive";
-
 /// Force against a controller that may be alive is the last thing that is said, with what it loses.
 fn last_resort(error: Error, diagnosis: &Diagnosis, flags: &str) -> Error {
     let remedies = || diagnosis.roots().flat_map(|cause| &cause.remedies);
@@ -260,18 +259,17 @@ fn last_resort(error: Error, diagnosis: &Diagnosis, flags: &str) -> Error {
     error.hint(format!("the last resort is {flags}{lost}"))
 }
 
-/// What else could be allowed, the least first, with the flags that do so.
-fn with_more(mine: &Cap, diagnosis: &Diagnosis) -> Vec<(Cap, String)> {
+/// What else could be allowed, the least first.
+fn with_more(mine: &Cap, diagnosis: &Diagnosis) -> Vec<Cap> {
     let whole = Cap {
         rung: Rung::Finalize,
         ..mine.clone()
     };
-    let nodes = stopped(diagnosis);
+    let nodes: BTreeSet<String> = stopped(diagnosis).into_iter().chain(mine.powered_off.clone()).collect();
     let off = |cap: &Cap| Cap {
-        powered_off: nodes.clone(),
+        powered_off: nodes.iter().cloned().collect(),
         ..cap.clone()
     };
-    let named = format!(" --powered-off={}", nodes.join(","));
     let alive = |cap: &Cap| Cap {
         even_if_alive: true,
         ..cap.clone()
@@ -283,20 +281,11 @@ fn with_more(mine: &Cap, diagnosis: &Diagnosis) -> Vec<(Cap, String)> {
             Some(Mend::Abandon { unseen, .. }) => Some(unseen.clone()),
             _ => None,
         });
-    let leaving = unseen.map(|unseen| {
-        let flag = format!(" --leave-behind={}", unseen.join(","));
-        let cap = Cap {
-            leave_behind: unseen,
-            ..whole.clone()
-        };
-        (cap, flag)
+    let leaving = unseen.map(|unseen| Cap {
+        leave_behind: unseen,
+        ..whole.clone()
     });
-    let mut more = vec![
-        (whole.clone(), String::new()),
-        (off(&whole), named.clone()),
-        (alive(&whole), EVEN_IF_ALIVE.to_owned()),
-        (alive(&off(&whole)), format!("{named}{EVEN_IF_ALIVE}")),
-    ];
+    let mut more = vec![whole.clone(), off(&whole), alive(&whole), alive(&off(&whole))];
     more.extend(leaving);
     more
 }

@@ -26,6 +26,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Shown {
     text: Option<String>,
+    /// Whether the whole of it was, and not its first line only.
+    whole: bool,
     causes: BTreeSet<CauseKey>,
 }
 
@@ -58,11 +60,22 @@ impl Case<'_> {
                     &told
                 };
                 ui.paragraph(part);
+                shown.whole = !only_fewer;
                 shown.causes.extend(keys);
             }
             shown.text = Some(told);
         }
         new
+    }
+
+    /// What holds the target at the end, on stdout. A terminal that has just shown it does not show it again.
+    pub(super) fn last_state(&self, diagnosis: &Diagnosis, history: &History, shown: &Shown) {
+        let ui = self.look.ui;
+        let is_there = shown.whole && ui.is_stdout_tty() && ui.can_redraw();
+        if matches!(diagnosis.state, State::Going(_)) && !is_there {
+            let acted = history.iter().any(|tried| tried.failed.is_none());
+            ui.data(&render::diagnosis::text(diagnosis, self.target, acted, ui.out_styles()));
+        }
     }
 
     /// Waits for news, and says so: on a terminal all the time, elsewhere the `first` time.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod closing;
+mod flags;
 mod guard;
 mod investigate;
 mod plan;
@@ -113,8 +114,9 @@ impl<'a> Case<'a> {
     pub async fn follow_with(&self, began: Instant, hands: &Hands<'_>) -> Result<Exit> {
         let mut answers = Answers::default();
         let mut signals = Signals::new();
+        let mut shown = Shown::default();
         let ended = {
-            let run = self.to_its_end(began, hands, &mut answers, &mut signals);
+            let run = self.to_its_end(began, hands, &mut answers, &mut signals, &mut shown);
             tokio::select! {
                 ended = run => ended,
                 never = self.guard(hands) => match never {},
@@ -142,6 +144,8 @@ impl<'a> Case<'a> {
             let document = Document::of(&ended.diagnosis, self.target, steps, exit);
             let document = document.of_run(&self.look.cli.dry_run, saved);
             self.look.ui.document(&output::document(form, &document)?);
+        } else if matches!(exit, Exit::Incomplete | Exit::Deadline) {
+            self.last_state(&ended.diagnosis, history, &shown);
         }
         let changed = hands.backup.is_used() || put_back.any || history.iter().any(|tried| tried.failed.is_none());
         self.closing(&Ended { exit, ..ended }, history, changed, began)
@@ -153,11 +157,11 @@ impl<'a> Case<'a> {
         hands: &Hands<'_>,
         answers: &mut Answers,
         signals: &mut Signals,
+        shown: &mut Shown,
     ) -> Result<Ended> {
         let ui = self.look.ui;
         let patience = self.look.cli.patience();
         let (mut first, mut waited, mut doubted) = (None, false, 0);
-        let mut shown = Shown::default();
         let mut last: Option<Ended> = None;
         let mut quiet = QUIET.0;
         let mut nudged = Instant::now();
@@ -205,7 +209,7 @@ impl<'a> Case<'a> {
             }
             first = first.or(uid);
             let seen = first.is_some();
-            if self.show(ui, &diagnosis, answers.history(), &mut shown) {
+            if self.show(ui, &diagnosis, answers.history(), shown) {
                 quiet = QUIET.0;
             }
             if let Some(file) = &self.look.cli.plan_out {
@@ -300,7 +304,13 @@ impl<'a> Case<'a> {
                             }
                             self.apply(ui, chosen, hands, answers).await;
                         }
-                        Some(false) => answers.declined(chosen.into_iter().map(step::Chosen::declined)),
+                        Some(false) => {
+                            answers.declined(chosen.into_iter().map(step::Chosen::declined));
+                            // What was done before is named.
+                            let changed =
+                                hands.backup.is_used() || answers.history().iter().any(|t| t.failed.is_none());
+                            return end(diagnosis, if changed { Exit::Incomplete } else { Exit::Refused });
+                        }
                         None => {
                             ui.status("");
                             return end(diagnosis, Exit::Deadline);

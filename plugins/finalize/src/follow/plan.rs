@@ -5,10 +5,10 @@ use std::{io::ErrorKind, path::Path};
 use upkeep::{
     Error, Result,
     backup::write_new,
-    ui::{Ui, plural},
+    ui::{Ui, escape, plural},
 };
 
-use super::Case;
+use super::{Case, flags};
 use crate::{
     diagnose::Diagnosis,
     facts::{Ask, Facts, Reply},
@@ -50,15 +50,18 @@ impl Case<'_> {
             _ => failed(&e),
         })?;
         let steps = plural(plan.steps.len(), "step");
-        let file = file.display();
+        let file = file.display().to_string();
         if plan.steps.is_empty() {
             let text = format!("{file} has no steps: nothing may be done with this force (--force-up-to)");
-            ui.warning(&text);
+            ui.warning(&escape(&text));
             return Ok(());
         }
-        ui.status(&format!(
-            "{steps} written to {file}; 'kubectl finalize --apply={file}' with the same flags of force makes these changes"
-        ));
+        let cli = self.look.cli;
+        let force = flags::force(cli.force_up_to, &self.limits().cap(self.limits().rung()));
+        let words = std::iter::once(format!("--apply={file}")).chain(force);
+        let line = flags::line(words.chain(flags::place(cli, false)));
+        let written = format!("{steps} written to {}", escape(&file));
+        ui.status(&format!("{written}; to make these changes: kubectl finalize {line}"));
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ mod tests;
 
 use clap::ValueEnum;
 use k8s_openapi::jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
     facts::{Key, Right},
@@ -60,11 +60,15 @@ pub struct Remedy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
     /// What this plugin does; nothing where only a person can.
-    #[serde(skip)]
+    #[serde(rename = "byHand", serialize_with = "by_hand")]
     pub mend: Option<Mend>,
     /// Seconds since its object should be gone, where that is known: who takes a finalizer off has to have had the time to.
     #[serde(skip)]
     pub overdue: Option<i64>,
+}
+
+fn by_hand<S: Serializer>(mend: &Option<Mend>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_bool(mend.is_none())
 }
 
 /// One change, small enough to be tested, saved, made and verified by itself.

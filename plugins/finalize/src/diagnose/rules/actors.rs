@@ -25,7 +25,7 @@ use crate::{
 pub fn of(desk: &Desk<'_>, kind: &Kind, object: &Object, finalizer: &str, entry: Option<&Entry>) -> Option<Owner> {
     let mut owner = found(desk, kind, object, finalizer, entry)?;
     let starts = |remedy: &Remedy| matches!(remedy.mend, Some(Mend::ScaleUp { .. }));
-    if owner.remedies.iter().any(starts) && account::lacks(desk, kind, object, &owner.actor)?.is_some() {
+    if owner.remedies.iter().any(starts) && account::lacks(desk, kind, object, &owner.actor, entry)?.is_some() {
         owner.remedies.retain(|remedy| !starts(remedy));
     }
     Some(owner)

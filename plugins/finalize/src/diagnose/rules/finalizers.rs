@@ -110,7 +110,7 @@ fn details(
     let raw = desk.raw(&key);
     let events = told::by_events(desk, object);
     let users = users::users(desk, object, entry.map_or(&[], |entry| entry.used_by.as_slice()));
-    let lacks = account::lacks(desk, kind, object, &owner.actor);
+    let lacks = account::lacks(desk, kind, object, &owner.actor, entry);
     let mut stalls = Vec::new();
     let mut told = Vec::new();
     if let Ok(raw) = raw? {

@@ -15,10 +15,13 @@ use upkeep::{
 
 use super::super::{Found, desk::Desk};
 use crate::{
-    facts::{Key, Said},
+    facts::{Key, Object, Pod},
     knowledge::Risk,
     ladder::{Mend, Remedy, Rung},
 };
+
+/// How many namespaces and pods are named.
+const NAMED: usize = 5;
 
 /// What is known about the kubelet of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,41 +115,72 @@ pub fn remedies(desk: &Desk<'_>, name: &str, kubelet: &Kubelet) -> Option<Vec<Re
                 format!("node/{name} cannot be tainted as out of service: {doubt}"),
             ),
         ],
-        Kubelet::Stopped { uid, renewed, .. } => vec![back(), fence(name, uid, *renewed, desk.pods_on(name)?)],
+        Kubelet::Stopped { uid, renewed, .. } => vec![back(), fence(desk, name, uid, *renewed)?],
     })
 }
 
-/// The taint forces off every pod of the node, whoever it belongs to.
-fn fence(name: &str, uid: &str, renewed: Option<Timestamp>, pods: Result<&[crate::facts::Pod], &Said>) -> Remedy {
-    let forced = match pods {
+/// The taint forces off every pod of the node, whoever it belongs to. Nothing while they are not known.
+fn fence(desk: &Desk<'_>, name: &str, uid: &str, renewed: Option<Timestamp>) -> Option<Remedy> {
+    let (forced, lost) = match desk.pods_on(name)? {
         Ok(pods) => {
-            let forced = pods.iter().filter(|pod| !pod.stays || pod.object.is_deleting());
-            let namespaces: Vec<Option<&str>> = forced.map(|pod| pod.object.namespace.as_deref()).collect();
-            let count = namespaces.len();
-            let namespaces = namespaces.into_iter().collect::<BTreeSet<_>>().len();
-            format!(
-                "forces off its {} of {}",
-                plural(count, "pod"),
-                plural(namespaces, "namespace")
-            )
+            let forced: Vec<&Pod> = pods.iter().filter(|pod| pod.is_forced_off()).collect();
+            let namespaces: BTreeSet<&str> = forced
+                .iter()
+                .filter_map(|pod| pod.object.namespace.as_deref())
+                .collect();
+            let target = desk.target().id();
+            let lost = forced.iter().filter(|pod| pod.is_lost_beside(&target));
+            let lost: Vec<String> = lost.map(|pod| named(&pod.object)).collect();
+            let text = format!(
+                "forces off its {} of {} ({})",
+                plural(forced.len(), "pod"),
+                plural(namespaces.len(), "namespace"),
+                listed(namespaces.into_iter())
+            );
+            (text, lost)
         }
-        Err(said) => format!(
-            "forces off all of its pods of all namespaces (they cannot be counted: {})",
-            said.message
+        Err(said) => {
+            let text = format!(
+                "forces off all of its pods of all namespaces (they cannot be counted: {})",
+                said.message
+            );
+            (text, Vec::new())
+        }
+    };
+    let lost = match lost.len() {
+        0 => String::new(),
+        count => format!(
+            "; the run first saves {} that no controller starts again ({})",
+            plural(count, "pod"),
+            listed(lost.iter().map(String::as_str))
         ),
     };
     let text = format!(
-        "taint node/{name} as out of service until this is done, which {forced} and detaches its volumes; only if its machine \
-         is powered off for certain (--powered-off={name})"
+        "taint node/{name} as out of service until this is done, which {forced} and detaches its volumes{lost}; only if its \
+         machine is powered off for certain (--powered-off={name})"
     );
     let mend = Mend::OutOfService {
         node: name.to_owned(),
         uid: uid.to_owned(),
         renewed,
     };
-    Remedy {
+    Some(Remedy {
         risk: Some(Risk::Data),
         ..Remedy::mend(Rung::Repair, text, mend)
+    })
+}
+
+fn named(object: &Object) -> String {
+    format!("{}/{}", object.namespace.as_deref().unwrap_or_default(), object.name)
+}
+
+/// The first few of them.
+fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let first: Vec<&str> = names.take(NAMED).collect();
+    match more {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
 }
 
