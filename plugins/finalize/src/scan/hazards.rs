@@ -1,10 +1,13 @@
 //! What holds deletions up wherever they come from: APIs and webhooks that do not answer; what was left neutralised.
 
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use upkeep::{
     discovery::Kind,
     report::{Finding, ObjRef, Severity},
-    ui::command,
+    ui::{command, human_duration},
 };
 
 use crate::{
@@ -77,9 +80,7 @@ pub fn left_by_us(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Vec<Finding>
                     targets.join(", ")
                 ),
                 subjects: vec![reference],
-                hint: Some(format!(
-                    "a run for that puts it back; after {until} any run of 'kubectl finalize' does"
-                )),
+                hint: Some(put_back(until, desk.now())),
             });
         } else if let Some(run) = object.marks.get(OFF) {
             let hint = match run.strip_prefix("finalize ") {
@@ -104,6 +105,20 @@ pub fn left_by_us(desk: &Desk<'_>, objects: &[(&Kind, &Object)]) -> Vec<Finding>
         }
     }
     found
+}
+
+/// Who puts back what a run has left, and from when on.
+fn put_back(until: Timestamp, now: Timestamp) -> String {
+    match u64::try_from(until.duration_since(now).as_secs()) {
+        Ok(left @ 1..) => {
+            let (at, left) = (
+                until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                human_duration(Duration::from_secs(left)),
+            );
+            format!("a run for that puts it back; any run of 'kubectl finalize' does in {left} (after {at})")
+        }
+        _ => "the next run of 'kubectl finalize' puts it back".to_owned(),
+    }
 }
 
 /// The command that takes up a run again. The annotation is written by others, too: by the kubelet of the node.
@@ -138,6 +153,20 @@ fn configurations(desk: &Desk<'_>) -> Vec<(ObjRef, Value)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_whole_seconds() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap_or_default();
+        let until = at("2026-11-30T20:35:18.586248399Z");
+        assert_eq!(
+            put_back(until, at("2026-11-30T20:21:10Z")),
+            "a run for that puts it back; any run of 'kubectl finalize' does in 14m (after 2026-11-30T20:35:18Z)"
+        );
+        assert_eq!(
+            put_back(until, at("2026-11-30T20:35:19Z")),
+            "the next run of 'kubectl finalize' puts it back"
+        );
+    }
 
     #[test]
     fn what_an_annotation_says_is_no_command() {

@@ -66,11 +66,11 @@ fn held(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: 
         actor.evidence = format!("what uses it could not be looked at: {}", said.message);
     }
     // The right way helps an actor that is alive, too.
-    if let Some(entry) = entry
+    if let Some(right) = entry.and_then(|entry| right_way(&entry.right, actor.life))
         && !remedies.iter().any(|r| r.rung == Rung::Repair && r.mend.is_some())
-        && !remedies.iter().any(|r| r.text == entry.right)
+        && !remedies.iter().any(|r| r.text == right)
     {
-        remedies.push(Remedy::by_hand(Rung::Repair, entry.right.clone()));
+        remedies.push(Remedy::by_hand(Rung::Repair, right));
     }
     let accounts = accounts::of(desk, &actor, entry);
     let what = (kind, object, name);
@@ -91,6 +91,19 @@ fn held(desk: &Desk<'_>, found: &mut Found, kind: &Kind, object: &Object, name: 
         behind: removal.behind.into_iter().collect(),
         remedies,
     });
+}
+
+/// The right way, without the advice to bring back a controller that is alive. Nothing where that is all of it.
+fn right_way(right: &str, life: Life) -> Option<&str> {
+    let lives = matches!(life, Life::Alive | Life::Stalled);
+    let rest = right.strip_prefix("bring ").and_then(|rest| rest.split_once(" back"));
+    match rest {
+        Some((_, rest)) if lives => {
+            let words = [", and ", " and ", "; ", ", "];
+            words.iter().find_map(|word| rest.strip_prefix(word))
+        }
+        _ => Some(right),
+    }
 }
 
 /// What the object, its users and its controller say, for the first few objects that are alike: why an actor that is alive
@@ -226,5 +239,25 @@ mod tests {
             deep = json!([{"name": deep}]);
         }
         assert_eq!(in_words(&deep, 0), "");
+    }
+
+    #[test]
+    fn what_is_alive_is_not_to_be_brought_back() {
+        for (right, alive) in [
+            (
+                "bring the controller of this kind back, and read its log",
+                Some("read its log"),
+            ),
+            (
+                "bring its controller back; delete only the Cluster",
+                Some("delete only the Cluster"),
+            ),
+            ("bring shop-operator back", None),
+            ("ask the keeper", Some("ask the keeper")),
+        ] {
+            assert_eq!(right_way(right, Life::Alive), alive);
+            assert_eq!(right_way(right, Life::Stalled), alive);
+            assert_eq!(right_way(right, Life::Unknown), Some(right));
+        }
     }
 }
