@@ -84,6 +84,7 @@ fn a_no_ends_the_run() {
     .expect(0);
     let (code, shown) = typed(&scene, &["--apply", file, "--force-up-to=strip"], "n\n");
     assert_eq!(code, Some(3), "{shown}");
+    assert!(!shown.contains("more time"), "{shown}");
     assert_eq!(finalizers(&scene), json!(["example.com/cleanup"]));
     let (code, shown) = typed(&scene, &["cm/a", "-n", "asked"], "y\n");
     assert_eq!(code, Some(0), "{shown}");

@@ -171,7 +171,7 @@ fn r28_paused_objects() {
         .says("spec.paused of cluster.cluster.x-k8s.io r28-paused/c pauses its controllers")
         .says(r#"resume it: kubectl patch clusters.cluster.x-k8s.io c -n r28-paused --type=merge -p '{"spec":{"paused":false}}'"#)
         // The name of the finalizer is made from that of the kind.
-        .says("bring the provider and its credentials back; delete only the Cluster, never its parts");
+        .says("look at its credentials; delete only the Cluster, never its parts");
     // What is printed works.
     let resume = [
         "annotate",

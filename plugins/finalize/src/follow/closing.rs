@@ -187,6 +187,7 @@ impl Case<'_> {
     /// What would allow the next steps.
     fn advised(&self, error: Error, diagnosis: &Diagnosis, history: &History) -> Error {
         let mine = self.limits().cap(self.limits().rung());
+        let declined = history.iter().any(|tried| tried.declined);
         // What nobody wanted a moment ago may be wanted by the next who reads this.
         let history: History = history.iter().filter(|t| !t.declined).cloned().collect();
         let now = Timestamp::now();
@@ -200,6 +201,9 @@ impl Case<'_> {
                 rung: mine.rung,
                 ..cap.clone()
             };
+            if rung <= mine.rung && more == mine && declined {
+                return error;
+            }
             if rung <= mine.rung && more == mine {
                 return error.hint("re-run with more time (--timeout)");
             }
