@@ -85,11 +85,13 @@ fn r21_an_object_that_owns_itself() {
 /// A variant: many, of several kinds, and something else that one of them waits for.
 #[test]
 fn r21_a_circle_across_kinds() {
-    let scene = Scene::new("r21-kinds");
+    let scene = Scene::apart("r21-kinds");
     let cluster = scene.cluster;
     let ns = scene.name.as_str();
     let name = define(&scene, "orders", &[version("v1", true)]);
     let group = format!("{ns}.example.com/v1");
+    // The garbage collector opens some circles by itself, when two of its workers do not look at the same time.
+    cluster.controller_manager().stop();
     let order = scene.create(json!({"apiVersion": group, "kind": "Kindorders", "metadata": {"name": "o"}}));
     let secret = scene.create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}));
     let members = [
@@ -120,9 +122,9 @@ fn r21_a_circle_across_kinds() {
         "5 objects own each other in a circle, and each waits for the next to be deleted: configmap r21-kinds/a -> ",
     )
     .says("configmap r21-kinds/leaf waits for");
+    cluster.controller_manager().cont();
     finalize(cluster, &[&target[..], &["--force-up-to=strip"]].concat())
         .expect(0)
-        .says("set blockOwnerDeletion to false")
         .says("leaf: remove example.com/cleanup")
         .says_nothing_of("remove foregroundDeletion");
     // The garbage collector does the rest.
