@@ -21,7 +21,7 @@ use crate::error::{NoAnswer, TooLarge, Wait};
 const SMALL: u64 = 64 << 20;
 /// A larger answer may have this many times what came over the wire. JSON of an API server is compressed to a tenth, that of
 /// many equal objects to a thirtieth; a bomb to a thousandth. A tenant can make objects of one repeated letter: their list is
-/// read in smaller pages ([`super::pages`]).
+/// read in smaller pages ([`super::pages()`]).
 const RATIO: u64 = 50;
 /// What no answer may have.
 const LARGEST: u64 = 1 << 30;
