@@ -177,3 +177,24 @@ fn unknown_finalizer_with_a_lease_and_a_release() {
     finalize(scene.cluster, &args).expect(0);
     scene.cluster.delete(KIND, "", &name);
 }
+
+/// A tenant names a finalizer after a controller that has no right in their namespace: it is not started for that.
+#[test]
+fn known_finalizer_of_a_controller_without_the_right() {
+    let scene = Scene::new("named-after");
+    let home = scene.cluster.namespace("cattle-system");
+    let labels = json!({"app": "rancher"});
+    home.create(
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "rancher"}, "spec": {
+        "replicas": 0, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels},
+            "spec": {"serviceAccountName": "rancher", "containers": [{"name": "c", "image": "i"}]}}}}),
+    );
+    scene.config_map("a", &["wrangler.cattle.io/x"]);
+    scene.delete();
+    let ran = scene.finalize(&["--force-up-to=repair"]).expect(4);
+    ran.says("its ServiceAccount cattle-system/rancher may neither update nor patch configmaps")
+        .says_nothing_of("scale deployment");
+    let rancher = scene.cluster.get("apps/v1/Deployment", "cattle-system", "rancher");
+    assert_eq!(rancher.unwrap()["spec"]["replicas"], 0);
+    scene.mended(&["--force-up-to=strip"]);
+}
