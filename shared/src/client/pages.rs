@@ -21,8 +21,9 @@ pub fn fewer(limit: Option<u32>) -> Option<u32> {
 /// How often a page is asked for again that the server had no time for.
 const PATIENCE: u32 = 5;
 
-/// Follows the pages of a list. A page that is larger than any answer may be is asked for in smaller ones. A list whose continue token has expired (410) is begun anew in one piece, as client-go
-/// does. `read` is given each object with its place in the list, counted from 1, and keeps what it needs of it.
+/// Follows the pages of a list. A page that is larger than any answer may be is requested again in smaller ones. A list whose
+/// continue token has expired (410) begins again in one piece, as in client-go. `read` gets each object with its place in the
+/// list, counted from 1, and keeps what it needs of it.
 ///
 /// # Errors
 /// The server's.

@@ -242,7 +242,7 @@ fn asked(random: &mut Random) -> Asked {
     }
 }
 
-/// Whether a node has room for the pod beside the pods that stay there: counted anew, without the simulation.
+/// Whether a node has room for the pod beside the pods that stay there: counted a second time, without the simulation.
 fn has_room(facts: &Facts, going: &BTreeSet<&str>, node: &Node, pod: &Pod) -> bool {
     let there = facts
         .pods

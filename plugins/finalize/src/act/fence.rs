@@ -83,7 +83,7 @@ impl Hands<'_> {
             0,
             json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}),
         );
-        // A request whose answer is lost may have been heard: it is looked after from now on.
+        // The server may have heard a request whose answer is lost: the run checks the node from now on.
         if !dry_run {
             self.save_pods_on(node).await?;
             self.fences.0.borrow_mut().push(fence);

@@ -12,7 +12,7 @@ use crate::{
     facts::{OutOfService, Ready, Uid},
 };
 
-/// How often it is looked whether the kubelet is reporting again, in milliseconds. Kubelets renew every ten seconds.
+/// How often the run checks whether the kubelet is reporting again, in milliseconds. Kubelets renew every ten seconds.
 pub const LOOK_EVERY: At = upkeep::node::LOOK_EVERY.as_millis() as At;
 /// Between two tries that get no good answer, in milliseconds: at first, and at most.
 const RETRY: (At, At) = (500, 8_000);

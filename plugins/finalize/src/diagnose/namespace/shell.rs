@@ -15,7 +15,7 @@ use crate::{
 
 /// What the namespace controller removes when everything is gone.
 const KUBERNETES: &str = "kubernetes";
-/// How long controllers have to remove finalizers before it is said that something holds the namespace, in seconds.
+/// How long controllers have to remove finalizers before the run says that something holds the namespace, in seconds.
 const SETTLED: i64 = 15;
 /// The condition that says that objects have finalizers.
 const FINALIZERS_REMAINING: &str = "NamespaceFinalizersRemaining";
